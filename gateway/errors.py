@@ -1,0 +1,155 @@
+"""Layer 0: every error that Tidegate raises, one tree.
+
+    GatewayError
+    ├── UsageError (ValueError)             what the caller asked for makes no sense
+    │   ├── RouteError                      text that is no route
+    │   └── UnitError                       text that is no UCUM unit
+    ├── ProfileError (ValueError)           a profile was refused; carries its Problems
+    ├── ConfigError (ValueError)            a site file was refused; carries its Problems
+    ├── EncodeError (ValueError)            a value cannot be written as the schema says
+    ├── DriverError                         a driver plugin is missing or broken
+    ├── PortError
+    │   ├── PortNotFoundError (FileNotFoundError)   nothing there to open
+    │   ├── PortPermissionError (PermissionError)   there, but not ours to open
+    │   ├── PortBusyError                   somebody else holds it
+    │   ├── PortOptionError (ValueError)    it cannot do what the profile asks
+    │   ├── PortLostError (ConnectionError) it went away while open
+    │   ├── PortClosedError                 we closed it
+    │   └── PortTimeoutError (TimeoutError) it did not take the bytes in time
+    ├── MailboxError
+    │   ├── MailboxFullError                policy `reject`, and no room
+    │   └── MailboxClosedError              nobody will take from it again
+    └── GatewayUnreachableError (ConnectionError)   no gateway answers on its socket
+
+Bad bytes from a wire are not errors: they are `gateway.frame.Garbage`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Problem(NamedTuple):
+    """One thing wrong with a file, said so that it can be mended."""
+
+    file: str
+    line: int  # from 1; 0 when the file could not be read at all
+    key: str  # dotted, ends in the wrong key: "message.df5.fields[2].scale"
+    message: str
+    severity: str = "error"  # or "warning", which refuses nothing
+
+    def __str__(self) -> str:
+        """Return `FILE:LINE: KEY: message`, as compilers write it."""
+        place = f"{self.file}:{self.line}:"
+        warning = "warning: " if self.severity == "warning" else ""
+        return f"{place} {self.key}: {warning}{self.message}" if self.key else f"{place} {warning}{self.message}"
+
+
+class GatewayError(Exception):
+    """Root of everything raised on purpose."""
+
+
+class UsageError(GatewayError, ValueError):
+    """What the caller asked for makes no sense."""
+
+
+class RouteError(UsageError):
+    """Text that is no route."""
+
+
+class UnitError(UsageError):
+    """Text that is no UCUM unit."""
+
+
+class _ProblemsError(GatewayError, ValueError):
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+class ProfileError(_ProblemsError):
+    """A profile was refused; `problems` says why, all at once."""
+
+
+class ConfigError(_ProblemsError):
+    """A site file was refused; `problems` says why, all at once."""
+
+
+class EncodeError(GatewayError, ValueError):
+    """A value cannot be written as the schema says."""
+
+
+class DriverError(GatewayError):
+    """A driver plugin is missing or broken."""
+
+
+class PortError(GatewayError):
+    """Something about one port; `port` names it, `cause` says what."""
+
+    template = "{port}: {cause}"
+
+    def __init__(self, port: str, cause: str) -> None:
+        super().__init__(self.template.format(port=port, cause=cause))
+        self.port = port
+        self.cause = cause
+
+
+class PortNotFoundError(PortError, FileNotFoundError):
+    """Nothing there to open."""
+
+    template = "{port} is not there ({cause}); plug it in, or correct `port`"
+
+
+class PortPermissionError(PortError, PermissionError):
+    """There, but not ours to open."""
+
+    template = "{port} may not be opened ({cause}); add the user to its group: sudo usermod -aG dialout $USER"
+
+
+class PortBusyError(PortError):
+    """Somebody else holds it."""
+
+    template = "{port} is held by another program ({cause}); stop that one first"
+
+
+class PortOptionError(PortError, ValueError):
+    """The port cannot do what the profile asks."""
+
+    template = "{port} cannot be set up: {cause}"
+
+
+class PortLostError(PortError, ConnectionError):
+    """The port went away while it was open."""
+
+    template = "{port} disappeared ({cause}); waiting for it to come back"
+
+
+class PortClosedError(PortError):
+    """The port was closed by us."""
+
+    template = "{port} is closed ({cause})"
+
+
+class PortTimeoutError(PortError, TimeoutError):
+    """The port did not take the bytes in time."""
+
+    template = "{port} took nothing in time ({cause})"
+
+
+class MailboxError(GatewayError):
+    """Something about one mailbox."""
+
+
+class MailboxFullError(MailboxError):
+    """Policy `reject`, and no room."""
+
+
+class MailboxClosedError(MailboxError):
+    """Nobody will take from this mailbox again."""
+
+
+class GatewayUnreachableError(GatewayError, ConnectionError):
+    """No gateway answers on its socket."""

@@ -1,0 +1,1 @@
+"""Layer 2: bytes to frames and back, without I/O."""

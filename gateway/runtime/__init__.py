@@ -1,0 +1,1 @@
+"""Layer 6: where asyncio lives: mailbox, scheduler, pipeline, supervisor."""

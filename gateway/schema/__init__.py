@@ -1,0 +1,1 @@
+"""Layer 2: frame bodies to typed values and back."""

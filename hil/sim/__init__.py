@@ -1,0 +1,1 @@
+"""Simulated devices, made from the same profiles that decode them."""

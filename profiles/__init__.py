@@ -1,0 +1,1 @@
+"""Device profiles: data, found as package resources."""
