@@ -1,0 +1,88 @@
+"""Layer 9: the command line. Thin: parse, call, print.
+
+Commands come by entry point group `tidegate.commands` and load only when they are used. Exit codes: 0 fine, 1 the
+answer is no, 2 usage or bad input, 3 cannot reach device or gateway.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import EntryPoint, entry_points, version
+
+import click
+
+from gateway.errors import ConfigError, GatewayError, GatewayUnreachableError, PortError, ProfileError
+
+EXIT_NO, EXIT_USAGE, EXIT_UNREACHABLE = 1, 2, 3
+
+
+class _Commands(click.Group):
+    """A group whose commands are entry points."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            name="tidegate",
+            help="An embedded-device gateway: bytes from UART, SPI, BLE and CAN become typed, trusted values.\n\n"
+            "Try `tidegate demo`, then `tidegate profile list`.",
+            context_settings={"help_option_names": ["-h", "--help"]},
+            params=[
+                click.Option(
+                    ["--version"],
+                    is_flag=True,
+                    is_eager=True,
+                    expose_value=False,
+                    callback=_print_version,
+                    help="Print the version and exit.",
+                )
+            ],
+        )
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_entry_points())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = _entry_points().get(cmd_name)
+        if entry is None:
+            return None
+        try:
+            command = entry.load()
+        except Exception as error:  # noqa: BLE001 - plugin loading: one broken command must not stop the others
+            raise click.ClickException(f"command {cmd_name!r} ({entry.value}) is broken: {error}") from error
+        if not isinstance(command, click.Command):
+            raise click.ClickException(f"command {cmd_name!r} ({entry.value}) is no click command")
+        return command
+
+
+def _entry_points() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group="tidegate.commands")}
+
+
+def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value:
+        click.echo(f"tidegate {version('tidegate')}")
+        ctx.exit()
+
+
+def exit_code_of(error: GatewayError) -> int:
+    """Return 3 for what cannot be reached, 2 for everything else that the caller can mend."""
+    return EXIT_UNREACHABLE if isinstance(error, (PortError, GatewayUnreachableError)) else EXIT_USAGE
+
+
+def main() -> None:
+    """Run the command line; the one place where errors become messages and exit codes."""
+    try:
+        code = _Commands().main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code if error.exit_code != 1 else EXIT_USAGE
+    except click.Abort:
+        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; nothing more to say
+        code = 0
+    except GatewayError as error:
+        prefix = "" if isinstance(error, (ProfileError, ConfigError)) else "tidegate: "
+        click.echo(f"{prefix}{error}", err=True)
+        code = exit_code_of(error)
+    sys.exit(code if isinstance(code, int) else 0)
