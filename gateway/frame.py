@@ -23,7 +23,8 @@ MAX_GARBAGE_BYTES: Final = 4096
 class Element(msgspec.Struct, frozen=True, gc=False):
     """Which part of one BLE advertisement a payload is: the address of a BLE frame.
 
-    Exactly one of `manufacturer` (company id) and `service` (UUID, lower case, short form where it has one) is set.
+    Exactly one of `manufacturer` (company id), `service` (data of a service UUID) and `characteristic` (a GATT value)
+    is set; UUIDs are lower case, in the short form where they have one (`short_uuid`).
     """
 
     address: str  # "AA:BB:CC:DD:EE:FF"
@@ -31,6 +32,15 @@ class Element(msgspec.Struct, frozen=True, gc=False):
     name: str | None = None
     manufacturer: int | None = None
     service: str | None = None
+    characteristic: str | None = None
+
+
+def short_uuid(text: str) -> str:
+    """Return a Bluetooth UUID in lower case, shortened to 4 or 8 digits where it is one of the SIG's base."""
+    uuid = text.lower().removeprefix("0x")
+    if uuid.endswith("-0000-1000-8000-00805f9b34fb"):
+        uuid = uuid[:8]
+    return uuid[4:] if len(uuid) == 8 and uuid.startswith("0000") else uuid
 
 
 Address = int | Element | None  # CAN: the id with linux/can.h flag bits; BLE: Element; streams: None

@@ -96,7 +96,9 @@ def parse_route(text: str) -> tuple[Route, int | None]:
         raise RouteError(f"{text!r} is no route; write device/family/stream, for example therm-1/climate/temperature")
     if at_mark and word not in Variant.__members__.values():
         raise RouteError(f"{text!r}: no variant {word!r}; one of {', '.join(Variant)}")
-    return Route(*parts, variant=Variant(word) if at_mark else Variant.VALUE), int(number) if hash_mark else None
+    owner, family, stream = parts
+    variant = Variant(word) if at_mark else Variant.VALUE
+    return Route(owner, family, stream, variant), int(number) if hash_mark else None
 
 
 def segment_of(name: str) -> str:

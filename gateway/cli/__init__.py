@@ -38,16 +38,16 @@ class _Commands(click.Group):
             ],
         )
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return sorted(_entry_points())
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         entry = _entry_points().get(cmd_name)
         if entry is None:
             return None
         try:
             command = entry.load()
-        except Exception as error:  # noqa: BLE001 - plugin loading: one broken command must not stop the others
+        except Exception as error:  # plugin loading: one broken command must not stop the others
             raise click.ClickException(f"command {cmd_name!r} ({entry.value}) is broken: {error}") from error
         if not isinstance(command, click.Command):
             raise click.ClickException(f"command {cmd_name!r} ({entry.value}) is no click command")

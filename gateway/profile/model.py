@@ -1,5 +1,6 @@
-"""Layer 3: a device profile as a document (PROFILES sections 1, 2, 6, 7). Message and field specs are in
-`gateway.schema.spec`, framing kinds in `gateway.framing.spec`.
+"""Layer 3: a device profile as a document (PROFILES sections 1, 2, 6, 7).
+
+Message and field specs are in `gateway.schema.spec`, framing kinds in `gateway.framing.spec`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import msgspec
 
 from gateway.framing.spec import FramingSpec
 from gateway.notation import Duration, HexText
-from gateway.schema.spec import Condition, FieldSpec, MessageSpec, RecordSpec
+from gateway.schema.spec import Condition, MessageSpec, RecordSpec
 
 
 class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -200,5 +201,3 @@ class Profile(_Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
     record: RecordSpec = RecordSpec()
     firmware: FirmwareSpec | None = None
 
-
-__all__ = ["FieldSpec", "MessageSpec", "Profile"]

@@ -1,0 +1,56 @@
+"""Layer 3: a profile ready to work: framers, matcher and one plan per message, each compiled when first met."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gateway.frame import Address
+from gateway.framing.base import Framer
+from gateway.framing.build import build_framer
+from gateway.framing.spec import CAN_TRANSPORTS
+from gateway.profile.model import Profile
+from gateway.schema.compile import compile_message
+from gateway.schema.match import body_seen, build_matcher
+from gateway.schema.plan import MessagePlan
+
+
+class _Plans(dict[str, MessagePlan]):
+    def __init__(self, profile: Profile, transforms: Mapping[str, Callable[..., Any]]) -> None:
+        super().__init__()
+        self._profile = profile
+        self._transforms = transforms
+
+    def __missing__(self, name: str) -> MessagePlan:
+        plan = compile_message(name, self._profile.message[name], self._transforms)
+        self[name] = plan
+        return plan
+
+
+class CompiledProfile:
+    """One profile instance, shared by all devices with the same parameters.
+
+    `messages[name]` compiles on first use; iterate over `profile.message` for the names.
+    """
+
+    def __init__(self, profile: Profile, transforms: Mapping[str, Callable[..., Any]] | None = None) -> None:
+        """Take a checked profile (`load_profile`); compiles the matcher, and nothing else yet."""
+        self.profile = profile
+        self.messages: dict[str, MessagePlan] = _Plans(profile, transforms or {})
+        self.match: Callable[[bytes, Address], str | None] = build_matcher(profile.message)
+        """From body and address to the message's name; None: no message of this profile."""
+        self.sees_company_id = any(spec.when.manufacturer == "any" for spec in profile.message.values())
+        """Whether some message wants `body_seen` before its decode."""
+
+    def framer(self) -> Framer:
+        """Return a new framer for one open port; identity where the bus delivers whole frames."""
+        spec = self.profile.framing
+        return build_framer(None if isinstance(spec, CAN_TRANSPORTS) else spec)
+
+    def body_seen(self, name: str, body: bytes, address: Address) -> bytes:
+        """Return the body as message `name` sees it; differs only under `manufacturer = "any"`."""
+        return body_seen(self.profile.message[name], body, address)
+
+    def family_of(self, name: str) -> str:
+        """Return the route family of a message: its own, the profile's, else the message's name."""
+        return self.profile.message[name].family or self.profile.profile.family or name

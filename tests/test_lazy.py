@@ -1,0 +1,50 @@
+"""What importing may not load: the core starts in a fraction of a second."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = [
+    "construct",
+    "cantools",
+    "can",
+    "serial",
+    "asyncio",
+    "drivers",
+    "hil",
+    "profiles",
+    "bleak",
+    "paho",
+    "starlette",
+]
+
+
+def loaded_by(code: str) -> set[str]:
+    script = f"{code}\nimport sys\nprint('\\n'.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    return {name.split(".")[0] for name in done.stdout.split("\n")}
+
+
+@pytest.mark.parametrize(
+    "module", ["gateway", "gateway.profile.build", "gateway.profile.load", "gateway.cli", "gateway.cli.decode"]
+)
+def test_importing_loads_nothing_heavy(module: str) -> None:
+    assert loaded_by(f"import {module}") & set(HEAVY) == set()
+
+
+def test_decoding_with_generated_code_needs_neither_construct_nor_cantools() -> None:
+    code = (
+        "from gateway.profile.load import find_profile, load_profile\n"
+        "from gateway.profile.build import CompiledProfile\n"
+        "compiled = CompiledProfile(load_profile(find_profile('pms5003')))\n"
+        "body = bytes(26)\n"
+        "assert compiled.messages[compiled.match(body, None)].decode(body)[0] == 0"
+    )
+    assert loaded_by(code) & {"construct", "cantools", "asyncio"} == set()
+
+
+def test_the_runtime_loads_no_driver_library_until_a_port_needs_it() -> None:
+    assert loaded_by("import gateway.app") & {"construct", "cantools", "can", "serial"} == set()
