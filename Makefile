@@ -1,0 +1,49 @@
+# Two commands for a newcomer: `make run` and `make test`. Each sets up everything it needs in .venv, from wheels only.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --only-binary :all:
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench format clean
+
+help: ## say what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+run: $(VENV)/.run ## watch built-in simulated devices become named values (no hardware, no server, no root)
+	@$(BIN)/tidegate demo $(ARGS)
+
+test: $(VENV)/.dev ## run the test suite (no hardware, no root)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev ## format, lint, types, layers, tests
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/.dev ## measure speed and memory against named baselines; writes bench.json
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+format: $(VENV)/.dev ## rewrite the sources the way `make check` wants them
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean: ## remove everything that make made
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis bench.json
+
+$(VENV)/bin/python:
+	@command -v $(PYTHON) >/dev/null || { echo "Python is missing: sudo apt install python3 python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tidegate needs Python 3.11 or newer, $(PYTHON) is `$(PYTHON) -V`; name a newer one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv module is missing: sudo apt install python3-venv"; exit 1; }
+	@echo "setting up $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml | $(VENV)/bin/python
+	@$(PIP) --editable '.[all]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+	@$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/.run
