@@ -17,6 +17,8 @@ LAYERS = {
     "gateway.units": BASE,
     "gateway.clock": BASE,
     "gateway.notation": BASE,
+    "gateway.spelling": BASE,
+    "gateway.environment": BASE,
     "gateway.frame": VALUES,
     "gateway.route": VALUES,
     "gateway.envelope": VALUES,

@@ -1,0 +1,29 @@
+"""Layer 0: the only reader of environment variables. An empty variable counts as unset."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def variable(name: str) -> str | None:
+    """Return the value of an environment variable, None where it is unset or empty."""
+    return os.environ.get(name) or None
+
+
+def user_state_folder() -> Path:
+    """Return where a user's gateway keeps its state: `$XDG_STATE_HOME/tidegate`, by default `~/.local/state/tidegate`.
+
+    Source: XDG Base Directory Specification 0.8; a relative XDG_STATE_HOME is ignored, as it says.
+    """
+    base = Path(variable("XDG_STATE_HOME") or "")
+    if not base.is_absolute():
+        home = variable("HOME")
+        base = (Path(home) if home else Path("/tmp")) / ".local" / "state"  # noqa: S108 - a user without a home
+    return base / "tidegate"
+
+
+def data_folder() -> Path:
+    """Return `TIDEGATE_DATA`, else the user's state folder."""
+    named = variable("TIDEGATE_DATA")
+    return Path(named) if named else user_state_folder()
