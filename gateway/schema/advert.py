@@ -11,9 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from gateway.frame import Element
+from gateway.frame import Element, short_uuid
 
-_BASE_UUID: Final = "-0000-1000-8000-00805f9b34fb"  # Bluetooth Core, Vol 3 Part B, 2.5.1
 _UUID: Final = re.compile(r"[0-9a-f]{4}|[0-9a-f]{8}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -25,16 +24,16 @@ def elements_of(line: Mapping[str, Any]) -> list[tuple[bytes, Element]]:
     """
     address, rssi, name = _text(line, "address"), line.get("rssi"), line.get("name")
     if rssi is not None and (not isinstance(rssi, int) or isinstance(rssi, bool)):
-        raise ValueError(f"rssi {rssi!r} is no whole number of dBm")
+        raise ValueError(f"rssi {rssi!r:.60} is no whole number of dBm")
     if name is not None and not isinstance(name, str):
-        raise ValueError(f"name {name!r} is no text")
+        raise ValueError(f"name {name!r:.60} is no text")
     address = address.upper()
     found = [
         (_body(data), Element(address, rssi, name, manufacturer=company_id(key)))
         for key, data in _table(line, "manufacturer_data").items()
     ]
     found += [
-        (_body(data), Element(address, rssi, name, service=short_uuid(key)))
+        (_body(data), Element(address, rssi, name, service=service_uuid(key)))
         for key, data in _table(line, "service_data").items()
     ]
     return found
@@ -47,23 +46,22 @@ def company_id(text: str) -> int:
     except ValueError:
         number = -1
     if not 0 <= number <= 0xFFFF:
-        raise ValueError(f"manufacturer_data key {text!r} is no company id (0..65535)")
+        raise ValueError(f"manufacturer_data key {text!r:.60} is no company id (0..65535)")
     return number
 
 
-def short_uuid(text: str) -> str:
-    """Return a UUID in lower case, in its 16-bit form where it has one. Raises: ValueError."""
+def service_uuid(text: str) -> str:
+    """Return a service UUID as `Element.service` spells it. Raises: ValueError for text that is none."""
     uuid = text.lower().removeprefix("0x")
     if not _UUID.fullmatch(uuid):
-        raise ValueError(f"{text!r} is no service UUID")
-    uuid = uuid.removesuffix(_BASE_UUID)
-    return uuid[4:] if len(uuid) == 8 and uuid.startswith("0000") else uuid
+        raise ValueError(f"{text!r:.60} is no service UUID")
+    return short_uuid(uuid)
 
 
 def _text(line: Mapping[str, Any], key: str) -> str:
     value = line.get(key)
     if not isinstance(value, str):
-        raise ValueError(f"{key} {value!r} is no text")  # noqa: TRY004 - bad data, not a bad call
+        raise ValueError(f"{key} {value!r:.60} is no text")  # noqa: TRY004 - bad data, not a bad call
     return value
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.frame import Element
-from gateway.schema.advert import company_id, elements_of, short_uuid
+from gateway.schema.advert import company_id, elements_of, service_uuid
 
 ADDRESS = "CB:B8:33:4C:88:4F"
 
@@ -72,7 +72,7 @@ def test_what_is_wrong_with_a_line_is_named(line, told):
     ],
 )
 def test_a_uuid_has_one_spelling(text, short):
-    assert short_uuid(text) == short
+    assert service_uuid(text) == short
 
 
 @given(st.integers(0, 0xFFFF))
