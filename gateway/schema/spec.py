@@ -62,6 +62,7 @@ class FieldSpec(_Meaning, frozen=True, kw_only=True, forbid_unknown_fields=True,
     bits: list[BitSpec] | None = None
     dbc: str | None = None  # "24|16@1-": start, length, order (1 = Intel), sign; with type f32/f64 an IEEE float
     fields: list[FieldSpec] | None = None  # members of a struct
+    public: bool = False  # set by DBC import: a value although its DBC name begins with "_"
 
 
 class WhenSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
