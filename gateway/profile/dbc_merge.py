@@ -12,8 +12,10 @@ from gateway.schema.spec import FieldSpec, MessageSpec, WhenSpec
 from gateway.spelling import did_you_mean
 
 _OURS: Final = ("dbc", "public", "signal")  # of the database's field, whatever an annotation says
-_LAYOUT: Final = ("type", "length", "array", "at", "register", "words", "column", "columns", "key", "code", "tag")
-_LAYOUT_TOO: Final = ("path", "bits", "dbc", "fields")
+_LAYOUT: Final = frozenset(
+    {"type", "length", "array", "at", "register", "words", "column", "columns", "key", "code", "tag", "path", "bits"}
+    | {"dbc", "fields"}
+)
 
 
 class Report(Protocol):
@@ -95,7 +97,7 @@ def _claimed(name: str, message: MessageSpec, layout: MessageSpec, is_ours: bool
 
 
 def _annotated(name: str, notes: list[FieldSpec], fields: list[FieldSpec], report: Report) -> list[FieldSpec]:
-    known = {field.name or "": field for field in fields}
+    known = dict.fromkeys(field.name or "" for field in fields)
     chosen: dict[str, FieldSpec] = {}
     for index, note in enumerate(notes):
         path = ("message", name, "fields", index)
@@ -107,21 +109,28 @@ def _annotated(name: str, notes: list[FieldSpec], fields: list[FieldSpec], repor
             report((*path, "signal"), f"{note.signal!r} is annotated twice")
         else:
             chosen[note.signal] = note
-            _check_note(path, note, set(known), chosen, report)
+            _check_keys(path, note, report)
+    _check_names(("message", name, "fields"), notes, known, report)
     renamed = {signal: note.name for signal, note in chosen.items() if note.name is not None}
     return [_noted(field, chosen.get(field.name or ""), renamed) for field in fields]
 
 
-def _check_note(
-    path: tuple[str | int, ...], note: FieldSpec, signals: set[str], chosen: Mapping[str, FieldSpec], report: Report
-) -> None:
-    for key in (*_LAYOUT, *_LAYOUT_TOO):
-        if getattr(note, key) is not None:
+def _check_keys(path: tuple[str | int, ...], note: FieldSpec, report: Report) -> None:
+    for key in FieldSpec.__struct_fields__:
+        if key in _LAYOUT and getattr(note, key) is not None:
             report((*path, key), f"{key!r} is laid down by the database; an annotation cannot move a signal")
-    others = {other.name or signal for signal, other in chosen.items() if other is not note}
-    unclaimed = signals - set(chosen)
-    if note.name is not None and note.name != note.signal and note.name in others | unclaimed:
-        report((*path, "name"), f"{note.name!r} is the name of another signal of this message")
+
+
+def _check_names(path: tuple[str | int, ...], notes: list[FieldSpec], known: Iterable[str], report: Report) -> None:
+    """Report annotations whose new name another signal of the message has."""
+    taken = dict.fromkeys(known)
+    for note in notes:
+        if note.name is not None:
+            taken.pop(note.signal or "", None)
+    for index, note in enumerate(notes):
+        if note.name is not None and note.name in taken:
+            report((*path, index, "name"), f"{note.name!r} is the name of another signal of this message")
+        taken.setdefault(note.name or "")
 
 
 def _noted(field: FieldSpec, note: FieldSpec | None, renamed: Mapping[str, str]) -> FieldSpec:
