@@ -26,29 +26,41 @@ class LengthField(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     adds: int = 0
 
 
-class _Kind(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="kind"):
+class _Kind(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="kind"
+):
     max: int = 1024  # bytes; bounds a frame
 
 
 class Cobs(_Kind, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="cobs"):
+    """Consistent Overhead Byte Stuffing, ended by a zero."""
+
     check: CheckSpec | None = None
 
 
 class Slip(_Kind, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="slip"):
+    """RFC 1055, ended by c0."""
+
     check: CheckSpec | None = None
 
 
 class Hdlc(_Kind, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="hdlc"):
+    """Byte-stuffed HDLC as PPP's (RFC 1662), between 7e flags."""
+
     fcs: Literal[16, 32] | None = None  # 16 where neither fcs nor check is given
     check: CheckSpec | None = None
 
 
 class Line(_Kind, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="line"):
+    """Text lines."""
+
     end: HexText = "0a"
     encoding: str = "utf-8"
 
 
 class Length(_Kind, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="length"):
+    """The frame says its size."""
+
     start: HexText
     length: LengthField
     check: CheckSpec | None = None
@@ -56,6 +68,8 @@ class Length(_Kind, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
 
 
 class Fixed(_Kind, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="fixed"):
+    """Every frame has the same size."""
+
     size: int
     start: HexText | None = None
     check: CheckSpec | None = None
@@ -63,40 +77,61 @@ class Fixed(_Kind, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="f
 
 
 class Gap(_Kind, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="gap"):
+    """Silence ends a frame."""
+
     silence: Duration = "5ms"
     check: CheckSpec | None = None
 
 
 class ModbusRtu(_Kind, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="modbus-rtu"):
-    pass
+    """Modbus RTU application data units."""
 
 
 class IsoTp(_Kind, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="isotp"):
+    """ISO 15765-2 segments on a pair of CAN ids."""
+
     tx: int
     rx: int
 
 
 class J1939(_Kind, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="j1939"):
-    pass
+    """SAE J1939 single frames and transport protocol."""
 
 
 class Nmea2000(_Kind, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="nmea2000"):
-    pass
+    """J1939 plus fast packets."""
 
 
 class Nmea0183(_Kind, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="nmea0183"):
+    """Sentences with their checksum."""
+
     start: str = "$!"
 
 
 class VeDirect(_Kind, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ve-direct"):
-    pass
+    """Victron VE.Direct text blocks."""
 
 
 class DsmrP1(_Kind, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="dsmr-p1"):
-    pass
+    """Smart-meter P1 telegrams."""
+
+    max: int = 8192  # a DSMR 5 telegram with long messages comes near 5 kB
 
 
 FramingSpec = (
-    Cobs | Slip | Hdlc | Line | Length | Fixed | Gap | ModbusRtu | IsoTp | J1939 | Nmea2000 | Nmea0183 | VeDirect | DsmrP1
+    Cobs
+    | Slip
+    | Hdlc
+    | Line
+    | Length
+    | Fixed
+    | Gap
+    | ModbusRtu
+    | IsoTp
+    | J1939
+    | Nmea2000
+    | Nmea0183
+    | VeDirect
+    | DsmrP1
 )
 CAN_TRANSPORTS = (IsoTp, J1939, Nmea2000)
