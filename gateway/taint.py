@@ -14,6 +14,7 @@ TRUST_TRUNCATED: Final = 1 << 2  # the frame ended before the field did; that fi
 TRUST_CASE: Final = 1 << 3  # undeclared multiplexer value; the other signals still come
 TRUST_NAN: Final = 1 << 4  # NaN or infinity on the wire; null
 TRUST_ADJUSTED: Final = 1 << 5  # the site file's `adjust` changed the value
+TRUST_TEXT: Final = 1 << 6  # text that is no number, time ... as declared; that field is null
 DELIVERY_DROPPED: Final = 1 << 8  # frames before this one were dropped by a full mailbox
 DELIVERY_GARBAGE: Final = 1 << 9  # bytes before this one were refused
 DELIVERY_RECONNECTED: Final = 1 << 10  # first value after the port was away
@@ -31,6 +32,7 @@ NAMES: Final[dict[int, str]] = {
     TRUST_CASE: "trust.case",
     TRUST_NAN: "trust.nan",
     TRUST_ADJUSTED: "trust.adjusted",
+    TRUST_TEXT: "trust.text",
     DELIVERY_DROPPED: "delivery.dropped",
     DELIVERY_GARBAGE: "delivery.garbage",
     DELIVERY_RECONNECTED: "delivery.reconnected",
