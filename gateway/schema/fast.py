@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.schema.cond import Test
-from gateway.schema.layout import Leaf, Scope, is_internal
+from gateway.schema.layout import Leaf, Scope
 from gateway.schema.reads import Reads, bits_expression, sign_expression, signal_expressions
 from gateway.schema.source import Source, clause_expression, may_overflow, raw_range, value_expression
 
@@ -142,7 +142,7 @@ class _Fast:
         if leaf.members is not None:
             inner: list[tuple[Leaf, str]] = []
             self._scope(leaf.members, offset, inner)
-            shown = [(member.name, value) for member, value in inner if member.name and not is_internal(member.name)]
+            shown = [(member.name, value) for member, value in inner if member.name and not member.is_internal]
             return "{" + ", ".join(f"{self._key(name)}: {value}" for name, value in shown) + "}"
         size = leaf.element_size or 0
         if leaf.name is None and leaf.const is None:
@@ -178,7 +178,7 @@ class _Fast:
     def _scalar(self, leaf: Leaf, raw: str) -> str:
         """Return the value expression; put into the guard what would make it anything but ordinary."""
         meaning = leaf.meaning
-        if leaf.const is None and is_internal(leaf.name) and not self._asked(leaf.name):
+        if leaf.const is None and leaf.is_internal and not self._asked(leaf.name):
             return raw
         guards = _raw_guards(leaf, self._out)
         if (guards or self._asked(leaf.name)) and not raw.isidentifier():
@@ -189,7 +189,7 @@ class _Fast:
         case = self._top.cases.get(leaf.name or "")
         if case is not None:
             self._guard(leaf, [f"not ({clause_expression(case, raw, self._out)})"])
-        if is_internal(leaf.name):
+        if leaf.is_internal:
             return raw
         if meaning.labels is not None:
             table = {key: text for key, text in meaning.labels.items() if key not in meaning.invalid}
@@ -223,7 +223,7 @@ def _raw_guards(leaf: Leaf, source: Source) -> list[str]:
     guards = [] if leaf.const is None else [f"{{raw}} != {source.constant(leaf.const)}"]
     low, high = (None, None)
     ends = raw_range(leaf)
-    if is_internal(leaf.name) and leaf.const is not None:
+    if leaf.is_internal and leaf.const is not None:
         return guards
     if meaning.labels is None:
         if ends is not None and meaning.flags is None and not meaning.boolean:
@@ -235,7 +235,7 @@ def _raw_guards(leaf: Leaf, source: Source) -> list[str]:
             guards.append(f"{{raw}} == {source.constant(marks[0])}")
         elif marks:
             guards.append(f"{{raw}} in {source.constant(tuple(marks))}")
-    elif is_internal(leaf.name) and meaning.invalid:
+    elif leaf.is_internal and meaning.invalid:
         guards.append(f"{{raw}} in {source.constant(meaning.invalid)}")
     return guards
 

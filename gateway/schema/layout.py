@@ -47,6 +47,11 @@ class Leaf:
         return self.spec.name
 
     @property
+    def is_internal(self) -> bool:
+        """Return whether the field is no value: unnamed, or with a leading `_` that we gave it, not a DBC."""
+        return is_internal(self.spec.name) and not (isinstance(self.spec, FieldSpec) and self.spec.public)
+
+    @property
     def fixed_size(self) -> int | None:
         """Return how many bytes the field takes, where that never depends on the body."""
         one = self.element_size
@@ -84,7 +89,7 @@ class Scope:
         """Return the value names in field order, each with the fields that bear it."""
         names: dict[str, list[Leaf]] = {}
         for leaf in self.named():
-            if leaf.name and not leaf.name.startswith("_"):
+            if leaf.name and not leaf.is_internal:
                 names.setdefault(leaf.name, []).append(leaf)
         return names
 
