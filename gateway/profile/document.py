@@ -14,6 +14,7 @@ from gateway.profile.positions import Path, Scan, key_text
 
 MAX_BYTES: Final = 4_000_000  # a profile generated from the largest known DBC stays under 2 MB
 MAX_DEPTH: Final = 32  # tables and lists inside each other; a real profile needs 8
+MAX_PROBLEMS: Final = 500  # nobody reads more at once
 _PLACE: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _LONG_NUMBER: Final = re.compile(r"[0-9][0-9_]{300,}")
 _STRING: Final = re.compile(r'"(?:[^"\\\n]|\\.)*+"' + r"|'[^'\n]*+'")
@@ -27,6 +28,7 @@ class Document:
         self.file = file
         self.raw: dict[str, Any] = {}
         self.problems: list[Problem] = []
+        self.paths: set[Path] = set()  # of what was reported
         self._scan: Scan | None = None
         self._text = ""
         if len(data) > MAX_BYTES:
@@ -61,10 +63,13 @@ class Document:
         return self._scan
 
     def report(self, path: Path, message: str, severity: str = "error") -> None:
-        """Add a problem at `path`; the same one is added once."""
+        """Add a problem at `path`; the same one is added once, and nothing after `MAX_PROBLEMS`."""
+        if len(self.problems) >= MAX_PROBLEMS:
+            return
         problem = Problem(self.file, self.line_of(path), key_text(path), message, severity)
         if problem not in self.problems:
             self.problems.append(problem)
+            self.paths.add(path)
 
     def sorted_problems(self) -> list[Problem]:
         """Return the problems in the order of the file."""

@@ -33,14 +33,12 @@ _NAMES: Final[dict[type, str]] = {
 }
 
 
-def walk(document: Document, model: type, parameters: Parameters | None = None, *, key: str | None = None) -> Any:
-    """Return the data of `document` (or of its table `key`) without its wrong parts, parameters put in.
+def walk(document: Document, raw: Any, model: Any, path: Path = (), parameters: Parameters | None = None) -> Any:
+    """Return `raw`, found at `path` of `document`, without its wrong parts and with parameters put in.
 
     Everything wrong is reported in `document`. The result converts to `model` unless required parts are missing;
     `BAD` stands for a whole that cannot be used.
     """
-    raw: Any = document.raw if key is None else document.raw.get(key, {})
-    path: Path = () if key is None else (key,)
     return _Walk(document, parameters).value(raw, inspect.type_info(model), path)
 
 

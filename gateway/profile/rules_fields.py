@@ -1,0 +1,87 @@
+"""Layer 3: rules of fields that need more than their own schema: units, names, limits of the frame around them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from gateway.errors import UnitError
+from gateway.profile.findings import Findings
+from gateway.profile.model import Profile
+from gateway.profile.positions import Path
+from gateway.profile.rules_link import check_name
+from gateway.profile.rules_match import body_limit
+from gateway.schema.spec import BitSpec, FieldSpec, MessageSpec
+from gateway.units import check_unit
+
+_SIZE = re.compile(r"[usf](\d+)(be|le)?")
+
+
+def check_fields(name: str, profile: Profile, found: Findings) -> None:
+    """Check every field, bit, member and given field of one message as written in the file."""
+    spec = profile.message[name]
+    is_foreign = spec.dbc is not None or spec.construct is not None
+    for path, field in walk_fields(spec, ("message", name)):
+        try:
+            check_unit(field.units)
+        except UnitError as error:
+            found.error((*path, "units"), str(error))
+        if field.name is not None and not is_foreign:
+            check_name(field.name, (*path, "name"), found)
+        if field.deadband < 0:
+            found.error((*path, "deadband"), f"{field.deadband} is negative")
+        if field.minimum is not None and field.maximum is not None and field.minimum > field.maximum:
+            found.error((*path, "minimum"), f"minimum {field.minimum} is above maximum {field.maximum}")
+        if field.labels and field.flags:
+            found.error((*path, "flags"), "a value has labels or flags, not both")
+    if spec.format == "binary" and not is_foreign:
+        _check_sizes(spec, ("message", name, "fields"), body_limit(profile), found)
+
+
+def walk_fields(spec: MessageSpec, path: Path) -> Iterator[tuple[Path, FieldSpec | BitSpec]]:
+    """Yield every field, bit and member of a message with its path."""
+    waiting: list[tuple[Path, FieldSpec]] = [((*path, "fields", i), field) for i, field in enumerate(spec.fields)]
+    if spec.transform is not None:
+        waiting += [((*path, "transform", "gives", i), field) for i, field in enumerate(spec.transform.gives)]
+    while waiting:
+        here, field = waiting.pop(0)
+        yield here, field
+        for index, bit in enumerate(field.bits or []):
+            yield (*here, "bits", index), bit
+        waiting += [((*here, "fields", i), member) for i, member in enumerate(field.fields or [])]
+
+
+def _check_sizes(spec: MessageSpec, path: Path, limit: int, found: Findings) -> None:
+    """Report the first field of the message that lies beyond the largest body."""
+    end = 0
+    for index, field in enumerate(spec.fields):
+        start = field.at if field.at is not None else end
+        size = 0 if field.condition is not None else size_of(field)
+        if isinstance(field.length, int) and field.length > limit:
+            found.error((*path, index, "length"), f"{field.length} bytes are beyond the maximum of {limit}")
+            return
+        if isinstance(field.array, int) and field.array * max(1, size_of(field, alone=True)) > limit:
+            found.error((*path, index, "array"), f"{field.array} elements are beyond the maximum of {limit} bytes")
+            return
+        if field.at is not None and field.at >= limit:
+            found.error((*path, index, "at"), f"byte {field.at} is beyond the maximum of {limit} bytes")
+            return
+        if field.register is None:
+            end = max(end, start + size)
+        if end > limit:
+            found.error((*path, index), f"ends at byte {end}, beyond the maximum of {limit}")
+            return
+
+
+def size_of(field: FieldSpec, *, alone: bool = False) -> int:
+    """Return the bytes a field takes at least, of one element only if `alone`; 0 where the frame says it."""
+    match = _SIZE.fullmatch(field.type or "")
+    if match:
+        size = int(match[1]) // 8
+    elif field.type == "bool":
+        size = 1
+    elif field.type == "struct":
+        size = sum(size_of(member) for member in field.fields or [])
+    else:
+        size = field.length if isinstance(field.length, int) else 0
+    return size if alone or not isinstance(field.array, int) else size * max(0, field.array)
