@@ -23,6 +23,7 @@ Raw = int | float | bytes | str | None
 _ASCII_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _MAX_DIGITS: Final = 40  # of an exact integer written as text; longer ones are read as doubles
 _MAX_BCD_BYTES: Final = 64
+_MAX_INTEGER_BITS: Final = 1000  # of a value to write; the doubles end there
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,8 @@ class Meaning:
             return int(value)
         if isinstance(value, bool) or not isinstance(value, int | float) or not _finite(value):
             raise EncodeError(f"{name}: {value!r} is no number")
+        if isinstance(value, int) and value.bit_length() > _MAX_INTEGER_BITS:
+            raise EncodeError(f"{name}: the number has {value.bit_length()} bits")
         if (self.low is not None and value < self.low) or (self.high is not None and value > self.high):
             raise EncodeError(f"{name}: {value!r} lies outside {self.low} to {self.high}")
         try:

@@ -1,0 +1,219 @@
+"""Layer 2: values to a body: inverse meaning here, bytes by the construct object of the layout.
+
+Loaded at the first write. Lengths and counts are computed from the data, constants and layout-only fields filled in,
+internal fields that only say which branch follows are chosen so that the given values fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from io import BytesIO
+from itertools import islice, product
+from typing import Any, Final
+
+import construct
+
+from gateway.errors import EncodeError
+from gateway.schema.cells import cell_of, zero_cell
+from gateway.schema.layout import Leaf, Scope, is_internal
+from gateway.schema.plan import ABSENT
+from gateway.schema.spec import MessageSpec
+from gateway.schema.wire import Chain, construct_of, evaluation_order, holds, key_of
+
+_MAX_GUESSES: Final = 4096  # combinations of internal branch fields tried
+
+
+def encoder(spec: MessageSpec, scope: Scope) -> Callable[[dict[str, Any]], bytes]:
+    """Return what builds bodies of this layout. It raises EncodeError only."""
+    layout = construct_of(scope)
+    facts = {int(at, 0): value for at, value in (spec.when.bytes or {}).items()}
+    places = dict(_places(scope))
+    presets = {leaf: raw for leaf, at in places.items() if (raw := _preset(leaf, at, facts)) is not None}
+
+    def encode(values: dict[str, Any]) -> bytes:
+        cells = _fill(scope, values, (), presets)
+        stream = BytesIO(bytes(spec.length or 0))
+        try:
+            layout.build_stream(cells, stream)
+        except construct.ConstructError as error:
+            raise EncodeError(f"cannot be built: {error}") from error
+        return _with_facts(bytearray(stream.getvalue()), spec, facts, places)
+
+    return encode
+
+
+def _places(scope: Scope) -> Iterator[tuple[Leaf, int]]:
+    """Yield the fields whose first byte is known beforehand."""
+    at = 0
+    for leaf in scope.leaves:
+        if leaf.place is not None:
+            continue
+        at = at if leaf.at is None else leaf.at
+        if leaf.test is not None or leaf.fixed_size is None:
+            return
+        yield leaf, at
+        at += leaf.fixed_size
+
+
+def _preset(leaf: Leaf, at: int, facts: Mapping[int, int]) -> int | None:
+    """Return the raw number that the message's `when` prescribes for an integer field."""
+    if leaf.kind != "int" or leaf.array is not None or leaf.bits or leaf.swapped:
+        return None
+    data = [facts.get(at + index) for index in range(leaf.size or 0)]
+    known = [byte for byte in data if byte is not None]
+    return int.from_bytes(known, leaf.order, signed=leaf.signed) if len(known) == len(data) else None
+
+
+def _with_facts(body: bytearray, spec: MessageSpec, facts: Mapping[int, int], places: Mapping[Leaf, int]) -> bytes:
+    wanted = spec.when.length
+    if isinstance(wanted, int):
+        if len(body) > wanted:
+            raise EncodeError(f"the message has {wanted} bytes, these values need {len(body)}")
+        body.extend(bytes(wanted - len(body)))
+    for at, value in facts.items():
+        if at >= len(body):
+            raise EncodeError(f"byte {at} must be {value:#04x}, but the body has {len(body)} bytes")
+        if body[at] == value:
+            continue
+        for leaf, start in places.items():
+            if start <= at < start + (leaf.fixed_size or 0) and (leaf.name or leaf.bits or leaf.members):
+                raise EncodeError(f"byte {at} must be {value:#04x} in this message; {leaf.name or 'a field'} differs")
+        body[at] = value
+    return bytes(body)
+
+
+Presets = Mapping[Leaf, int]
+
+
+def _fill(scope: Scope, values: Any, outer: Chain, presets: Presets, *, defaults: bool = False) -> dict[str, Any]:
+    """Return the cells of one message or struct. Raises: EncodeError."""
+    if not isinstance(values, Mapping):
+        raise EncodeError(f"{values!r} is no object with the members {', '.join(scope.public())}")
+    known = {leaf.name for leaf in scope.named()}
+    for name in values:
+        if name not in known:
+            raise EncodeError(f"unknown field {name!r}; one of {', '.join(scope.public())}")
+    first_error: EncodeError | None = None
+    for guess in islice(_guesses(scope, values), _MAX_GUESSES):
+        try:
+            return _Filler(scope, {**values, **guess}, outer, presets, defaults=defaults).cells()
+        except EncodeError as error:
+            first_error = first_error or error
+    raise first_error or EncodeError("no value given")
+
+
+def _guesses(scope: Scope, values: Mapping[str, Any]) -> Iterator[dict[str, _Raw]]:
+    """Yield raw numbers for internal fields that conditions ask and that nobody gave; zero first."""
+    options: dict[str, list[int]] = {}
+    for leaf in _tested(scope):
+        for clause in leaf.test.clauses if leaf.test else ():
+            if is_internal(clause.name) and clause.name not in values:
+                numbers = [value for value in clause.values if isinstance(value, int)]
+                numbers += [low for low, _ in clause.ranges] + ([1] if clause.truth is not None else [])
+                seen = options.setdefault(clause.name, [0])
+                seen += sorted(number for number in numbers if number not in seen)
+    own = {leaf.name: leaf for leaf in scope.named()}
+    names = [name for name in options if name in own and own[name].const is None]
+    for combination in product(*(options[name] for name in names)):
+        yield {name: _Raw(number) for name, number in zip(names, combination, strict=True)}
+
+
+def _tested(scope: Scope) -> Iterator[Leaf]:
+    for leaf in scope.leaves:
+        yield from (leaf, *leaf.bits)
+        if leaf.members is not None:
+            yield from _tested(leaf.members)
+
+
+class _Raw(int):
+    """A raw number chosen here, not a value."""
+
+
+class _Filler:
+    def __init__(self, scope: Scope, values: dict[str, Any], outer: Chain, presets: Presets, *, defaults: bool) -> None:
+        self._scope = scope
+        self._values = values
+        self._presets = presets
+        self._defaults = defaults
+        self._used: set[str] = set()
+        self._cells: dict[str, Any] = {}
+        self._chain: Chain = (*outer, (scope, self._cells))
+
+    def cells(self) -> dict[str, Any]:
+        for index in evaluation_order(self._scope):
+            leaf = self._scope.leaves[index]
+            key = key_of(index)
+            if not holds(leaf.test, self._chain):
+                self._cells[key] = ABSENT
+            elif leaf.bits:
+                self._bits(leaf, self._cells.setdefault(key, {}))
+            else:
+                self._cells[key] = self._field(leaf)
+        for name, value in self._values.items():
+            if name not in self._used and value is not None and not isinstance(value, _Raw):
+                raise EncodeError(f"{name} is not part of the message with these values")
+        return self._cells
+
+    def _bits(self, leaf: Leaf, cell: dict[str, Any]) -> None:
+        for place, bit in enumerate(leaf.bits):
+            cell[key_of(place)] = self._field(bit) if holds(bit.test, self._chain) else 0
+
+    def _field(self, leaf: Leaf) -> Any:
+        counted = self._counted(leaf)
+        if leaf.name is None or leaf.name not in self._values:
+            return self._missing(leaf, counted)
+        self._used.add(leaf.name)
+        value = self._values[leaf.name]
+        if isinstance(value, _Raw):
+            return cell_of(leaf, int(value), raw=True)
+        cell = self._given(leaf, value)
+        if leaf.const is not None and leaf.array is None and cell != cell_of(leaf, leaf.const, raw=True):
+            raise EncodeError(f"{leaf.name}: {value!r} differs from the constant {leaf.spec.const!r}")
+        if counted is not None and cell != counted:
+            raise EncodeError(f"{leaf.name}: {value!r}, but the data needs {counted!r}; leave it out")
+        return cell
+
+    def _missing(self, leaf: Leaf, counted: Any) -> Any:
+        if counted is not None:
+            return counted
+        if leaf in self._presets:
+            return self._presets[leaf]
+        if leaf.const is None and not is_internal(leaf.name) and not self._defaults:
+            raise EncodeError(f"{leaf.name} is missing")
+        if leaf.members is not None:
+            count = leaf.array if isinstance(leaf.array, int) else 0
+            filled = _fill(leaf.members, {}, self._chain, {}, defaults=True) if leaf.array is None or count else {}
+            return filled if leaf.array is None else [filled] * count
+        return zero_cell(leaf)
+
+    def _given(self, leaf: Leaf, value: Any) -> Any:
+        if leaf.array is None:
+            return self._element(leaf, value)
+        if not isinstance(value, list | tuple):
+            raise EncodeError(f"{leaf.name}: {value!r} is no list")
+        if isinstance(leaf.array, int) and len(value) != leaf.array:
+            raise EncodeError(f"{leaf.name}: {len(value)} elements given, {leaf.array} needed")
+        return [self._element(leaf, item) for item in value]
+
+    def _element(self, leaf: Leaf, value: Any) -> Any:
+        if leaf.members is not None:
+            return _fill(leaf.members, value, self._chain, {}, defaults=self._defaults)
+        return cell_of(leaf, value)
+
+    def _counted(self, leaf: Leaf) -> Any:
+        """Return the cell of a field that holds the length or count of another one, None where it does not."""
+        name = leaf.name
+        if name is None:
+            return None
+        for other in self._scope.leaves:
+            if other.name not in self._values or self._values[other.name] is None:
+                continue
+            if other.array == name:
+                return cell_of(leaf, len(self._given(other, self._values[other.name])), raw=True)
+            if other.length == name:
+                cell = self._given(other, self._values[other.name])
+                sizes = {len(item) for item in (cell if other.array is not None else [cell])}
+                if len(sizes) > 1:
+                    raise EncodeError(f"{other.name}: all elements must have the same length")
+                return cell_of(leaf, max(sizes, default=0), raw=True)
+        return None
