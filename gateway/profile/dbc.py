@@ -42,6 +42,15 @@ class Database(msgspec.Struct, frozen=True):
     is_fd: bool  # some frame is longer than classic CAN has
 
 
+def check_dbc(path_name: str, data: bytes) -> list[Problem]:
+    """Return everything wrong with a `.dbc` file, warnings too, in file order."""
+    try:
+        found = read_database(_text(path_name, data), path_name).warnings
+    except ProfileError as error:
+        found = list(error.problems)
+    return sorted(found, key=lambda problem: (problem.line, problem.key))
+
+
 def read_dbc(text: str, file: str, *, strict: bool = True) -> dict[str, MessageSpec]:
     """Return every message of a DBC by its own name. Raises: ProfileError with file and line."""
     return read_database(text, file, strict=strict).messages
@@ -231,12 +240,17 @@ def _units(message: Any, signal: Any, source: DbcSource, warnings: list[Problem]
 
 
 def _labels(signal: Any) -> dict[str, str] | None:
-    """Return the value table without entries that no raw number of the signal can have."""
+    """Return the value table without entries that no raw number of the signal can have.
+
+    Of several numbers with one text the last stands first: that is the one which cantools writes for the text.
+    """
     low = -(1 << (signal.length - 1)) if signal.is_signed else 0
     high = low + (1 << signal.length) - 1
     is_float = signal.conversion.is_float
-    table = (signal.conversion.choices or {}).items()
-    return {str(raw): str(text) for raw, text in table if is_float or low <= raw <= high} or None
+    table = signal.conversion.choices or {}
+    possible = {raw: str(text) for raw, text in table.items() if is_float or low <= raw <= high}
+    written = {text: raw for raw, text in possible.items()}
+    return {str(raw): possible[raw] for raw in [*written.values(), *possible]} or None
 
 
 def ranges(values: list[int]) -> list[int | str] | int:

@@ -77,10 +77,9 @@ def check_profile(path: Path | str) -> list[Problem]:
     try:
         data = _read(file)
         if is_dbc(file):
-            from gateway.profile.dbc import profile_of_dbc
+            from gateway.profile.dbc import check_dbc
 
-            profile_of_dbc(str(file), data)
-            return []
+            return check_dbc(str(file), data)
     except ProfileError as error:
         return list(error.problems)
     return examine(str(file), data, None, lambda name: _read_limited(file.parent / name), _transforms()).problems

@@ -126,6 +126,9 @@ def _scope(fields: list[FieldSpec], spec: MessageSpec, outer: list[_Labels]) -> 
         for clause in leaf.members.cases.values() if leaf.members else ():
             if clause.name not in {inner.name for inner in leaf.members.named()}:  # type: ignore[union-attr]
                 _add_case(scope, clause)
+    for name, clause in scope.cases.items():  # a value with a label is a declared one, even if it selects nothing
+        labelled: dict[Any, str] = next((labels[name] for labels in reversed(visible) if name in labels), {})
+        scope.cases[name] = Clause(name, values=clause.values | frozenset(labelled), ranges=clause.ranges)
     return scope
 
 
