@@ -19,7 +19,8 @@ Pick = Callable[[Sheet], str | None]  # None: the sheet ended before it; "": sen
 Split = Callable[[str], Sheet]
 
 TALKER_LETTERS: Final = 2  # NMEA 0183: two letters of talker before the three of the sentence formatter
-MBUS_CHANNELS: Final = range(1, 5)  # DSMR P1 5.0.2, 6.12: at most four meters behind one, written 0-n
+MBUS_CHANNELS: Final = range(1, 5)  # DSMR P1 4.0, 6.3 to 6.6: four M-Bus channels, written 0-n
+IDENTIFICATION: Final = "XXX5\r\n\r\n"  # first line of a telegram of no maker (IEC 62056-21, 6.3.2), and the empty one
 _BLANKS: Final = " \t\r\n"
 
 _choice = re.compile(
@@ -237,7 +238,7 @@ class Draft:
             self._require_fact()
             between = "" if self._message.format == "obis" else key_separator(self._message)
             text = "".join(f"{key}{between}{value}\r\n" for key, value in self._entries.items())
-            text = text.removesuffix("\r\n")
+            text = IDENTIFICATION + text if self._message.format == "obis" else text.removesuffix("\r\n")
         return text.encode()
 
     def _csv(self, width: int) -> str:

@@ -48,7 +48,10 @@ _iso_tst = re.compile(r"20([0-9]{2})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2})
 
 _TRUE: Final = {"on", "1", "true"}
 _FALSE: Final = {"off", "0", "false"}
-_TST_OFFSETS: Final = {"S": "+02:00", "W": "+01:00"}  # DSMR P1 4.2.2, 5.4: summer and winter time of the Netherlands
+_TST_OFFSETS: Final = {
+    "S": "+02:00",
+    "W": "+01:00",
+}  # DSMR P1 4.0, 5.4 (TST): S daylight saving, W not; the time is Dutch
 
 
 def parse_number(text: str) -> int | float:

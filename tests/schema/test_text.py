@@ -152,7 +152,9 @@ def test_obis_takes_the_last_parenthesis_without_its_unit():
     assert decoded(layout, body) == ({"energy": 1581.123, "gas": 981.443, "message": None}, [])
     old = b"0-1:24.3.0(161107190000)(00)(60)(1)(0-1:24.2.1)(m3)\r\n(00001.001)\r\n0-1:24.4.0(1)\r\n"
     assert decoded(layout, old)[0]["gas"] == 1.001
-    assert layout.encode({"energy": 1581.123, "gas": 981.443}) == b"1-0:1.8.1(1581.123*kWh)\r\n0-1:24.2.1(981.443*m3)"
+    assert layout.encode({"energy": 1581.123, "gas": 981.443}) == (
+        b"XXX5\r\n\r\n1-0:1.8.1(1581.123*kWh)\r\n0-1:24.2.1(981.443*m3)\r\n"
+    )
 
 
 def test_a_channel_is_picked_by_its_device_type():
