@@ -6,6 +6,7 @@ Source is generated at the first decode; construct is imported at the first enco
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, Literal
 
 from gateway.schema.careful import careful_decoder
@@ -29,8 +30,6 @@ class BinaryPlan:
         self.names: tuple[str, ...] = tuple(public)
         self.units: tuple[str, ...] = tuple(leaves[0].spec.units for leaves in public.values())
         self.fields: tuple[FieldSpec | Any, ...] = tuple(leaves[0].spec for leaves in public.values())
-        self._decode: Callable[[bytes], Row] | None = None
-        self._decode_raw: Callable[[bytes], dict[str, Any]] | None = None
         self._encode: Callable[[dict[str, Any]], bytes] | None = None
         self.why = (
             "every place is known: one unpack, one guard"
@@ -38,30 +37,20 @@ class BinaryPlan:
             else "places depend on the body: field by field"
         )
 
-    def decoder(self) -> Callable[[bytes], Row]:
-        """Return the bare decode function: saves a call where bodies come in numbers."""
-        if self._decode is None:
-            strict, declared, file = self.spec.strict, self.spec.length or 0, f"<message {self.name}>"
-            careful = careful_decoder(self.layout, strict=strict, declared=declared, raw=False, filename=file)
-            fast = fast_decoder(self.layout, strict=strict, declared=declared, filename=file, careful=careful)
-            self._decode = fast or careful
-        return self._decode
+    @cached_property
+    def decode(self) -> Callable[[bytes], Row]:
+        """The decode function itself, made at first use: from body to values in order of `names`, then taint bits."""
+        strict, declared, file = self.spec.strict, self.spec.length or 0, f"<message {self.name}>"
+        careful = careful_decoder(self.layout, strict=strict, declared=declared, raw=False, filename=file)
+        return fast_decoder(self.layout, strict=strict, declared=declared, filename=file, careful=careful) or careful
 
-    def decode(self, body: bytes) -> Row:
-        """Return values in order of `names`, then taint bits. Raises: Refused."""
-        return (self._decode or self.decoder())(body)
-
-    def decode_raw(self, body: bytes) -> dict[str, Any]:
-        """Return wire numbers before scale, labels and sentinels, internal fields too. Raises: Refused."""
-        if self._decode_raw is None:
-            self._decode_raw = careful_decoder(
-                self.layout,
-                strict=self.spec.strict,
-                declared=self.spec.length or 0,
-                raw=True,
-                filename=f"<message {self.name}, raw>",
-            )
-        return self._decode_raw(body)
+    @cached_property
+    def decode_raw(self) -> Callable[[bytes], dict[str, Any]]:
+        """The same for wire numbers before scale, labels and sentinels, internal fields too."""
+        file = f"<message {self.name}, raw>"
+        return careful_decoder(
+            self.layout, strict=self.spec.strict, declared=self.spec.length or 0, raw=True, filename=file
+        )
 
     def encode(self, values: dict[str, Any]) -> bytes:
         """Return the body; consts, lengths and layout-only fields are filled in. Raises: EncodeError."""

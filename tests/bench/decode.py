@@ -92,8 +92,8 @@ NESTED64_STRUCT = struct.Struct("<HIH" + "HhHH" * 6 + "iI")
 
 
 def scaled(sub: Any, scale: float, offset: float = 0.0) -> Any:
-    """Return a construct field with its scaling, as one writes it by hand."""
-    return construct.ExprAdapter(sub, lambda raw, _context: raw * scale + offset, lambda value, _context: value)
+    """Return a construct field with its scaling, in the expression form that construct's own documentation teaches."""
+    return construct.ExprAdapter(sub, construct.obj_ * scale + offset, (construct.obj_ - offset) / scale)
 
 
 CONSTRUCTS: dict[str, Any] = {
@@ -167,6 +167,7 @@ def bodies_of(case: str, count: int = 64) -> list[bytes]:
             raw[3:5] = random_.randrange(40_001).to_bytes(2, "big")  # humidity within 0..100 %
             raw[13] &= 0x7F
             raw[14] &= 0xEF  # neither the voltage's nor the power's sentinel
+            raw[15] &= 0x7F  # nor the counter's
         if case == "nested64":
             raw[0:2] = (0xA55A).to_bytes(2, "little")
             for cell in range(6):

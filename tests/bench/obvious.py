@@ -93,7 +93,8 @@ async def can_bus(descriptor: int, frames: int) -> None:
     queue: asyncio.Queue[can.Message] = asyncio.Queue(256)
     latest: dict[int, Any] = {}
     cpu, wall = time.process_time(), time.monotonic()
-    notifier = can.Notifier(SocketBus(descriptor), [reader], loop=asyncio.get_running_loop())
+    bus = SocketBus(descriptor)
+    notifier = can.Notifier(bus, [reader], loop=asyncio.get_running_loop())
 
     async def produce() -> None:
         for _ in range(frames):
@@ -109,6 +110,7 @@ async def can_bus(descriptor: int, frames: int) -> None:
         group.create_task(consume())
     report(frames, cpu, wall)
     notifier.stop(0.1)
+    bus.shutdown()
 
 
 if __name__ == "__main__":
