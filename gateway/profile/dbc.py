@@ -45,7 +45,7 @@ class Database(msgspec.Struct, frozen=True):
 def check_dbc(path_name: str, data: bytes) -> list[Problem]:
     """Return everything wrong with a `.dbc` file, warnings too, in file order."""
     try:
-        found = read_database(_text(path_name, data), path_name).warnings
+        found = database_of(path_name, data).warnings
     except ProfileError as error:
         found = list(error.problems)
     return sorted(found, key=lambda problem: (problem.line, problem.key))
@@ -71,15 +71,24 @@ def read_database(text: str, file: str, *, strict: bool = True) -> Database:
         raise ProfileError(_all_problems(error, source) if strict else problems_of(error, source)) from error
 
 
+def database_of(path_name: str, data: bytes) -> Database:
+    """Return what the bytes of a `.dbc` file say. Raises: ProfileError with file and line."""
+    return read_database(_text(path_name, data), path_name)
+
+
 def profile_of_dbc(path_name: str, data: bytes) -> Profile:
     """Return a `.dbc` file as a profile of its own. Raises: ProfileError with file and line."""
-    database = read_database(_text(path_name, data), path_name)
-    stem = re.sub(r"[^a-z0-9_-]+", "-", PurePath(path_name).stem.lower()).strip("-_") or "database"
+    database = database_of(path_name, data)
     return Profile(
-        profile=ProfileHead(id=f"dbc/{stem}@0.0.0", title=PurePath(path_name).name),
+        profile=ProfileHead(id=f"dbc/{stem_of(path_name)}@0.0.0", title=PurePath(path_name).name),
         link=LinkSpec(bus="can", fd=database.is_fd),
         message=database.messages,
     )
+
+
+def stem_of(path_name: str) -> str:
+    """Return the file's name as part of an id."""
+    return re.sub(r"[^a-z0-9_-]+", "-", PurePath(path_name).stem.lower()).strip("-_") or "database"
 
 
 def expand_dbc(profile: Profile, read: Callable[[str], bytes], report: Report | None = None) -> Profile:
@@ -91,7 +100,7 @@ def expand_dbc(profile: Profile, read: Callable[[str], bytes], report: Report | 
     if profile.dbc is None:
         return profile
     name = profile.dbc.file
-    database = read_database(_text(name, read(name)), name)
+    database = database_of(name, read(name))
     problems: list[Problem] = []
 
     def collect(path: tuple[str | int, ...], message: str, severity: str = "error") -> None:
@@ -250,7 +259,7 @@ def _labels(signal: Any) -> dict[str, str] | None:
     table = signal.conversion.choices or {}
     possible = {raw: str(text) for raw, text in table.items() if is_float or low <= raw <= high}
     written = {text: raw for raw, text in possible.items()}
-    return {str(raw): possible[raw] for raw in [*written.values(), *possible]} or None
+    return {str(raw): possible[raw] for raw in [*sorted(written.values()), *sorted(possible)]} or None
 
 
 def ranges(values: list[int]) -> list[int | str] | int:
