@@ -1,0 +1,138 @@
+"""Layer 9: from a profile and the options of `decode` to its items: which reader, which framing, whose address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import PurePath
+from typing import Final
+
+from gateway.cli.inputs import Item, lines, stream_items, whole_items
+from gateway.cli.inputs_lines import (
+    can_address,
+    can_text,
+    hex_parser,
+    jsonl_parser,
+    line_items,
+    parse_adv,
+    parse_candump,
+)
+from gateway.errors import UsageError
+from gateway.frame import Address, Element, Garbage
+from gateway.framing.base import Framer
+from gateway.framing.spec import CAN_TRANSPORTS
+from gateway.profile.build import CompiledProfile
+from gateway.schema.spec import WhenSpec
+
+FORMATS: Final = ("hex", "bin", "candump", "adv", "jsonl", "asc", "blf", "trc")
+LOG_FORMATS: Final = frozenset({"asc", "blf", "trc"})  # other programs' CAN logs, read by the replay driver
+_FORMAT_OF_SUFFIX: Final = {
+    ".hex": "hex",
+    ".bin": "bin",
+    ".candump": "candump",
+    ".jsonl": "jsonl",
+    ".asc": "asc",
+    ".blf": "blf",
+    ".trc": "trc",
+}
+_FORMAT_OF_BUS: Final = {"uart": "bin", "can": "candump", "ble": "adv", "spi": "hex"}
+
+
+def format_of(file: str, bus: str) -> str:
+    """Return the format that a file's suffix names, else the bus's usual one."""
+    return _FORMAT_OF_SUFFIX.get(PurePath(file).suffix.lower(), _FORMAT_OF_BUS[bus])
+
+
+class Bodies:
+    """How the bytes of a line or stream become bodies of this profile, and what address they have."""
+
+    def __init__(self, compiled: CompiledProfile, *, payload: bool, address: str | None) -> None:
+        """Take the profile; `payload`: bytes are bodies already; `address`: of input that has none.
+
+        Raises: UsageError for an address that this bus does not have.
+        """
+        self.bus = compiled.profile.link.bus
+        self.framer: Framer | None = None
+        if not payload and compiled.profile.framing and not isinstance(compiled.profile.framing, CAN_TRANSPORTS):
+            self.framer = compiled.framer()
+        self._compiled = compiled
+        self._elements = list(_elements(compiled)) if self.bus == "ble" else []
+        self.address_text, self.address = self.address_of(address)
+
+    def address_of(self, text: str | None) -> tuple[str | None, Address]:
+        """Return an address as it is written out, and as messages match it. Raises: UsageError."""
+        if text is None:
+            return None, None
+        if self.bus == "can":
+            number = can_address(text)
+            return can_text(number), number
+        if self.bus == "ble":
+            return text.upper(), Element(text.upper())
+        raise UsageError(f"bus {self.bus!r} has no addresses; leave {text!r} out")
+
+    def split(self, data: bytes) -> list[bytes | Garbage]:
+        """Return the bodies and garbage in `data`, which begins and ends with silence."""
+        if self.framer is None:
+            return [data]
+        return [*self.framer.feed(data), *self.framer.gap()]
+
+    def wire(self, body: bytes) -> bytes:
+        """Return the bytes that stood on the wire for a body: what refusing it refuses."""
+        return body if self.framer is None else self.framer.encode(body)
+
+    def as_element(self, item: Item) -> Item:
+        """Return an item of BLE hex as the element it must have been: the first that a message takes it for."""
+        t, text, address, body = item
+        if isinstance(body, Garbage) or (isinstance(address, Element) and _says_what(address)):
+            return item
+        heard = text or ""
+        for when in self._elements:
+            element, rest = _element(when, heard, body)
+            if self._compiled.match(rest, element) is not None:
+                return t, text, element, rest
+        return t, text, address, body
+
+
+def items_of(bodies: Bodies, form: str, pieces: Iterable[bytes]) -> Iterator[Item]:
+    """Return the items of an input in one of the formats that are bytes or lines. Raises: UsageError."""
+    if form == "bin":
+        if bodies.framer is not None:
+            return stream_items(pieces, bodies.framer)
+        return _elements_found(bodies, whole_items(pieces, bodies.address_text, bodies.address))
+    if form == "hex":
+        parse = hex_parser(bodies.split, bodies.address_text, bodies.address)
+        return _elements_found(bodies, line_items(lines(pieces), parse))
+    if form == "jsonl":
+        return _elements_found(bodies, line_items(lines(pieces), jsonl_parser(bodies.split, bodies.address_of)))
+    return line_items(lines(pieces), parse_adv if form == "adv" else parse_candump)
+
+
+def _elements_found(bodies: Bodies, items: Iterator[Item]) -> Iterator[Item]:
+    return map(bodies.as_element, items) if bodies.bus == "ble" else items
+
+
+def _elements(compiled: CompiledProfile) -> Iterator[WhenSpec]:
+    seen = set()
+    for spec in compiled.profile.message.values():
+        when = spec.when
+        key = (when.manufacturer, when.service, when.characteristic, when.name)
+        if key not in seen and key != (None, None, None, None):
+            seen.add(key)
+            yield when
+
+
+def _says_what(element: Element) -> bool:
+    return (element.manufacturer, element.service, element.characteristic) != (None, None, None)
+
+
+def _element(when: WhenSpec, address: str, body: bytes) -> tuple[Element, bytes]:
+    manufacturer = when.manufacturer
+    if manufacturer == "any":  # such a body begins with its company id (PROFILES 4)
+        manufacturer, body = int.from_bytes(body[:2], "little"), body[2:]
+    element = Element(
+        address,
+        name=when.name,
+        manufacturer=manufacturer,
+        service=when.service,
+        characteristic=when.characteristic,
+    )
+    return element, body
