@@ -115,10 +115,11 @@ def parse_degmin(text: str) -> float:
     found = _degmin(text)
     if found is None:
         raise BadText
-    degrees, minutes = divmod(int(found[1]), 100)
-    if minutes >= 60:
+    degrees, whole = divmod(int(found[1]), 100)
+    minutes = float(f"{whole}{found[2] or ''}")
+    if minutes > 60:  # just 60 is what rounding makes of 59.99999 in some receivers
         raise BadText
-    return _signed(degrees + float(f"{minutes}{found[2] or ''}") / 60, found[3])
+    return _signed(degrees + minutes / 60, found[3])
 
 
 def parse_degrees(text: str) -> float:

@@ -63,6 +63,7 @@ def test_nan_and_infinity_are_marked_as_such(text):
         ("00500.5E", 5 + 0.5 / 60),
         ("0.5N", 0.5 / 60),
         ("3723N", 37 + 23 / 60),
+        ("8960.000000N", 90.0),
         ("0000.000S", 0.0),
     ],
 )
@@ -74,7 +75,7 @@ def test_zero_south_is_a_plain_zero():
     assert str(types.parse_degmin("0000.000S")) == "0.0"
 
 
-@pytest.mark.parametrize("text", ["4860.000N", "4807.038", "N", "-4807.038N", "4807.038X", "480700.038N", "48.07.038N"])
+@pytest.mark.parametrize("text", ["4860.001N", "4807.038", "N", "-4807.038N", "4807.038X", "480700.038N", "48.07.038N"])
 def test_no_angle_is_guessed(text):
     with pytest.raises(BadText):
         types.parse_degmin(text)
