@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -195,12 +195,23 @@ def meaning_of(spec: FieldSpec | BitSpec, kind: Kind, size: int | None, width: i
         scale=scale,
         offset=offset,
         invalid=tuple(raw_constant(item, kind, size) for item in listed(spec.invalid)),
-        low=spec.minimum,
-        high=spec.maximum,
+        low=_limit(spec.minimum, scale, offset, min),
+        high=_limit(spec.maximum, scale, offset, max),
         labels=None if spec.labels is None else {raw_key(key, kind): text for key, text in spec.labels.items()},
         flags=None if spec.flags is None else tuple((int(bit, 0), name) for bit, name in spec.flags.items()),
         boolean=kind == "bool" or (width == 1 and plain and not getattr(spec, "signed", False)),
     )
+
+
+def _limit(limit: float | None, scale: float, offset: float, outer: Callable[[float, float], float]) -> float | None:
+    """Return a limit that does not shut out the raw number which stands for it: 2047 * 0.1 is a little over 204.7."""
+    if limit is None or scale in {0, 1} or not math.isfinite(limit):
+        return limit
+    steps = (limit - offset) / scale
+    if not abs(steps) < 2**53:
+        return limit
+    nearest = round(steps) * scale + offset
+    return outer(limit, nearest) if abs(nearest - limit) <= abs(scale) * 1e-6 else limit
 
 
 def listed(value: Any) -> Iterable[Any]:

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.errors import ProfileError
+from gateway.errors import EncodeError, ProfileError
 from gateway.profile.dbc import profile_of_dbc, ranges, read_database, read_dbc
 from gateway.profile.dbc_source import text_of
+from gateway.schema.compile import compile_message
+from gateway.taint import TRUST_CASE, TRUST_RANGE
 
 HEAD = 'VERSION ""\nNS_ :\nBS_:\nBU_: ECU GW\n'
 ENGINE = """BO_ 256 Engine: 8 ECU
@@ -200,3 +202,27 @@ def test_a_file_that_is_too_large_is_refused_at_once():
 
 def test_deep_nonsense_is_refused_without_a_traceback():
     assert problems_of("BO_ " * 20_000)[0].line >= 1
+
+
+def test_the_raw_number_that_stands_for_a_limit_is_within_it():
+    """2047 * 0.1 is 204.70000000000002 in doubles."""
+    text = 'BO_ 1 A: 2 ECU\n SG_ B : 0|16@1+ (0.1,0) [0|204.7] "" GW\n'
+    plan = compile_message("A", read_dbc(HEAD + text, "x.dbc")["A"])
+    assert [plan.decode(raw.to_bytes(2, "little"))[1] for raw in (2047, 2048)] == [0, TRUST_RANGE]
+    assert plan.encode({"B": 204.70000000000002}) == plan.encode({"B": 204.7}) == (2047).to_bytes(2, "little")
+    with pytest.raises(EncodeError):
+        plan.encode({"B": 204.75})
+
+
+def test_a_labelled_multiplexer_value_that_selects_nothing_is_known():
+    text = MULTIPLEXED + 'VAL_ 512 Selector 7 "idle" ;\n'
+    plan = compile_message("Page", read_dbc(HEAD + text, "x.dbc")["Page"])
+    taints = [plan.decode(bytes([0] * 7 + [page]))[-1] for page in (0, 7, 8)]
+    assert [bool(bits & TRUST_CASE) for bits in taints] == [False, False, True]
+
+
+def test_of_several_numbers_with_one_label_the_last_is_written():
+    text = 'BO_ 1 A: 1 ECU\n SG_ B : 0|8@1+ (1,0) [0|0] "" GW\nVAL_ 1 B 3 "free" 9 "free" 1 "busy" ;\n'
+    plan = compile_message("A", read_dbc(HEAD + text, "x.dbc")["A"])
+    assert [plan.decode(bytes([raw]))[0] for raw in (1, 3, 9)] == ["busy", "free", "free"]
+    assert plan.encode({"B": "free"}) == bytes([9])
