@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gateway.profile.positions import Scan, key_text
 
 KEYS = st.sampled_from(["a", "b", "c-d", "E_1", "12", '"x y"', "'q.r'", '"e\\u00e9"', '""', '"#"'])
-BLANKS = st.sampled_from(["", " ", "\n", "  # a ] comment \"\n", "\n\n\t"])
+BLANKS = st.sampled_from(["", " ", "\n", '  # a ] comment "\n', "\n\n\t"])
 STRINGS = st.sampled_from(
     [
         '"text # no comment"',

@@ -1,0 +1,327 @@
+"""Layer 3: the site file (PROFILES 10): which devices, on which ports, and what leaves the gateway.
+
+Two tables of two lines make a site; everything else is optional. All problems are told at once with file, line and key.
+Whether a profile exists and takes its parameters is known when it is loaded, not here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+
+from gateway.environment import user_state_folder, variable
+from gateway.errors import ConfigError, Problem, RouteError, UsageError
+from gateway.notation import Duration, duration_ns
+from gateway.profile.document import Document
+from gateway.profile.findings import Findings
+from gateway.profile.model import LINK_KEYS, LinkSpec
+from gateway.route import RoutePattern
+from gateway.spelling import did_you_mean
+
+MAX_FILE_BYTES: Final = 4_000_000
+BUSES: Final = ("uart", "can", "ble", "spi")
+VERBS: Final = ("read", "write", "replay", "install", "control")
+_SEGMENT: Final = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_LOOPBACK: Final = re.compile(r"(127\.\d+\.\d+\.\d+|localhost|\[::1\]):\d+")
+_LISTEN: Final = re.compile(r"(\[[0-9A-Fa-f:]+\]|[^:\s]+):(\d{1,5})")
+
+
+class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    pass
+
+
+class GatewayConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[gateway]`."""
+
+    name: str | None = None  # None: the host's name
+    data: str | None = None  # folder of ledger, socket, compiled plans; None: the user's state folder
+
+
+class PortConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[port.NAME]`: a wire with options, or that several devices share. Electrical keys override every profile's."""
+
+    path: str
+    bus: Literal["uart", "can", "ble", "spi"] | None = None  # None: the devices' profiles say it
+    baud: int | None = None
+    data_bits: Literal[5, 6, 7, 8] | None = None
+    parity: Literal["none", "even", "odd"] | None = None
+    stop_bits: float | None = None
+    flow: Literal["none", "rtscts", "xonxoff"] | None = None
+    rs485: bool | None = None
+    exclusive: bool | None = None
+    bitrate: int | None = None
+    fd: bool | None = None
+    data_bitrate: int | None = None
+    mode: int | None = None
+    speed_hz: int | None = None
+    bits: int | None = None
+
+    def applied_to(self, link: LinkSpec) -> LinkSpec:
+        """Return a profile's link with the keys of this port in place of its own."""
+        keys = [name for name in self.__struct_fields__ if name not in {"path", "bus"}]
+        changes = {name: getattr(self, name) for name in keys if getattr(self, name) is not None}
+        return msgspec.structs.replace(link, **changes)
+
+
+class AdjustConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`adjust`: value = value * scale + offset after decoding; tainted `trust.adjusted`, raw kept."""
+
+    scale: float = 1.0
+    offset: float = 0.0
+
+
+class DeviceConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[device.NAME]`."""
+
+    profile: str  # shipped name, publisher/name@version, or a path beside the site file
+    port: str  # path, CAN interface, URL, usb:VID:PID[:serial], or the name of a [port.*]
+    params: dict[str, int | str] = msgspec.field(default_factory=dict)
+    label: str | None = None
+    area: str | None = None
+    adjust: dict[str, AdjustConfig] = msgspec.field(default_factory=dict)  # by value name
+
+
+class DiscoverConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[discover.NAME]`: every device heard becomes NAME-<last four of its address>."""
+
+    profile: str
+    port: str
+    params: dict[str, int | str] = msgspec.field(default_factory=dict)
+    limit: int = 50  # devices; the oldest silent one is evicted
+
+
+class LedgerConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[ledger]`."""
+
+    window: Duration = "5s"  # of telemetry that a power loss may take
+
+
+class SecretConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a secret is kept: exactly one of a systemd credential and a file."""
+
+    credential: str | None = None
+    file: str | None = None
+
+
+class MqttConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[mqtt]`: naming a host here is what opens egress to it."""
+
+    host: str
+    port: int | None = None  # None: 8883 with TLS, 1883 without
+    tls: bool = True
+    username: str | None = None
+    password: SecretConfig | None = None
+    home_assistant: bool = False
+
+
+class HttpConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[http]`: beyond loopback it needs both a token and TLS."""
+
+    listen: str = "127.0.0.1:8080"
+    token: SecretConfig | None = None
+    certificate: str | None = None  # PEM files
+    certificate_key: str | None = None
+
+
+class GrantConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[grant.NAME]`: default is deny."""
+
+    principal: str  # "user:pi"
+    routes: str  # pattern, with @variant
+    verbs: list[Literal["read", "write", "replay", "install", "control"]]
+    expires: str | None = None  # ISO 8601; None: never
+
+
+class SiteConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One site file, whole. `folder` is where relative profile paths start; None where the site has no file."""
+
+    gateway: GatewayConfig = GatewayConfig()
+    devices: dict[str, DeviceConfig] = msgspec.field(default_factory=dict, name="device")
+    ports: dict[str, PortConfig] = msgspec.field(default_factory=dict, name="port")
+    discover: dict[str, DiscoverConfig] = msgspec.field(default_factory=dict)
+    ledger: LedgerConfig = LedgerConfig()
+    mqtt: MqttConfig | None = None
+    http: HttpConfig | None = None
+    grants: dict[str, GrantConfig] = msgspec.field(default_factory=dict, name="grant")
+
+
+def load_site(path: Path | str) -> SiteConfig:
+    """Return the site in a TOML file. Raises: ConfigError with everything that is wrong."""
+    file = Path(path)
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ConfigError([Problem(str(file), 0, "", f"cannot be read: {error.strerror or error}")]) from error
+    return read_site(str(file), data)
+
+
+def read_site(file: str, data: bytes) -> SiteConfig:
+    """Return the site in `data`. Raises: ConfigError with everything that is wrong."""
+    from gateway.profile.structure import walk
+
+    document = Document(file, data)
+    site: SiteConfig | None = None
+    if document.is_readable:
+        raw = walk(document, _without_literals(document), SiteConfig)
+        site = _salvaged(raw)
+        _check(site, Findings(document))
+    if site is None or document.has_errors:
+        raise ConfigError([problem for problem in document.sorted_problems() if problem.severity == "error"])
+    return site
+
+
+def site_of_arguments(arguments: Iterable[str]) -> SiteConfig:
+    """Return the site that `NAME=PROFILE@PORT` texts spell; NAME may be left out where the profile's will do.
+
+    The profile of `eastron/sdm120@1@/dev/ttyUSB0` keeps its version: the port begins behind the last `@`.
+    Raises: UsageError.
+    """
+    devices: dict[str, DeviceConfig] = {}
+    for text in arguments:
+        named, equals, rest = text.partition("=")
+        is_named = bool(equals) and "@" not in named
+        profile, at, port = (rest if is_named else text).rpartition("@")
+        if not (at and profile and port):
+            raise UsageError(f"{text!r} is no device; write NAME=PROFILE@PORT, for example gps=nmea-gnss@/dev/ttyACM0")
+        name = named if is_named else _name_from(profile)
+        if not _SEGMENT.fullmatch(name):
+            raise UsageError(f"{name!r} cannot name a device; use lower-case letters, digits, '_' and '-'")
+        if name in devices:
+            raise UsageError(f"two devices are called {name!r}; write NAME=PROFILE@PORT")
+        devices[name] = DeviceConfig(profile=profile, port=port)
+    return SiteConfig(devices=devices)
+
+
+def data_dir(option: Path | str | None = None, site: SiteConfig | None = None) -> Path:
+    """Return the data folder: `--data`, else `TIDEGATE_DATA`, else the site's `data`, else the user's state folder."""
+    named = option or variable("TIDEGATE_DATA") or (site.gateway.data if site is not None else None)
+    return Path(named).expanduser() if named else user_state_folder()
+
+
+def _name_from(profile: str) -> str:
+    path = Path(profile.partition("@")[0])
+    name = path.parent.name if path.name == "profile.toml" else path.stem
+    return re.sub(r"[^a-z0-9_-]+", "-", name.lower()).strip("-_") or "device"
+
+
+def _without_literals(document: Document) -> dict[str, Any]:
+    """Return the raw data without secrets written into the file, each refused without repeating it."""
+    raw = dict(document.raw)
+    for table, key in (("mqtt", "password"), ("http", "token")):
+        if isinstance(raw.get(table), dict) and isinstance(raw[table].get(key), str):
+            message = "a secret is never written here; give { credential = 'name' } or { file = 'path' }"
+            document.report((table, key), message)
+            raw[table] = {name: value for name, value in raw[table].items() if name != key}
+    return raw
+
+
+def _salvaged(raw: dict[str, Any]) -> SiteConfig:
+    """Return the site as far as the data gives one: tables that do not convert are left out."""
+    good: dict[str, Any] = {}
+    for key, value in raw.items():
+        if key in {"device", "port", "discover", "grant"}:
+            good[key] = {name: item for name, item in value.items() if _converts({key: {name: item}})}
+        elif _converts({key: value}):
+            good[key] = value
+    return msgspec.convert(good, SiteConfig)
+
+
+def _converts(part: dict[str, Any]) -> bool:
+    try:
+        msgspec.convert(part, SiteConfig)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _check(site: SiteConfig, found: Findings) -> None:
+    for table in ("device", "port", "discover"):
+        for name in found.written((table,)) or {}:
+            if not _SEGMENT.fullmatch(name):
+                found.error(
+                    (table, name), f"{name!r} cannot stand in a route; use lower-case letters, digits, '_', '-'"
+                )
+    for name, port in site.ports.items():
+        _check_port(port, ("port", name), found)
+    for kind, entries in (("device", site.devices), ("discover", site.discover)):
+        for name, entry in entries.items():
+            _check_texts(entry, (kind, name), site, found)
+    for name, discover in site.discover.items():
+        if not 1 <= discover.limit <= 100_000:
+            found.error(("discover", name, "limit"), f"{discover.limit} is outside 1..100000 devices")
+    for name, device in site.devices.items():
+        for value, adjust in device.adjust.items():
+            if adjust.scale == 0:
+                found.error(("device", name, "adjust", value, "scale"), "0 would make every value the same")
+    if duration_ns(site.ledger.window) <= 0:
+        found.error(("ledger", "window"), "must be longer than nothing")
+    _check_north(site, found)
+
+
+def _check_port(port: PortConfig, path: tuple[str, str], found: Findings) -> None:
+    if not port.path.strip():
+        found.error((*path, "path"), "an empty path is no port")
+    for key in ("baud", "bitrate", "data_bitrate", "speed_hz"):
+        value = getattr(port, key)
+        if value is not None and not 0 < value <= 1_000_000_000:
+            found.error((*path, key), f"{value} is no rate")
+    if port.stop_bits is not None and port.stop_bits not in {1, 1.5, 2}:
+        found.error((*path, "stop_bits"), f"{port.stop_bits} is not allowed; one of 1, 1.5, 2")
+    if port.bus is None:
+        return
+    for key in found.written(path) or {}:
+        owners = [bus for bus, keys in LINK_KEYS.items() if key in keys]
+        if owners and port.bus not in owners:
+            found.error((*path, key), f"{key!r} is for {' and '.join(owners)}, not for bus {port.bus!r}")
+
+
+def _check_texts(
+    entry: DeviceConfig | DiscoverConfig, path: tuple[str, str], site: SiteConfig, found: Findings
+) -> None:
+    for key in ("profile", "port"):
+        if not getattr(entry, key).strip():
+            found.error((*path, key), f"an empty text is no {key}")
+    known = list(found.written(("port",)) or {})
+    looks_like_name = _SEGMENT.fullmatch(entry.port) and "/" not in entry.port
+    near = did_you_mean(entry.port, known) if looks_like_name and known and entry.port not in site.ports else ""
+    if near.startswith("; did") and entry.port not in known:
+        found.warn((*path, "port"), f"no [port.{entry.port}]; it is taken as the name of an interface{near}")
+
+
+def _check_north(site: SiteConfig, found: Findings) -> None:
+    if site.mqtt is not None:
+        if site.mqtt.port is not None and not 1 <= site.mqtt.port <= 65535:
+            found.error(("mqtt", "port"), f"{site.mqtt.port} is no TCP port")
+        if not site.mqtt.host.strip():
+            found.error(("mqtt", "host"), "an empty text is no host")
+        _check_secret(site.mqtt.password, ("mqtt", "password"), found)
+    if site.http is not None:
+        _check_http(site.http, found)
+    for name, grant in site.grants.items():
+        if not grant.verbs:
+            found.error(("grant", name, "verbs"), f"grants nothing; give some of {', '.join(VERBS)}")
+        try:
+            RoutePattern(grant.routes.partition("@")[0])
+        except RouteError as error:
+            found.error(("grant", name, "routes"), str(error))
+
+
+def _check_http(http: HttpConfig, found: Findings) -> None:
+    match = _LISTEN.fullmatch(http.listen)
+    if not match or not 0 < int(match[2]) <= 65535:
+        found.error(("http", "listen"), f"{http.listen!r} is no address; write for example '127.0.0.1:8080'")
+    elif not _LOOPBACK.fullmatch(http.listen):
+        for key, what in (("token", "a token"), ("certificate", "TLS"), ("certificate_key", "TLS")):
+            if getattr(http, key) is None:
+                found.error(("http", key), f"missing; listening on {http.listen} needs {what}")
+    _check_secret(http.token, ("http", "token"), found)
+
+
+def _check_secret(secret: SecretConfig | None, path: tuple[str, ...], found: Findings) -> None:
+    if secret is not None and (secret.credential is None) == (secret.file is None):
+        found.error(path, "give exactly one of credential and file")
