@@ -8,55 +8,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from gateway.schema.cond import Test
 from gateway.schema.layout import Leaf, Scope, is_internal
 from gateway.schema.reads import Reads, bits_expression, sign_expression, signal_expressions
-from gateway.schema.source import SIMPLE, Source, clause_expression, may_overflow, null_tests, value_expression
-from gateway.taint import TRUST_CASE, TRUST_LABEL, TRUST_NAN, TRUST_RANGE, TRUST_TRUNCATED
-
-_UNROLLED_LEAVES = 64  # a fixed array of more fields than this is a loop
-
-
-class _Place(NamedTuple):
-    """A position in the body: `offset` after the variable `base`, or after the body's start."""
-
-    base: str | None
-    offset: int
-
-    def plus(self, size: int) -> _Place:
-        return _Place(self.base, self.offset + size)
-
-    def __str__(self) -> str:
-        if self.base is None:
-            return str(self.offset)
-        return f"{self.base} + {self.offset}" if self.offset else self.base
-
-
-class _Names:
-    """Variables of one scope: the value of each name, and the raw number where a condition or length asks for it."""
-
-    def __init__(self, scope: Scope, outer: _Names | None, source: Source, asked: frozenset[str]) -> None:
-        self.scope = scope
-        self.outer = outer
-        self.values: dict[str, str] = {}
-        self.raws: dict[str, str] = {}
-        self.maybe_absent: set[str] = set()
-        for leaf in scope.leaves:
-            for named in leaf.bits or [leaf]:
-                if named.name:
-                    self.values.setdefault(named.name, source.new("v"))
-                    if named.name in asked:
-                        self.raws.setdefault(named.name, source.new("r"))
-                    if leaf.test is not None or named.test is not None:
-                        self.maybe_absent.add(named.name)
-
-    def raw(self, name: str) -> str | None:
-        """Return the variable that holds the raw number of `name`, here or further out."""
-        if name in self.raws:
-            return self.raws[name]
-        return self.outer.raw(name) if self.outer else None
+from gateway.schema.runs import Place, asked_names, fixed_run, looped, settled, swapped_expression
+from gateway.schema.source import clause_expression
+from gateway.schema.value_writer import Names, ValueWriter
 
 
 def careful_decoder(scope: Scope, *, strict: bool, declared: int, raw: bool, filename: str) -> Callable[[bytes], Any]:
@@ -71,10 +30,9 @@ def element_decoder(scope: Scope, *, raw: bool, filename: str) -> Callable[[byte
     return writer.element(scope, filename)
 
 
-class _Careful:
+class _Careful(ValueWriter):
     def __init__(self, *, raw: bool, strict: bool, declared: int) -> None:
-        self._out = Source()
-        self._raw = raw
+        super().__init__(raw=raw)
         self._strict = strict
         self._declared = declared
         self._asked: frozenset[str] = frozenset()
@@ -96,22 +54,22 @@ class _Careful:
         self._out.put(f"return {self._dict(names)}, t, {end}")
         return self._out.function("decode(body)", filename)
 
-    def _begin(self, scope: Scope) -> tuple[_Names, _Place]:
-        self._asked = frozenset(_asked_names(scope))
+    def _begin(self, scope: Scope) -> tuple[Names, Place]:
+        self._asked = frozenset(asked_names(scope))
         self._out.put("n = len(body)")
         self._out.put("t = 0")
         if self._strict:
             self._out.put("end = 0")
-        return self._scope(scope, None, _Place(None, 0))
+        return self._scope(scope, None, Place(None, 0))
 
     # One scope: a message or a struct.
 
-    def _scope(self, scope: Scope, outer: _Names | None, place: _Place) -> tuple[_Names, _Place]:
+    def _scope(self, scope: Scope, outer: Names | None, place: Place) -> tuple[Names, Place]:
         names = self._open(scope, outer)
         leaves = scope.leaves
         index = 0
         while index < len(leaves):
-            run = _fixed_run(leaves, index, place)
+            run = fixed_run(leaves, index, place)
             if run:
                 place = self._stretch(run, names, place)
                 index += len(run)
@@ -120,18 +78,18 @@ class _Careful:
                 index += 1
         return names, place
 
-    def _open(self, scope: Scope, outer: _Names | None) -> _Names:
-        names = _Names(scope, outer, self._out, self._asked)
+    def _open(self, scope: Scope, outer: Names | None) -> Names:
+        names = Names(scope, outer, self._out, self._asked)
         for name in names.maybe_absent:
             self._out.put(f"{names.values[name]} = ABSENT")
         for variable in names.raws.values():
             self._out.put(f"{variable} = None")
         return names
 
-    def _shown(self, names: _Names) -> list[str]:
+    def _shown(self, names: Names) -> list[str]:
         return [name for name in names.values if self._raw or not is_internal(name)]
 
-    def _dict(self, names: _Names) -> str:
+    def _dict(self, names: Names) -> str:
         """Return an expression or variable of the struct's dict, absent members left out."""
         shown = self._shown(names)
         keys = {name: self._out.constant(name) for name in shown}
@@ -146,8 +104,8 @@ class _Careful:
 
     # Fields whose place or size moves.
 
-    def _moving(self, leaf: Leaf, names: _Names, place: _Place) -> _Place:
-        there = place if leaf.at is None else _Place(None, leaf.at)
+    def _moving(self, leaf: Leaf, names: Names, place: Place) -> Place:
+        there = place if leaf.at is None else Place(None, leaf.at)
         if leaf.test is None:
             return self._unit(leaf, names, there)
         after = self._out.new("p")
@@ -155,9 +113,9 @@ class _Careful:
         with self._out.block(f"if {self._condition(leaf.test, names)}"):
             end = self._unit(leaf, names, there)
             self._out.put(f"{after} = {end}")
-        return _Place(after, 0)
+        return Place(after, 0)
 
-    def _condition(self, test: Test, names: _Names) -> str:
+    def _condition(self, test: Test, names: Names) -> str:
         parts = []
         for clause in test.clauses:
             raw = names.raw(clause.name)
@@ -167,9 +125,9 @@ class _Careful:
             parts.append(wanted if clause.truth else f"{raw} is not None and {wanted}")
         return " and ".join(parts)
 
-    def _unit(self, leaf: Leaf, names: _Names, place: _Place) -> _Place:
+    def _unit(self, leaf: Leaf, names: Names, place: Place) -> Place:
         """Write one field known to be active; return where it ends."""
-        if leaf.array is not None and (_looped(leaf) or leaf.fixed_size is None):
+        if leaf.array is not None and (looped(leaf) or leaf.fixed_size is None):
             result, after = self._loop(leaf, names, place)
         elif leaf.fixed_size is not None:
             return self._stretch([leaf], names, place)
@@ -179,7 +137,7 @@ class _Careful:
         self._reach(str(after))
         return after
 
-    def _one(self, leaf: Leaf, names: _Names, place: _Place) -> tuple[str, _Place]:
+    def _one(self, leaf: Leaf, names: Names, place: Place) -> tuple[str, Place]:
         """Write one element whose size is not fixed, or an element of a loop."""
         if leaf.members is not None:
             inner, after = self._scope(leaf.members, names, place)
@@ -191,7 +149,7 @@ class _Careful:
         available = self._fetch(reads, place)
         return value(available), place.plus(leaf.element_size)
 
-    def _loop(self, leaf: Leaf, names: _Names, place: _Place) -> tuple[str, _Place]:
+    def _loop(self, leaf: Leaf, names: Names, place: Place) -> tuple[str, Place]:
         items, here, before = self._out.new("l"), self._out.new("p"), self._out.new("q")
         count = self._count(leaf.array, names)
         self._out.put(f"{items} = []")
@@ -199,7 +157,7 @@ class _Careful:
         more = f"while {here} < n" + (f" and len({items}) < {count}" if count else "")
         with self._out.block(more):
             self._out.put(f"{before} = {here}")
-            value, after = self._one(leaf, names, _Place(here, 0))
+            value, after = self._one(leaf, names, Place(here, 0))
             self._out.put(f"{items}.append({value})")
             self._out.put(f"{here} = {after}")
             self._out.put(f"if {here} == {before}: break")
@@ -213,9 +171,9 @@ class _Careful:
                     self._out.put(f"{here} = {place.plus(0)} + {size} * {count}")
                 else:
                     self._out.put(f"{here} = max({here}, n + 1)")
-        return items, _Place(here, 0)
+        return items, Place(here, 0)
 
-    def _count(self, count: int | str | None, names: _Names) -> str | None:
+    def _count(self, count: int | str | None, names: Names) -> str | None:
         if isinstance(count, int):
             return str(count)
         if count == "rest":
@@ -224,7 +182,7 @@ class _Careful:
         self._out.put(f"{variable} = count_of({names.raw(str(count)) or 'None'})")
         return variable
 
-    def _variable(self, leaf: Leaf, names: _Names, place: _Place) -> tuple[str, _Place]:
+    def _variable(self, leaf: Leaf, names: Names, place: Place) -> tuple[str, Place]:
         start, end, data = self._out.new("p"), self._out.new("q"), self._out.new("a")
         self._out.put(f"{start} = {place}")
         if leaf.length == "rest":
@@ -243,11 +201,11 @@ class _Careful:
             self._inner(leaf, data, value, names, element=leaf.array is not None)
         if leaf.length == "null":
             self._out.put(f"if {end} <= n: {end} += 1")
-        return value, _Place(end, 0)
+        return value, Place(end, 0)
 
     # A stretch of fixed layout.
 
-    def _stretch(self, run: list[Leaf], names: _Names, place: _Place) -> _Place:
+    def _stretch(self, run: list[Leaf], names: Names, place: Place) -> Place:
         reads = Reads(self._out.new("_"))
         signals = signal_expressions(run, reads)
         emits: list[tuple[Leaf, Callable[[str], str]]] = []
@@ -258,25 +216,25 @@ class _Careful:
                 reach = max(reach, leaf.place.last + 1)
                 continue
             if leaf.at is not None:
-                place = _Place(None, leaf.at)
+                place = Place(None, leaf.at)
             emits.append((leaf, self._planned(leaf, names, place, reads)))
             place = place.plus(leaf.fixed_size or 0)
             reach = max(reach, place.offset)
-        available = self._fetch(reads, _Place(None, 0) if signals else place)
-        for leaf, emit in _settled(emits):
+        available = self._fetch(reads, Place(None, 0) if signals else place)
+        for leaf, emit in settled(emits):
             if leaf.test is not None and leaf.place is not None:
                 with self._out.block(f"if {self._condition(leaf.test, names)}"):
                     self._keep(leaf, names, emit(available))
             else:
                 self._keep(leaf, names, emit(available))
-        self._reach(str(_Place(None if signals else place.base, reach)))
+        self._reach(str(Place(None if signals else place.base, reach)))
         return place
 
-    def _signal(self, leaf: Leaf, expression: str, names: _Names) -> Callable[[str], str]:
+    def _signal(self, leaf: Leaf, expression: str, names: Names) -> Callable[[str], str]:
         last = leaf.place.last + 1 if leaf.place else 0
         return lambda available: self._scalar(leaf, expression, f"{available} < {last}", names, element=False)
 
-    def _fetch(self, reads: Reads, place: _Place) -> str:
+    def _fetch(self, reads: Reads, place: Place) -> str:
         """Write the unpack calls; return the variable of how many bytes there are from the base on."""
         available = "n"
         if place.base is not None:
@@ -303,7 +261,7 @@ class _Careful:
         return available
 
     def _planned(
-        self, leaf: Leaf, names: _Names, place: _Place, reads: Reads, *, element: bool = False
+        self, leaf: Leaf, names: Names, place: Place, reads: Reads, *, element: bool = False
     ) -> Callable[[str], str]:
         """Ask `reads` for a field of fixed size at `place`; return what writes its value once that is fetched."""
         if leaf.array is not None and not element:
@@ -319,12 +277,12 @@ class _Careful:
         elif not leaf.swapped:
             raw = reads.data(place.offset, size)
         else:
-            raw = _swapped(leaf, reads, place.offset)
+            raw = swapped_expression(leaf, reads, place.offset)
         if leaf.bits:
             return lambda available: self._bits(leaf, raw, f"{available} < {cut}", names)
         return lambda available: self._scalar(leaf, raw, f"{available} < {cut}", names, element=element)
 
-    def _planned_array(self, leaf: Leaf, names: _Names, place: _Place, reads: Reads) -> Callable[[str], str]:
+    def _planned_array(self, leaf: Leaf, names: Names, place: Place, reads: Reads) -> Callable[[str], str]:
         size = leaf.element_size or 0
         count = leaf.array if isinstance(leaf.array, int) else 0
         parts = [self._planned(leaf, names, place.plus(i * size), reads, element=True) for i in range(count)]
@@ -351,8 +309,8 @@ class _Careful:
             self._cut(leaf)
         return result
 
-    def _planned_struct(self, scope: Scope, outer: _Names, place: _Place, reads: Reads) -> Callable[[str], str]:
-        names = _Names(scope, outer, self._out, self._asked)
+    def _planned_struct(self, scope: Scope, outer: Names, place: Place, reads: Reads) -> Callable[[str], str]:
+        names = Names(scope, outer, self._out, self._asked)
         emits: list[tuple[Leaf, Callable[[str], str]]] = []
         for leaf in scope.leaves:
             emits.append((leaf, self._planned(leaf, names, place, reads)))
@@ -371,19 +329,15 @@ class _Careful:
 
     # One value.
 
-    def _keep(self, leaf: Leaf, names: _Names, value: str) -> None:
+    def _keep(self, leaf: Leaf, names: Names, value: str) -> None:
         if leaf.name and not leaf.bits and value:
             self._out.put(f"{names.values[leaf.name]} = {value}")
-
-    def _cut(self, leaf: Leaf) -> None:
-        if leaf.name is not None:
-            self._out.put(f"t |= {TRUST_TRUNCATED}")
 
     def _reach(self, place: str) -> None:
         if self._strict:
             self._out.put(f"end = max(end, {place})")
 
-    def _bits(self, leaf: Leaf, whole: str, cut: str, names: _Names) -> str:
+    def _bits(self, leaf: Leaf, whole: str, cut: str, names: Names) -> str:
         of_bits = 8 * (leaf.size or 0)
         for bit in leaf.bits:
             raw = bits_expression(whole, bit.shift, bit.width, of_bits)
@@ -394,154 +348,3 @@ class _Careful:
                 with self._out.block(f"if {self._condition(bit.test, names)}"):
                     self._keep(bit, names, self._scalar(bit, raw, cut, names, element=False))
         return ""
-
-    def _scalar(self, leaf: Leaf, raw: str, cut: str, names: _Names, *, element: bool) -> str:
-        if leaf.name is None and leaf.const is None and not element:
-            return ""
-        value = self._out.new("e")
-        with self._out.block(f"if {cut}"):
-            self._out.put(f"{value} = None")
-            self._cut(leaf)
-        with self._out.block("else"):
-            self._inner(leaf, raw, value, names, element=element)
-        return value
-
-    def _inner(self, leaf: Leaf, raw: str, value: str, names: _Names, *, element: bool) -> None:
-        """Write the value of a field that is there: const, null, labels, number, range."""
-        if leaf.kind not in SIMPLE and leaf.kind != "bytes":
-            raw = f"{leaf.kind}_of({raw})"
-        if not raw.isidentifier():
-            number = self._out.new("x")
-            self._out.put(f"{number} = {raw}")
-            raw = number
-        if leaf.const is not None:
-            self._out.put(f"if {raw} != {self._out.constant(leaf.const)}: raise Refused('const')")
-        if leaf.name is None:
-            self._out.put(f"{value} = None")
-            return
-        nulls = null_tests(leaf, raw, self._out)
-        self._value(leaf, raw, value, nulls)
-        if leaf.name in names.raws and not element:
-            floating = [f"{raw} - {raw} != 0"] if leaf.kind in {"float", "ascii"} else []
-            variable = names.raws[leaf.name]
-            tests = " or ".join([*nulls, *floating])
-            self._out.put(f"{variable} = None if {tests} else {raw}" if tests else f"{variable} = {raw}")
-            self._case(leaf.name, variable, names, bool(tests))
-
-    def _case(self, name: str, variable: str, names: _Names, nullable: bool) -> None:
-        clause = names.scope.cases.get(name)
-        if clause is not None:
-            known = clause_expression(clause, variable, self._out)
-            there = f"{variable} is not None and " if nullable else ""
-            self._out.put(f"if {there}not ({known}): t |= {TRUST_CASE}")
-
-    def _value(self, leaf: Leaf, raw: str, value: str, nulls: list[str]) -> None:
-        meaning = leaf.meaning
-        floating = leaf.kind in {"float", "ascii"}
-        if self._raw:
-            text = f"{raw}.hex()" if leaf.kind == "bytes" else raw
-            self._out.put(
-                f"{value} = {text}" + (f" if {raw} is not None and {raw} - {raw} == 0 else None" if floating else "")
-            )
-            return
-        head = "if"
-        if nulls:
-            self._out.put(f"if {' or '.join(nulls)}: {value} = None")
-            head = "elif"
-        if meaning.labels is not None:
-            table = self._out.constant(meaning.labels)
-            self._out.put(f"{head} {raw} in {table}: {value} = {table}[{raw}]")
-            head = "elif"
-        if head == "if":
-            self._number(leaf, raw, value)
-        else:
-            with self._out.block("else"):
-                self._number(leaf, raw, value)
-
-    def _number(self, leaf: Leaf, raw: str, value: str) -> None:
-        meaning = leaf.meaning
-        if meaning.labels is not None:
-            self._out.put(f"t |= {TRUST_LABEL}")
-        self._out.put(f"{value} = {value_expression(leaf, raw, self._out)}")
-        if meaning.boolean or meaning.flags is not None or leaf.kind in {"bytes", "text"}:
-            return
-        limits = []
-        if meaning.low is not None:
-            limits.append(f"{value} < {self._out.constant(meaning.low)}")
-        if meaning.high is not None:
-            limits.append(f"{value} > {self._out.constant(meaning.high)}")
-        head = "if"
-        if leaf.kind in {"float", "ascii"} or may_overflow(leaf):
-            with self._out.block(f"if {value} - {value} != 0"):
-                self._out.put(f"{value} = None")
-                self._out.put(f"t |= {TRUST_NAN}")
-            head = "elif"
-        if limits:
-            self._out.put(f"{head} {' or '.join(limits)}: t |= {TRUST_RANGE}")
-
-
-def _asked_names(scope: Scope) -> set[str]:
-    """Return every name that a condition, length or count in here refers to."""
-    names: set[str] = set()
-    for leaf in scope.leaves:
-        for tested in (leaf, *leaf.bits):
-            names.update(tested.test.names if tested.test else ())
-        names.update(ref for ref in (leaf.length, leaf.array) if isinstance(ref, str))
-        if leaf.members is not None:
-            names |= _asked_names(leaf.members)
-    return names
-
-
-def _leaf_count(leaf: Leaf) -> int:
-    inner = sum(_leaf_count(member) for member in leaf.members.leaves) if leaf.members else max(1, len(leaf.bits))
-    return inner * (leaf.array if isinstance(leaf.array, int) else 1)
-
-
-def _looped(leaf: Leaf) -> bool:
-    return isinstance(leaf.array, str) or _leaf_count(leaf) > _UNROLLED_LEAVES
-
-
-def _nested_loop(leaf: Leaf) -> bool:
-    if leaf.array is not None and _looped(leaf):
-        return True
-    return leaf.members is not None and any(_nested_loop(member) for member in leaf.members.leaves)
-
-
-def _fixed_run(leaves: list[Leaf], index: int, place: _Place) -> list[Leaf]:
-    """Return the fields from `index` on that one stretch can read."""
-    run: list[Leaf] = []
-    signals = leaves[index].place is not None
-    for leaf in leaves[index:]:
-        if (leaf.place is not None) is not signals:
-            break
-        if not signals and (
-            leaf.fixed_size is None
-            or leaf.test is not None
-            or _nested_loop(leaf)
-            or (leaf.at is not None and place.base is not None)
-        ):
-            break
-        run.append(leaf)
-    return run
-
-
-def _settled(emits: list[tuple[Leaf, Callable[[str], str]]]) -> list[tuple[Leaf, Callable[[str], str]]]:
-    """Return the fields so that each stands after those its condition asks; else in wire order."""
-    waiting = list(emits)
-    done: list[tuple[Leaf, Callable[[str], str]]] = []
-    while waiting:
-        open_names = {leaf.name for leaf, _ in waiting if leaf.name}
-        ready = [item for item in waiting if item[0].test is None or not open_names.intersection(item[0].test.names)]
-        done += ready or waiting
-        waiting = [item for item in waiting if item not in ready] if ready else []
-    return done
-
-
-def _swapped(leaf: Leaf, reads: Reads, offset: int) -> str:
-    """Return the raw expression of a wide type whose registers stand in reverse order."""
-    size = leaf.size or 0
-    words = [reads.integer(offset + at, 2, leaf.order, signed=False) for at in range(0, size, 2)]
-    whole = " | ".join(f"{word} << {16 * index}" if index else word for index, word in enumerate(words))
-    if leaf.kind == "float":
-        return f"float{8 * size}({whole})"
-    return sign_expression(whole, 8 * size) if leaf.signed else f"({whole})"

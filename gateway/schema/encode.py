@@ -15,7 +15,7 @@ import construct
 
 from gateway.errors import EncodeError
 from gateway.schema.cells import cell_of, zero_cell
-from gateway.schema.layout import Leaf, Scope, is_internal
+from gateway.schema.layout import Leaf, Scope
 from gateway.schema.plan import ABSENT
 from gateway.schema.spec import MessageSpec
 from gateway.schema.wire import Chain, construct_of, evaluation_order, holds, key_of
@@ -107,7 +107,7 @@ def _guesses(scope: Scope, values: Mapping[str, Any]) -> Iterator[dict[str, _Raw
     options: dict[str, list[int]] = {}
     for leaf in _tested(scope):
         for clause in leaf.test.clauses if leaf.test else ():
-            if is_internal(clause.name) and clause.name not in values:
+            if clause.name.startswith("_") and clause.name not in values:
                 numbers = [value for value in clause.values if isinstance(value, int)]
                 numbers += [low for low, _ in clause.ranges] + ([1] if clause.truth is not None else [])
                 seen = options.setdefault(clause.name, [0])
@@ -178,7 +178,7 @@ class _Filler:
             return counted
         if leaf in self._presets:
             return self._presets[leaf]
-        if leaf.const is None and not is_internal(leaf.name) and not self._defaults:
+        if leaf.const is None and not leaf.is_internal and not self._defaults:
             raise EncodeError(f"{leaf.name} is missing")
         if leaf.members is not None:
             count = leaf.array if isinstance(leaf.array, int) else 0

@@ -226,7 +226,7 @@ def _raw_guards(leaf: Leaf, source: Source) -> list[str]:
     if leaf.is_internal and leaf.const is not None:
         return guards
     if meaning.labels is None:
-        if ends is not None and meaning.flags is None and not meaning.boolean:
+        if ends is not None and meaning.flags is None and not meaning.boolean and not leaf.is_internal:
             low, high = _ordinary(leaf, *ends)
         marks = [mark for mark in meaning.invalid if not (_below(mark, low) or _above(mark, high))]
         guards += [f"{{raw}} < {source.constant(low)}"] if low is not None else []

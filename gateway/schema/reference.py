@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from io import BytesIO
 from typing import Any
 
-from gateway.schema.layout import Leaf, Scope, is_internal, layout_of
+from gateway.schema.layout import Leaf, Scope, layout_of
 from gateway.schema.meaning import CONVERT
 from gateway.schema.plan import ABSENT, Refused, Row
 from gateway.schema.spec import MessageSpec
@@ -88,7 +88,7 @@ class Reader:
                 piece = cell if not leaf.bits or cell is CUT else cell[key_of(place)]
                 value, marks = self._value(part, piece, chain)
                 taint |= marks | self._case(scope, part, piece)
-                if part.name and (self._raw or not is_internal(part.name)):
+                if part.name and (self._raw or not part.is_internal):
                     found[part.name] = value
         order = dict.fromkeys(leaf.name for leaf in scope.named())
         return {name: found[name] for name in order if name in found}, taint
@@ -122,8 +122,8 @@ class Reader:
             cell = CONVERT[leaf.kind](cell)
         if leaf.const is not None and cell != leaf.const:
             raise Refused("const")
-        if leaf.name is None:
-            return None, 0
+        if leaf.name is None or (leaf.is_internal and not self._raw):
+            return None, 0  # what is no value has nothing to be marked
         if not self._raw:
             return leaf.meaning.value(cell)
         if isinstance(cell, float) and cell - cell != 0:

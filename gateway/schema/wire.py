@@ -1,6 +1,6 @@
 """Layer 2: a layout as a `construct` object: the reference of where bits stand, and the builder for writes.
 
-Imported only by the reference, the encoder and messages whose layout is a construct object: importing it loads construct.
+Imported only by the reference, the encoder and messages laid out by a construct object: importing it loads construct.
 Each field is member "k0", "k1", ... of a construct Struct (names may repeat under exclusive conditions). A field that
 the body is too short for parses as CUT and leaves the stream where it would have ended, beyond the last byte.
 """
