@@ -116,7 +116,7 @@ class Reader:
             return None, _cut(leaf)
         if leaf.members is not None:
             return self.scope(leaf.members, cell, chain)
-        if leaf.name is None and leaf.const is None and leaf.array is None:
+        if leaf.name is None and leaf.const is None:
             return None, 0
         if leaf.kind in CONVERT:
             cell = CONVERT[leaf.kind](cell)

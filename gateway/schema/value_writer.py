@@ -57,6 +57,9 @@ class ValueWriter:
 
     def _inner(self, leaf: Leaf, raw: str, value: str, names: Names, *, element: bool) -> None:
         """Write the value of a field that is there: const, null, labels, number, range."""
+        if leaf.name is None and leaf.const is None:
+            self._out.put(f"{value} = None")
+            return
         if leaf.kind not in SIMPLE and leaf.kind != "bytes":
             raw = f"{leaf.kind}_of({raw})"
         if not raw.isidentifier():
