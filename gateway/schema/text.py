@@ -7,7 +7,7 @@
 - Text that is not of its type ("4x" as a number, minute 61): null, taint `trust.text`; a guess would be a wrong value.
 - "nan" and "inf" as a number, or a number beyond doubles: null, taint `trust.nan`.
 - `text` that is not UTF-8: the body is refused (`encoding`).
-- Building: a value not given or null writes the constant, else the first `invalid`, else nothing.
+- Building: null writes the first `invalid`, else nothing; a value that is not given writes its constant, else nothing.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ class TextField(Protocol):
 
     spec: FieldSpec
     width: int  # csv columns from the first to the last it takes; 0 for kv and obis
+    constant: Any  # raw; what is written without being given
 
     def raw(self, sheet: Sheet, marks: Marks) -> Any:
         """Return what its type says, before scale, labels and sentinels; null is None. Raises: Refused."""
@@ -53,7 +54,7 @@ class Scalar:
         self._write = writer_of(spec)
         self.meaning = Meaning(spec)
         self._finish = self.meaning.finish
-        self._const = None if spec.const is None else as_raw(spec, spec.const)
+        self.constant = None if spec.const is None else as_raw(spec, spec.const)
         self._is_talker = message.format == "csv" and spec.column == "talker"
         self._columns = columns_of(spec) if message.format == "csv" and not self._is_talker else []
         self._key = "" if message.format == "csv" else first_key(spec, message)
@@ -73,7 +74,7 @@ class Scalar:
             if text not in self.meaning.invalid:
                 marks.append(bad.mark)
             return None
-        if self._const is not None and raw != self._const:
+        if self.constant is not None and raw != self.constant:
             raise Refused("const")
         return raw
 
@@ -82,15 +83,13 @@ class Scalar:
         return raw if raw is None or self._finish is None else self._finish(raw, marks)
 
     def raw_of(self, value: Any) -> Any:
-        """Return what is written for a value; the constant for None."""
-        return self._const if value is None and self._const is not None else self.meaning.raw_of(value)
+        """Return what is written for a value; None if nothing is."""
+        return self.meaning.raw_of(value)
 
     def write(self, raw: Any, draft: Draft, base: int) -> None:
-        """Write a raw value where this field stands; nothing for None."""
-        if raw is None:
-            return
-        if self._const is not None and raw != self._const:
-            raise EncodeError(f"{raw!r} differs from the constant {self._const!r}")
+        """Write a raw value where this field stands."""
+        if self.constant is not None and raw != self.constant:
+            raise EncodeError(f"{raw!r} differs from the constant {self.constant!r}")
         if isinstance(raw, str) and raw in self.meaning.invalid and self.spec.type in NUMBERS:
             parts = [raw]
         else:
@@ -109,6 +108,7 @@ class Listing:
 
     def __init__(self, spec: FieldSpec, count: Callable[[Sheet], int]) -> None:
         self.spec = spec
+        self.constant: Any = None
         self._first = columns_of(spec)[0]
         self._count = count
         self._parse = parser_of(spec)
@@ -158,6 +158,7 @@ class Group:
 
     def __init__(self, spec: FieldSpec, message: MessageSpec, count: Callable[[Sheet], int] | None) -> None:
         self.spec = spec
+        self.constant: Any = None
         self._members = Sequence(spec.fields or [], message)
         self._at = spec.at or 0
         self._count = count
@@ -275,28 +276,28 @@ class Sequence:
         unknown = [name for name in values if name not in known]
         if unknown:
             raise EncodeError(f"{unknown[0]}: no such field; there are {', '.join(self.names)}")
-        open_names = {name: value for name, value in values.items() if value is not None}
+        left = dict(values)
         seen: dict[str, Any] = {}
         for field, test in zip(self.fields, self._tests, strict=True):
             name = field.spec.name or "(unnamed)"
-            if test is not None and not self._is_written(test, name, seen, values, open_names):
+            if test is not None and not _is_written(test, name, seen, left, values):
                 continue
             try:
-                raw = field.raw_of(open_names.pop(name, None))
-                field.write(raw, draft, base)
+                raw = field.raw_of(left.pop(name)) if name in left else field.constant
+                if raw is not None:
+                    field.write(raw, draft, base)
+                    seen[name] = raw
             except EncodeError as error:
                 raise error if str(error).startswith(f"{name}: ") else EncodeError(f"{name}: {error}") from None
-            if raw is not None:
-                seen[name] = raw
-        if open_names:
-            raise EncodeError(f"{next(iter(open_names))}: not sent in this case; its `if` does not hold")
+        lost = [name for name, value in left.items() if value is not None]
+        if lost:
+            raise EncodeError(f"{lost[0]}: not sent in this case; its `if` does not hold")
 
-    def _is_written(
-        self, test: Test, name: str, seen: dict[str, Any], values: dict[str, Any], open_names: dict[str, Any]
-    ) -> bool:
-        if any(asked.startswith("_") and asked not in values for asked in test.names):
-            return name in open_names
-        return test.holds(seen.get)
+
+def _is_written(test: Test, name: str, seen: dict[str, Any], left: dict[str, Any], values: dict[str, Any]) -> bool:
+    if any(asked.startswith("_") and asked not in values for asked in test.names):
+        return left.get(name) is not None
+    return test.holds(seen.get)
 
 
 def _reader(field: TextField) -> Callable[[Sheet, Marks], Any]:

@@ -185,7 +185,7 @@ def write_number(raw: Any, columns: int) -> list[str]:
     _one_column(columns)
     if isinstance(raw, bool) or not isinstance(raw, int | float) or not -math.inf < raw < math.inf:
         raise EncodeError(f"{raw!r} is no number")
-    return [str(raw) if isinstance(raw, int) else _shortest(raw)]
+    return [str(int(raw)) if raw == int(raw) else _shortest(raw)]
 
 
 def write_hex(raw: Any, columns: int) -> list[str]:

@@ -210,6 +210,10 @@ def test_a_constant_that_differs_refuses_and_one_that_is_missing_does_not():
     assert decoded(layout, b"HDR,1")[0] == {"v": 1}
     assert decoded(layout, b",1")[0] == {"v": 1}
     assert layout.encode({"v": 1}) == b"HDR,1"
+    with pytest.raises(EncodeError, match="column 0"):
+        plan("csv", {"column": 0, "type": "text", "const": "A"}, {"name": "v", "column": 0, "type": "text"}).encode(
+            {"v": "B"}
+        )
     with pytest.raises(Refused) as caught:
         layout.decode(b"OTHER,1")
     assert caught.value.reason == "const"
@@ -258,6 +262,21 @@ def test_groups_are_built_one_behind_the_other():
     assert decoded(GSV, body)[0] == values
     with pytest.raises(EncodeError, match="satellites"):
         GSV.encode({"total": 1, "satellites": [{"prn": 1, "azimuth": 3}]})
+
+
+def test_null_writes_the_first_sentinel_and_what_is_not_given_writes_nothing():
+    layout = plan(
+        "kv",
+        {"name": "left", "key": "TTG", "type": "number", "invalid": [-1, "---"]},
+        {"name": "warm", "key": "T", "type": "number", "invalid": "---"},
+        {"name": "zero", "key": "Z", "type": "number", "const": 0},
+    )
+    assert layout.encode({"left": None, "warm": None}) == b"TTG\t-1\r\nT\t---\r\nZ\t0"
+    assert layout.encode({}) == b"Z\t0"
+    with pytest.raises(EncodeError, match="zero"):
+        layout.encode({"zero": 1})
+    with pytest.raises(EncodeError, match="left"):
+        layout.encode({"left": -1})
 
 
 def test_the_key_that_tells_a_message_must_be_given():
