@@ -33,11 +33,11 @@ def is_static(scope: Scope, *, strict: bool) -> bool:
 
 
 def _static(scope: Scope, *, top: bool, strict: bool) -> bool:
-    mentioned = set(scope.cases) | {name for leaf in scope.named() for name in (leaf.test.names if leaf.test else ())}
+    mentioned = set(scope.cases) | {name for leaf in scope.parts() for name in (leaf.test.names if leaf.test else ())}
     bearers = [leaf.name for leaf in scope.named()]
     if any(bearers.count(name) != 1 for name in mentioned):
         return False
-    tests = any(leaf.test is not None for leaf in scope.named())
+    tests = any(leaf.test is not None for leaf in scope.parts())
     return not (tests and (not top or strict)) and all(
         _static_leaf(leaf, top=top, strict=strict) for leaf in scope.leaves
     )
@@ -204,7 +204,7 @@ class _Fast:
         return value
 
     def _asked(self, name: str | None) -> bool:
-        tests = [leaf.test for leaf in self._top.named() if leaf.test is not None]
+        tests = [leaf.test for leaf in self._top.parts() if leaf.test is not None]
         return name is not None and any(name in test.names for test in tests)
 
     def _assign(self, expression: str) -> str:

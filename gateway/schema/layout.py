@@ -77,13 +77,14 @@ class Scope:
     leaves: list[Leaf]
     cases: dict[str, Clause]  # fields named in table-form conditions: all values that any condition lists
 
+    def parts(self) -> Iterator[Leaf]:
+        """Yield every field, bits in place of their integer, in wire order."""
+        for leaf in self.leaves:
+            yield from leaf.bits or (leaf,)
+
     def named(self) -> Iterator[Leaf]:
         """Yield every field with a name, bits in place of their integer, in wire order."""
-        for leaf in self.leaves:
-            if leaf.bits:
-                yield from (bit for bit in leaf.bits if bit.name)
-            elif leaf.name:
-                yield leaf
+        return (leaf for leaf in self.parts() if leaf.name)
 
     def public(self) -> dict[str, list[Leaf]]:
         """Return the value names in field order, each with the fields that bear it."""
