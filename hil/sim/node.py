@@ -1,0 +1,168 @@
+"""The COBS node of `profiles/uart/cobs-node`, simulated: its frames are encoded by the profile that decodes them.
+
+A room with a radiator: a valve moves towards its setpoint, flow follows the valve, temperature follows the flow. Pure:
+time and bytes come in, bytes go out. What the node must do is in PROTOCOL.md beside the profile.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any, Final
+
+from gateway.frame import Garbage
+from gateway.profile.build import CompiledProfile
+from gateway.schema.plan import Refused, values_of
+
+MEASUREMENT_PERIOD_S: Final = 0.1  # PROTOCOL 6
+STATUS_PERIOD_S: Final = 5.0
+ROUNDING_S: Final = 1e-7  # of times in doubles
+TRAVEL_PERCENT_PER_S: Final = 12.5  # of the valve, when no ramp asks for less
+SET_VALVE: Final = 0x10
+ASK_IDENTITY: Final = 0x12
+ROOM_CEL: Final = 18.0
+FULL_FLOW_L_PER_MIN: Final = 14.0
+
+
+class CobsNode:
+    """One node from power-on. The same seed and the same inputs give the same bytes."""
+
+    def __init__(self, profile: CompiledProfile, *, seed: int = 1, serial_number: str = "7d00c0b51e55") -> None:
+        self._profile = profile
+        self._framer = profile.framer()
+        self._random = random.Random(seed)  # noqa: S311 - measurement noise
+        self._serial_number = serial_number
+        self._counter = 0
+        self._refused = 0
+        self._start_s: float | None = None
+        self._last_s = 0.0
+        self._measurement_s = self._status_s = 0.0
+        self.valve_percent = 20.0
+        self.target_percent = 35.0
+        self._travel = TRAVEL_PERCENT_PER_S
+        self._temperature_cel = 20.4
+
+    def due(self, now_s: float) -> list[bytes]:
+        """Return the frames that are due at `now_s`, identity and status first after power-on."""
+        frames: list[bytes] = []
+        if self._start_s is None:
+            self._start_s = self._last_s = now_s
+            self._measurement_s = now_s
+            self._status_s = now_s + 0.05
+            frames.append(self._identity())
+        self._move(now_s)
+        if now_s + ROUNDING_S >= self._status_s:
+            self._status_s = _next(self._status_s, STATUS_PERIOD_S, now_s)
+            frames.append(self._status(now_s))
+        if now_s + ROUNDING_S >= self._measurement_s:
+            self._measurement_s = _next(self._measurement_s, MEASUREMENT_PERIOD_S, now_s)
+            frames.append(self._measurement(now_s))
+        return frames
+
+    def receive(self, data: bytes) -> list[bytes]:
+        """Take what was written to the node; return its answers."""
+        answers: list[bytes] = []
+        for body in self._framer.feed(data):
+            if isinstance(body, Garbage):
+                self._refused += 1
+            elif body[:1] == bytes([SET_VALVE]):
+                answers.append(self._set_valve(body))
+            elif body[:1] == bytes([ASK_IDENTITY]):
+                answers.append(self._identity())
+            elif len(body) > 1:
+                answers.append(self._ack(body[1], body[0], "unknown"))
+        return answers
+
+    def _set_valve(self, body: bytes) -> bytes:
+        plan = self._profile.messages["set_valve"]
+        try:
+            wanted = values_of(plan, plan.decode(body))
+        except Refused:
+            wanted = {}
+        counter, position, ramp = wanted.get("counter"), wanted.get("position"), wanted.get("ramp")
+        if counter is None or position is None or ramp is None:
+            return self._ack(body[1] if len(body) > 1 else 0, SET_VALVE, "out_of_range")
+        if not 0 <= position <= 100 or ramp > 240:
+            return self._ack(counter, SET_VALVE, "out_of_range")
+        self.target_percent = position
+        self._travel = min(TRAVEL_PERCENT_PER_S, 100 / ramp) if ramp else TRAVEL_PERCENT_PER_S
+        return self._ack(counter, SET_VALVE, "accepted")
+
+    def _ack(self, counter: int, command: int, result: str) -> bytes:
+        return self._frame(
+            "ack",
+            {
+                "counter": counter,
+                "command": "set_valve" if command == SET_VALVE else command,
+                "result": result,
+                "position": _half_steps(self.target_percent),
+            },
+        )
+
+    def _move(self, now_s: float) -> None:
+        passed_s = now_s - self._last_s
+        self._last_s = now_s
+        step = self._travel * passed_s
+        self.valve_percent += max(-step, min(step, self.target_percent - self.valve_percent))
+        warmed = ROOM_CEL + 8.0 * self.valve_percent / 100 + 0.8 * math.sin(now_s / 23)
+        self._temperature_cel += (warmed - self._temperature_cel) * min(passed_s / 12, 1)
+
+    def _measurement(self, now_s: float) -> bytes:
+        noise = self._random.gauss
+        moving = abs(self.valve_percent - self.target_percent) > 0.01
+        flow = FULL_FLOW_L_PER_MIN * (self.valve_percent / 100) ** 1.4
+        return self._frame(
+            "measurement",
+            {
+                "uptime": round(self._uptime_s(now_s) * 1000) & 0xFFFFFFFF,
+                "temperature": self._temperature_cel + noise(0, 0.02),
+                "humidity": 46 + 6 * math.sin(now_s / 61) + noise(0, 0.1),
+                "pressure": round(101_325 + 180 * math.sin(now_s / 97) + noise(0, 4)),
+                "flow": max(0.0, flow + noise(0, 0.03)),
+                "supply_voltage": 24.0 - 0.15 * moving + noise(0, 0.01),
+                "valve_position": _half_steps(self.valve_percent),
+                "mode": "moving" if moving else "holding",
+                "heater": self.valve_percent > 5,
+                "alarms": ["over_temperature"] if self._temperature_cel > 30 else [],
+            },
+        )
+
+    def _status(self, now_s: float) -> bytes:
+        return self._frame(
+            "status",
+            {
+                "uptime": int(self._uptime_s(now_s)),
+                "restarts": 1,
+                "restart_cause": "power_on",
+                "processor_load": _half_steps(17 + 4 * math.sin(now_s / 7)),
+                "free_memory": 11_264,
+                "frames_refused": self._refused,
+            },
+        )
+
+    def _uptime_s(self, now_s: float) -> float:
+        return 0.0 if self._start_s is None else now_s - self._start_s
+
+    def _identity(self) -> bytes:
+        values = {"serial_number": self._serial_number, "hardware": 3, "firmware": "1.4.0-sim"}
+        return self._frame("identity", values)
+
+    def _frame(self, message: str, values: dict[str, Any]) -> bytes:
+        plan = self._profile.messages[message]
+        if "counter" in plan.names and "counter" not in values:
+            values = {"counter": self._counter, **values}
+        body = bytearray(plan.encode(values))
+        if message in ("status", "identity"):
+            body[1] = self._counter  # layout only in the profile: nobody needs its value
+        if message != "ack":
+            self._counter = (self._counter + 1) & 0xFF
+        return self._framer.encode(bytes(body))
+
+
+def _half_steps(percent: float) -> float:
+    return round(percent * 2) / 2
+
+
+def _next(due_s: float, period_s: float, now_s: float) -> float:
+    """Return the next time on the grid that is not past: a late call skips, it does not catch up."""
+    return due_s + period_s * (math.floor((now_s - due_s) / period_s + 1e-6) + 1)
