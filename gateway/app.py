@@ -1,0 +1,220 @@
+"""Layer 8: the composition root: from a site to a running gateway. No logic of its own.
+
+gateway = Gateway(load_site("site.toml"), data_dir=Path("/var/lib/tidegate"))
+await gateway.run(stop)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import platform
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.clock import Clock, SystemClock
+from gateway.config import SiteConfig
+from gateway.lifecycle import State
+from gateway.registry import driver_for
+from gateway.route import RoutePattern
+from gateway.runtime.control import ControlServer
+from gateway.runtime.device import Device
+from gateway.runtime.doorway import Doorway
+from gateway.runtime.pipeline import COALESCE_S
+from gateway.runtime.scheduler import Scheduler
+from gateway.runtime.supervisor import Keeper, Supervisor
+from gateway.runtime.watch import Watcher
+from gateway.runtime.wiring import wire
+
+_NS: Final = 1_000_000_000
+
+
+class Gateway:
+    """One gateway: ports, devices, scheduler and socket."""
+
+    def __init__(
+        self,
+        site: SiteConfig,
+        data_dir: Path,
+        clock: Clock | None = None,
+        *,
+        folder: Path | None = None,
+        coalesce_s: float = COALESCE_S,
+    ) -> None:
+        """Wire everything and open nothing. `folder` is where relative profile paths start.
+
+        `coalesce_s`: how long a wake-up may wait for more, in seconds; 0 for the lowest latency.
+        Raises: ConfigError, ProfileError, DriverError, PortError.
+        """
+        self.name = site.gateway.name or platform.node() or "tidegate"
+        self.boot = secrets.token_hex(8)  # tells this run of the process from every other
+        self.data_dir = data_dir
+        self._clock = clock or SystemClock()
+        self._started_ns = self._clock.monotonic_ns()
+        self._scheduler = Scheduler(self._clock)
+        self._keepers = wire(site, folder, self._clock, driver_for, coalesce_s)
+        self._supervisor = Supervisor(self._scheduler, self._keepers)
+        self.unused = _unused_tables(site)
+
+    async def run(self, stop: asyncio.Event | None = None) -> None:
+        """Run until `stop` is set, or for ever. Raises: UsageError where another gateway runs in the data folder."""
+        doorway = Doorway(self.data_dir)
+        try:
+            async with asyncio.TaskGroup() as group:
+                working = [
+                    group.create_task(self._supervisor.run(), name="supervisor"),
+                    group.create_task(ControlServer(doorway, self).run(), name="socket"),
+                ]
+                await (stop or asyncio.Event()).wait()
+                for task in working:
+                    task.cancel()
+        finally:
+            doorway.close()
+
+    def status(self) -> dict[str, Any]:
+        """Return the object of `status --json`."""
+        scheduler = self._scheduler.statistics()
+        return {
+            "name": self.name,
+            "boot": self.boot,
+            "version": version("tidegate"),
+            "pid": os.getpid(),
+            "uptime": (self._clock.monotonic_ns() - self._started_ns) / _NS,
+            "data": str(self.data_dir),
+            "devices": [self._status_of(keeper, device) for keeper in self._keepers for device in keeper.devices],
+            "ports": [_port_status(keeper) for keeper in self._keepers],
+            "scheduler": {
+                "turns": scheduler.turns,
+                "longest_turn_ms": scheduler.longest_turn_ns / 1e6,
+                "frames": scheduler.frames,
+            },
+        }
+
+    def devices(self) -> list[dict[str, Any]]:
+        """Return the list of `devices --json`: what each device is, and its state."""
+        return [
+            {
+                "name": device.name,
+                "label": device.label,
+                "area": device.area,
+                "profile": device.profile.profile.profile.id,
+                "title": device.profile.profile.profile.title,
+                "port": keeper.name,
+                "bus": device.profile.profile.link.bus,
+                "state": device.lifecycle.state,
+                "messages": [message.name for message in device.all_messages()],
+            }
+            for keeper in self._keepers
+            for device in keeper.devices
+        ]
+
+    def latest(self) -> list[dict[str, Any]]:
+        """Return one entry per device and message: values, units, streams, age, sequence, taints."""
+        now_ns = self._clock.monotonic_ns()
+        return [message.latest(now_ns) for device in self._devices() for message in device.all_messages()]
+
+    def routes(self, pattern: RoutePattern) -> list[dict[str, Any]]:
+        """Return every route that matches, with unit, last value and age (None: nothing came yet)."""
+        found: dict[str, dict[str, Any]] = {}
+        for entry in self.latest():
+            for name, stream in entry["streams"].items():
+                if not pattern.matches(entry["device"], entry["family"], stream):
+                    continue
+                route = f"{entry['device']}/{entry['family']}/{stream}"
+                seen = found.get(route)  # messages of one family that give the same field are one stream
+                if seen is not None and (entry["age"] is None or (seen["age"] or 0) <= entry["age"]):
+                    continue
+                found[route] = {
+                    "route": route,
+                    "message": entry["message"],
+                    "value": entry["values"].get(name),
+                    "unit": entry["units"][name],
+                    "age": entry["age"],
+                    "t": entry["t"],
+                    "seq": entry["seq"],
+                    "stale": entry["stale"],
+                    "taints": entry["taints"],
+                }
+        return list(found.values())
+
+    def fields(self, pattern: RoutePattern) -> dict[str, dict[str, dict[str, list[str]]]]:
+        """Return route and unit by device, message and field, for every route that matches."""
+        found: dict[str, dict[str, dict[str, list[str]]]] = {}
+        for device in self._devices():
+            for message in device.all_messages():
+                routed = {
+                    name: [f"{device.name}/{message.family}/{stream}", unit]
+                    for name, stream, unit in zip(message.plan.names, message.streams, message.plan.units, strict=True)
+                    if pattern.matches(device.name, message.family, stream)
+                }
+                if routed:
+                    found.setdefault(device.name, {})[message.name] = routed
+        return found
+
+    @contextlib.contextmanager
+    def watcher(self, pattern: RoutePattern) -> Iterator[Watcher]:
+        """Give a watcher that looks on as long as the context lasts."""
+        watcher = Watcher(pattern, self._clock)
+        chosen = [device for device in self._devices() if pattern.matches(device.name)]
+        for device in chosen:
+            device.watchers.append(watcher)
+        try:
+            yield watcher
+        finally:
+            for device in chosen:
+                device.watchers.remove(watcher)
+
+    async def watch(self, pattern: str = "*") -> AsyncIterator[dict[str, Any]]:
+        """Give the objects that `watch --json` prints, for ever. Raises: RouteError for a pattern that is none."""
+        with self.watcher(RoutePattern(pattern)) as watcher:
+            async for record in watcher.records():
+                yield record
+
+    def _devices(self) -> list[Device]:
+        return [device for keeper in self._keepers for device in keeper.devices]
+
+    def _status_of(self, keeper: Keeper, device: Device) -> dict[str, Any]:
+        now_ns = self._clock.monotonic_ns()
+        life = device.lifecycle
+        return {
+            "name": device.name,
+            "state": life.state,
+            "stale": device.is_stale(now_ns),
+            "since": (now_ns - life.since_ns) / _NS,
+            "attempt": life.attempt,
+            "reason": life.reason,
+            "first_error": device.first_error if life.state is not State.CONNECTED else None,
+            "fault": device.fault,
+            "port": keeper.name,
+            "profile": device.profile.profile.profile.id,
+            "frames": device.frames().as_json(),
+            "messages": {message.name: message.sequence for message in device.all_messages()},
+        }
+
+
+def _port_status(keeper: Keeper) -> dict[str, Any]:
+    counts = keeper.counts
+    return {
+        "name": keeper.name,
+        "devices": [device.name for device in keeper.devices],
+        "error": keeper.error,
+        "opened": counts.opened,
+        "reads": counts.reads,
+        "bytes": counts.bytes_in,
+        "frames": counts.frames,
+        "unknown": counts.unknown,
+        "dropped": counts.dropped,
+        "garbage": counts.garbage,
+        "garbage_by_reason": dict(counts.reasons),
+    }
+
+
+def _unused_tables(site: SiteConfig) -> list[str]:
+    """Return the tables of the site that this version reads and checks, and does not act on."""
+    found = [f"discover.{name}" for name in site.discover]
+    found += [name for name, table in (("mqtt", site.mqtt), ("http", site.http)) if table is not None]
+    return found + [f"grant.{name}" for name in site.grants]

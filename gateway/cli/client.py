@@ -1,0 +1,118 @@
+"""Layer 9: how a command asks a running gateway: one JSON line to its socket, JSON lines back."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from gateway.config import data_dir
+from gateway.errors import GatewayUnreachableError, UsageError
+from gateway.runtime.doorway import connect
+
+ANSWER_TIMEOUT_S: Final = 10.0
+
+data_option = click.option(
+    "--data",
+    metavar="DIR",
+    help="Data folder of the gateway [TIDEGATE_DATA, else the site's, else the user's state folder].",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def ask(data: str | None, request: str, **arguments: str) -> Any:
+    """Return the gateway's answer. Raises: GatewayUnreachableError, UsageError with what the gateway objects to."""
+    folder = data_dir(data)
+    with connect(folder) as visitor:
+        return _answer(_lines(_sent(visitor, request, arguments), folder), folder)
+
+
+def follow(data: str | None, pattern: str) -> Iterator[bytes]:
+    """Give first the answer of `watch`, then its lines as they come, several at once, each with its line end.
+
+    Raises: GatewayUnreachableError, also when the gateway ends; UsageError.
+    """
+    folder = data_dir(data)
+    with connect(folder) as visitor:
+        lines = _lines(_sent(visitor, "watch", {"pattern": pattern}), folder)
+        first, _, rest = next(lines).partition(b"\n")
+        yield json.dumps(_checked(first)).encode()
+        visitor.settimeout(None)
+        if rest:
+            yield rest
+        yield from lines
+    raise GatewayUnreachableError(f"the gateway in {folder} has ended")
+
+
+def _sent(visitor: socket.socket, request: str, arguments: dict[str, str]) -> socket.socket:
+    visitor.settimeout(ANSWER_TIMEOUT_S)
+    visitor.sendall(json.dumps({"request": request, **arguments}).encode() + b"\n")
+    return visitor
+
+
+def _lines(visitor: socket.socket, folder: Path) -> Iterator[bytes]:
+    """Give whole lines, as many as came at once."""
+    pending = b""
+    while True:
+        try:
+            chunk = visitor.recv(262_144)
+        except (TimeoutError, ConnectionError) as error:
+            raise GatewayUnreachableError(f"the gateway in {folder} does not answer ({error})") from error
+        if not chunk:
+            return
+        whole, end, pending = (pending + chunk).rpartition(b"\n")
+        if end:
+            yield whole + end
+
+
+def _answer(lines: Iterator[bytes], folder: Path) -> Any:
+    for line in lines:
+        return _checked(line)
+    raise GatewayUnreachableError(f"the gateway in {folder} closed the connection")
+
+
+def _checked(line: bytes) -> Any:
+    answer = json.loads(line)
+    if "error" in answer:
+        raise UsageError(answer["error"]["message"])
+    return answer["ok"]
+
+
+def plain_value(value: Any) -> str:
+    """Return a value as a person reads it: six digits, lists with commas, `-` for nothing."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list):
+        return ",".join(plain_value(each) for each in value) or "none"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
+
+
+def plain_unit(unit: str) -> str:
+    """Return a unit as written behind a value; UCUM's 1 is none."""
+    return "" if unit == "1" else unit
+
+
+def plain_age(seconds: float | None) -> str:
+    """Return an age as a person reads it: `0.3s`, `12s`, `4m`, `3h`, `-` for never."""
+    if seconds is None:
+        return "-"
+    for limit, size, letter in ((10, 0.0, "s"), (120, 1, "s"), (7200, 60, "m"), (172_800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / size:.0f}{letter}" if size else f"{seconds:.1f}{letter}"
+    return f"{seconds / 86_400:.0f}d"
+
+
+def table(rows: Sequence[tuple[str, ...]]) -> str:
+    """Return rows as text in columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )

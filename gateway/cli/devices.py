@@ -1,0 +1,28 @@
+"""Layer 9: `tidegate devices`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from gateway.cli.client import ask, data_option, json_option, table
+
+
+@click.command(name="devices")
+@json_option
+@data_option
+def command(as_json: bool, data: str | None) -> None:
+    """List the devices of a running gateway: profile, port, state, messages.
+
+    Exit 3 where no gateway answers.
+    """
+    devices = ask(data, "devices")
+    if as_json:
+        click.echo(json.dumps(devices, ensure_ascii=False))
+        return
+    rows = [("DEVICE", "STATE", "PROFILE", "PORT", "MESSAGES")]
+    rows += [
+        (each["name"], each["state"], each["profile"], each["port"], " ".join(each["messages"])) for each in devices
+    ]
+    click.echo(table(rows))

@@ -1,0 +1,34 @@
+"""Layer 9: `tidegate routes`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from gateway.cli.client import ask, data_option, json_option, plain_age, plain_unit, plain_value, table
+
+
+@click.command(name="routes")
+@click.argument("pattern", default="*")
+@json_option
+@data_option
+def command(pattern: str, as_json: bool, data: str | None) -> None:
+    """List the routes of a running gateway with unit, last value and age.
+
+    PATTERN is up to three globs, device/family/stream: `pump`, `*/climate`, `gps/position/l*`.
+    Exit 1 where no route matches, 3 where no gateway answers.
+    """
+    routes = ask(data, "routes", pattern=pattern)
+    if as_json:
+        click.echo(json.dumps(routes, ensure_ascii=False))
+    elif routes:
+        rows = [("ROUTE", "VALUE", "UNIT", "AGE", "")]
+        for each in routes:
+            notes = " ".join(each["taints"])
+            value = plain_value(each["value"])
+            rows.append((each["route"], value, plain_unit(each["unit"]), plain_age(each["age"]), notes))
+        click.echo(table(rows))
+    if not routes:
+        click.echo(f"no route matches {pattern!r}; `tidegate routes` lists all", err=True)
+        click.get_current_context().exit(1)

@@ -1,0 +1,101 @@
+"""Layer 9: `tidegate run`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from gateway.cli.client import data_option
+from gateway.config import SiteConfig, data_dir, load_site, site_of_arguments
+from gateway.errors import ConfigError, Problem, UsageError
+
+if TYPE_CHECKING:
+    from gateway.app import Gateway
+
+LET_GO_S: Final = 1.7  # a hardware library that hangs is left behind: the whole stop takes at most 2 s
+
+
+@click.command(name="run")
+@click.argument("what", nargs=-1, metavar="SITE.toml | NAME=PROFILE@PORT ...")
+@data_option
+def command(what: tuple[str, ...], data: str | None) -> None:
+    """Run a gateway until interrupted: the devices of a site file, or those named on the command line.
+
+    For example `tidegate run gps=nmea-gnss@/dev/ttyACM0 pump=pump.dbc@can0`. NAME may be left out. State changes are
+    logged on stderr. Exit 2 for a site or profile that is wrong, 3 where no port can be made.
+    """
+    site, folder = site_of(what)
+    gateway = _wired(site, folder, what, data)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    ports = {device.port for device in site.devices.values()}
+    click.echo(
+        f"{gateway.name}: {_count(len(site.devices), 'device')} on {_count(len(ports), 'port')}; "
+        f"see values with: tidegate watch --data {gateway.data_dir}",
+        err=True,
+    )
+    for name in gateway.unused:
+        click.echo(f"[{name}] is read and checked, but this version does not act on it", err=True)
+    asyncio.run(run_until_signal(gateway))
+
+
+async def run_until_signal(gateway: Gateway) -> None:
+    """Run until SIGTERM or SIGINT; then everything is closed within 2 s."""
+    stop = asyncio.Event()
+
+    def end() -> None:
+        stop.set()
+        timer = threading.Timer(LET_GO_S, os._exit, (0,))
+        timer.daemon = True
+        timer.start()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end)
+    await gateway.run(stop)
+
+
+def site_of(what: tuple[str, ...]) -> tuple[SiteConfig, Path | None]:
+    """Return the site that the arguments mean, and the folder of its file. Raises: UsageError, ConfigError."""
+    if not what:
+        raise UsageError("nothing to run; give a site file, or NAME=PROFILE@PORT, or try `tidegate demo`")
+    if len(what) == 1 and _is_file(what[0]):
+        return load_site(what[0]), Path(what[0]).parent
+    return site_of_arguments(what), None
+
+
+def _is_file(text: str) -> bool:
+    return (text.endswith(".toml") and "@" not in text) or Path(text).is_file()
+
+
+def _wired(site: SiteConfig, folder: Path | None, what: tuple[str, ...], data: str | None) -> Gateway:
+    from gateway.app import Gateway
+
+    try:
+        return Gateway(site, data_dir(data, site), folder=folder)
+    except ConfigError as error:
+        if folder is None:
+            raise UsageError("; ".join(f"{each.key}: {each.message}" for each in error.problems)) from error
+        raise ConfigError(located(Path(what[0]), error.problems)) from error
+
+
+def located(file: Path, problems: tuple[Problem, ...]) -> list[Problem]:
+    """Return problems that were found after reading with the lines of their keys in the site file."""
+    from gateway.profile.document import Document
+
+    document = Document(str(file), file.read_bytes())
+    return [
+        each if each.file else Problem(str(file), document.line_of(tuple(each.key.split("."))), each.key, each.message)
+        for each in problems
+    ]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,41 @@
+"""Layer 9: `tidegate status`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from gateway.cli.client import ask, data_option, json_option, plain_age, table
+
+FRAMES = ("in", "delivered", "dropped", "refused", "pending")
+
+
+@click.command(name="status")
+@json_option
+@data_option
+def command(as_json: bool, data: str | None) -> None:
+    """Show what a running gateway does: states, frames, what was lost and why.
+
+    Exit 3 where no gateway answers.
+    """
+    answer = ask(data, "status")
+    click.echo(json.dumps(answer, ensure_ascii=False) if as_json else _plain(answer))
+
+
+def _plain(answer: dict[str, Any]) -> str:
+    uptime = plain_age(answer["uptime"])
+    rows = [("DEVICE", "STATE", "SINCE", *(name.upper() for name in FRAMES), "PORT", "")]
+    for device in answer["devices"]:
+        state = f"{device['state']}{' (stale)' if device['stale'] else ''}"
+        counts = tuple(f"{device['frames'][name]:,}" for name in FRAMES)
+        why = device["fault"] or device["first_error"] or device["reason"]
+        rows.append((device["name"], state, plain_age(device["since"]), *counts, device["port"], why))
+    lines = [f"{answer['name']}, up {uptime}, boot {answer['boot']}, data in {answer['data']}", table(rows)]
+    for port in answer["ports"]:
+        if port["garbage"] or port["unknown"] or port["dropped"]:
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in port["garbage_by_reason"].items())
+            garbage = f"{port['garbage']:,} pieces of garbage" + (f" ({reasons})" if reasons else "")
+            lines.append(f"{port['name']}: {garbage}, {port['unknown']:,} unknown, {port['dropped']:,} dropped")
+    return "\n".join(lines)

@@ -1,0 +1,54 @@
+"""Layer 9: `tidegate watch`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from gateway.cli.client import data_option, follow, json_option, plain_unit, plain_value
+
+Fields = dict[str, dict[str, dict[str, list[str]]]]  # device, message, field -> route and unit
+
+
+@click.command(name="watch")
+@click.argument("pattern", default="*")
+@json_option
+@data_option
+def command(pattern: str, as_json: bool, data: str | None) -> None:
+    """Print values of a running gateway as they come, until interrupted.
+
+    PATTERN is up to three globs, device/family/stream: `pump`, `*/climate`, `gps/position/l*`.
+    A line is `time device/family/stream value unit`; with --json one line per message. A reader that is too slow is
+    told how many messages it missed. Exit 3 where no gateway answers.
+    """
+    pieces = follow(data, pattern)
+    try:
+        fields: Fields = json.loads(next(pieces))["fields"]
+        if not fields:
+            click.echo(f"no route matches {pattern!r} so far; `tidegate routes` lists all", err=True)
+        for piece in pieces:
+            if as_json:
+                sys.stdout.buffer.write(piece)
+            else:
+                sys.stdout.write("".join(line + "\n" for line in _plain(piece, fields)))
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        return
+
+
+def _plain(piece: bytes, fields: Fields) -> Iterator[str]:
+    for text in piece.splitlines():
+        record: dict[str, Any] = json.loads(text)
+        if "dropped" in record:
+            click.echo(f"{record['dropped']} messages missed: this reader is too slow", err=True)
+            continue
+        when = time.strftime("%H:%M:%S", time.localtime(record["t"])) + f".{int(record['t'] % 1 * 1000):03}"
+        places = fields.get(record["device"], {}).get(record["message"], {})
+        for name, value in record["values"].items():
+            route, unit = places.get(name, (f"{record['device']}/{record['message']}/{name}", "1"))
+            yield f"{when} {route} {plain_value(value)} {plain_unit(unit)}".rstrip()

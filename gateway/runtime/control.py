@@ -1,0 +1,168 @@
+"""Layer 6: what a gateway answers on its socket: one JSON line asks, JSON lines answer.
+
+{"request": "status"} | {"request": "devices"} | {"request": "routes", "pattern": "pump/*"} -> {"ok": ...}
+{"request": "watch", "pattern": "*"} -> {"ok": {"fields": ...}}, then a line per message until the reader leaves
+what cannot be answered -> {"error": {"type": ..., "message": ...}}
+
+A slow reader never slows the gateway: its rows wait in a bounded mailbox, and it is told how many it missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from gateway.errors import GatewayError, UsageError
+from gateway.route import RoutePattern
+from gateway.runtime.doorway import Doorway
+from gateway.runtime.watch import Watcher
+
+MAX_LINE_BYTES: Final = 65_536
+MAX_VISITORS: Final = 64
+ANSWER_TIMEOUT_S: Final = 10.0  # a reader that takes no answer for so long is let go
+
+log = logging.getLogger(__name__)
+
+
+class Answers(Protocol):
+    """What the socket asks the gateway for."""
+
+    def status(self) -> dict[str, Any]:
+        """Return the object of `status --json`."""
+        ...
+
+    def devices(self) -> list[dict[str, Any]]:
+        """Return the list of `devices --json`."""
+        ...
+
+    def routes(self, pattern: RoutePattern) -> list[dict[str, Any]]:
+        """Return the list of `routes --json`."""
+        ...
+
+    def fields(self, pattern: RoutePattern) -> dict[str, dict[str, dict[str, list[str]]]]:
+        """Return route and unit by device, message and field: what plain lines need beside the records."""
+        ...
+
+    def watcher(self, pattern: RoutePattern) -> contextlib.AbstractContextManager[Watcher]:
+        """Return a watcher that looks on as long as the context lasts."""
+        ...
+
+
+class _Request(msgspec.Struct, forbid_unknown_fields=True):
+    request: str
+    pattern: str = "*"
+
+
+class ControlServer:
+    """The gateway's end of its socket."""
+
+    def __init__(self, doorway: Doorway, answers: Answers) -> None:
+        """Take the bound socket and who answers."""
+        self._doorway = doorway
+        self._answers = answers
+        self._visitors: set[asyncio.StreamWriter] = set()
+        self._simple: dict[str, Callable[[RoutePattern], Any]] = {
+            "status": lambda _pattern: answers.status(),
+            "devices": lambda _pattern: answers.devices(),
+            "routes": answers.routes,
+        }
+
+    async def run(self) -> None:
+        """Answer until cancelled."""
+        server = await asyncio.start_unix_server(self._visit, sock=self._doorway.socket, limit=MAX_LINE_BYTES)
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            server.close()
+            for writer in list(self._visitors):
+                writer.transport.abort()
+
+    async def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._visitors.add(writer)
+        try:
+            if len(self._visitors) > MAX_VISITORS:
+                await _send(writer, _problem("busy", f"{MAX_VISITORS} connections are open; close one"))
+                return
+            while line := await self._line(reader, writer):
+                if not await self._answer(line, reader, writer):
+                    return
+        except (ConnectionError, TimeoutError):
+            log.debug("a reader of the socket went away")
+        finally:
+            self._visitors.discard(writer)
+            writer.close()
+
+    @staticmethod
+    async def _line(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        """Return one request; empty at the end, and after a line that is too long, which is answered."""
+        try:
+            return await reader.readuntil(b"\n")
+        except asyncio.IncompleteReadError as end:
+            return end.partial.strip()
+        except asyncio.LimitOverrunError:
+            await _send(writer, _problem("request", f"a request is at most {MAX_LINE_BYTES} bytes long"))
+            return b""
+
+    async def _answer(self, line: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Answer one line; return whether another may follow."""
+        try:
+            request = msgspec.json.decode(line, type=_Request)
+            pattern = RoutePattern(request.pattern)
+            if request.request == "watch":
+                await self._watch(pattern, reader, writer)
+                return False
+            if request.request not in self._simple:
+                raise UsageError(f"no request {request.request!r}; one of {', '.join([*self._simple, 'watch'])}")
+            await _send(writer, {"ok": self._simple[request.request](pattern)})
+        except msgspec.MsgspecError as error:
+            await _send(writer, _problem("request", str(error)))
+        except (GatewayError, UnicodeDecodeError) as error:
+            await _send(writer, _problem(type(error).__name__, str(error)))
+        return True
+
+    async def _watch(self, pattern: RoutePattern, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Send rows until the reader leaves, which its end of file says even while nothing comes to be sent."""
+        with self._answers.watcher(pattern) as watcher:
+            await _send(writer, {"ok": {"fields": self._answers.fields(pattern)}})
+            async with asyncio.TaskGroup() as group:
+                telling = group.create_task(_tell(watcher, writer), name="watch/tell")
+                await _until_end(reader)
+                telling.cancel()
+
+
+async def _tell(watcher: Watcher, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while True:
+            writer.write(b"".join(map(line_of, await watcher.chunk())))
+            await writer.drain()
+            await asyncio.sleep(0)
+
+
+async def _until_end(reader: asyncio.StreamReader) -> None:
+    with contextlib.suppress(ConnectionError):
+        while await reader.read(4096):
+            pass
+
+
+async def _send(writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:
+    writer.write(line_of(answer))
+    async with asyncio.timeout(ANSWER_TIMEOUT_S):
+        await writer.drain()
+
+
+def line_of(record: Any) -> bytes:
+    """Return one JSON line. Numbers beyond 64 bits (long BCD) are written out, where the fast encoder gives up."""
+    try:
+        return msgspec.json.encode(record) + b"\n"
+    except OverflowError:
+        return json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+
+
+def _problem(kind: str, message: str) -> dict[str, Any]:
+    return {"error": {"type": kind, "message": message}}

@@ -1,0 +1,317 @@
+"""Layer 6: one open port: read, find frames, tell which message they are, hand them to the mailboxes of its devices.
+
+Wake-ups are coalesced: after a read that brought little the pipeline waits up to `coalesce_s` and then takes all that
+came meanwhile, for one wake costs as much as twenty frames. Decoding is the scheduler's turn, not done here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Sequence
+from itertools import repeat
+from typing import Final
+
+from gateway.clock import Clock
+from gateway.errors import MailboxFullError
+from gateway.frame import CAN_ERROR, CAN_REMOTE, Address, Batch, Garbage
+from gateway.framing.base import Framer
+from gateway.framing.transport import Joiner
+from gateway.port import Port
+from gateway.runtime.device import Device
+from gateway.runtime.mailbox import Mailbox
+from gateway.runtime.parcel import Parcel
+
+COALESCE_S: Final = 0.002
+LITTLE_BYTES: Final = 2048  # half of what a tty holds: a read of more is followed by the next at once
+LITTLE_FRAMES: Final = 64
+_NO_DATA: Final = CAN_REMOTE | CAN_ERROR
+
+
+_Entry = tuple[Mailbox, Parcel, Device]  # frames counted as in, on their way into a mailbox
+
+
+class PortCounts:
+    """What came through one port since the gateway started."""
+
+    __slots__ = ("bytes_in", "dropped", "frames", "garbage", "opened", "reads", "reasons", "unknown")
+
+    def __init__(self) -> None:
+        self.reads = self.bytes_in = self.frames = self.garbage = self.unknown = self.dropped = self.opened = 0
+        self.reasons: dict[str, int] = {}  # garbage by reason: a few stable words
+
+    def refuse(self, reason: str) -> None:
+        """Count one piece of garbage."""
+        self.garbage += 1
+        self.reasons[reason] = self.reasons.get(reason, 0) + 1
+
+
+class Pipeline:
+    """One port, from open to lost. Made anew for every open."""
+
+    def __init__(
+        self,
+        port: Port,
+        devices: list[Device],
+        clock: Clock,
+        counts: PortCounts,
+        *,
+        framer: Framer | None = None,
+        joiners: Sequence[Joiner | None] = (),
+        gap_s: float = 1.0,
+        coalesce_s: float = COALESCE_S,
+        taints: int = 0,
+    ) -> None:
+        """Take an open port and its devices; `framer` on a stream, `joiners` (one per device) where some join segments.
+
+        `gap_s`: silence after which pending bytes are given up. `taints`: of every frame, for example replayed.
+        """
+        self._port = port
+        self._devices = devices
+        self._clock = clock
+        self._counts = counts
+        self._framer = framer
+        self._joiners = joiners or [None] * len(devices)
+        self._gap_s = gap_s
+        self._coalesce_s = coalesce_s
+        self._taints = taints
+        self._garbage_seen = 0
+        self._heard_s = 0.0
+        self._gap_timer: asyncio.TimerHandle | None = None
+
+    async def run(self) -> None:
+        """Read until the port fails, whose error comes out; pending frames are found first."""
+        try:
+            while True:
+                batch = await self._port.read()
+                little = await self._take(batch)
+                if little and self._coalesce_s:
+                    await asyncio.sleep(self._coalesce_s)
+        finally:
+            if self._gap_timer is not None:
+                self._gap_timer.cancel()
+            self._silence()
+
+    async def _take(self, batch: Batch) -> bool:
+        """Bring one read to the mailboxes; return whether it was little."""
+        counts = self._counts
+        counts.reads += 1
+        if batch.dropped:
+            counts.dropped += batch.dropped
+            if len(self._devices) == 1:
+                self._devices[0].lose(batch.dropped)
+        if self._framer is None:
+            await self._take_frames(batch)
+            return len(batch.payloads) < LITTLE_FRAMES
+        size = 0
+        for place, chunk in enumerate(batch.payloads):
+            size += len(chunk)
+            wall_ns = batch.wall_ns if batch.stamps_ns is None else batch.stamps_ns[place]
+            stamp = Parcel([], None, batch.received_ns, wall_ns, None, self._port.name, 0, self._taints)
+            ready = _put_what_fits(self._found(self._framer.feed(chunk), stamp))
+            if ready:
+                await _hand(ready)
+        counts.bytes_in += size
+        self._watch_for_silence()
+        return size < LITTLE_BYTES
+
+    async def _take_frames(self, batch: Batch) -> None:
+        addresses: list[Address] = batch.addresses or [None] * len(batch.payloads)
+        self._counts.bytes_in += sum(map(len, batch.payloads))
+        stamp = Parcel([], None, batch.received_ns, batch.wall_ns, batch.stamps_ns, self._port.name, 0, self._taints)
+        ready = _put_what_fits(self._sorted(batch.payloads, addresses, stamp))
+        if ready:
+            await _hand(ready)
+
+    def _found(self, found: list[bytes | Garbage], stamp: Parcel) -> list[_Entry]:
+        """Return what a framer gave, ready for mailboxes; every run of frames behind garbage starts a new parcel."""
+        framer = self._framer
+        assert framer is not None
+        if framer.garbage_count == self._garbage_seen:
+            return self._sorted(found, None, stamp) if found else []  # type: ignore[arg-type] # all are frames, see base.py
+        self._garbage_seen = framer.garbage_count
+        ready: list[_Entry] = []
+        run: list[bytes] = []
+        for piece in found:
+            if isinstance(piece, bytes):
+                run.append(piece)
+                continue
+            if run:
+                ready += self._sorted(run, None, stamp)
+                run = []
+            self._refuse(piece)
+        if run:
+            ready += self._sorted(run, None, stamp)
+        return ready
+
+    def _sorted(self, bodies: list[bytes], addresses: list[Address] | None, stamp: Parcel) -> list[_Entry]:
+        """Match every frame with every device; what no device knows is counted."""
+        self._counts.frames += len(bodies)
+        if not bodies:
+            return []
+        ready: list[_Entry] = []
+        known: list[bool] | None = None if len(self._devices) == 1 else [False] * len(bodies)
+        for device, joiner in zip(self._devices, self._joiners, strict=True):
+            places: Sequence[int] = range(len(bodies))
+            mine, from_whom, when = bodies, addresses, stamp
+            if joiner is not None and addresses is not None:
+                places, mine, from_whom, when = self._joined(joiner, bodies, addresses, stamp, known)
+            names = list(map(device.profile.match, mine, repeat(None) if from_whom is None else from_whom))
+            if known is not None:
+                for place, name in zip(places, names, strict=True):
+                    known[place] = known[place] or name is not None
+            if names:
+                entries = self._for(device, mine, names, from_whom, when)
+                ready += [(mailbox, parcel, device) for mailbox, parcel in entries]
+        if known is not None:
+            self._counts.unknown += known.count(False)
+        return ready
+
+    def _joined(
+        self,
+        joiner: Joiner,
+        payloads: list[bytes],
+        addresses: list[Address],
+        stamp: Parcel,
+        known: list[bool] | None,
+    ) -> tuple[list[int], list[bytes], list[Address], Parcel]:
+        """Return what one device's transport makes of the frames, with the place of the frame that completed each.
+
+        A frame that only continues something counts as known.
+        """
+        places: list[int] = []
+        bodies: list[bytes] = []
+        found: list[Address] = []
+        for place, (payload, address) in enumerate(zip(payloads, addresses, strict=True)):
+            if not isinstance(address, int) or address & _NO_DATA:
+                places.append(place)  # no message matches it: it will be counted as unknown
+                bodies.append(payload)
+                found.append(address)
+                continue
+            now_ns = stamp.received_ns if stamp.stamps_ns is None else stamp.stamps_ns[place]
+            completed = joiner.feed(address, payload, now_ns)
+            if known is not None and not completed:
+                known[place] = True
+            for piece in completed:
+                if isinstance(piece, Garbage):
+                    self._refuse(piece)
+                    continue
+                places.append(place)
+                bodies.append(piece.payload)
+                found.append(piece.can_id)
+        return places, bodies, found, _restamped(stamp, places)
+
+    def _for(
+        self,
+        device: Device,
+        bodies: list[bytes],
+        names: list[str | None],
+        addresses: list[Address] | None,
+        stamp: Parcel,
+    ) -> list[tuple[Mailbox, Parcel]]:
+        if None in names:
+            kept = [index for index, name in enumerate(names) if name is not None]
+            if len(self._devices) == 1:
+                self._counts.unknown += len(names) - len(kept)
+                device.refuse(len(names) - len(kept), marks=False)
+            if not kept:
+                return []
+            stamp = _restamped(stamp, kept)
+            bodies = [bodies[index] for index in kept]
+            addresses = None if addresses is None else [addresses[index] for index in kept]
+            names = [names[index] for index in kept]
+        matched: list[str] = names  # type: ignore[assignment] # the Nones are gone
+        if addresses is not None and device.profile.profile.link.bus == "ble":
+            if device.profile.sees_company_id:
+                bodies = list(map(device.profile.body_seen, matched, bodies, addresses))
+            device.advertise(addresses, stamp)
+        return device.parcels(bodies, matched, stamp)
+
+    def _refuse(self, garbage: Garbage) -> None:
+        self._counts.refuse(garbage.reason)
+        if len(self._devices) == 1:
+            self._devices[0].refuse(1)
+
+    # ---- silence
+
+    def _watch_for_silence(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._heard_s = loop.time()
+        if self._gap_timer is None:
+            self._gap_timer = loop.call_later(self._gap_s, self._check_silence, self._heard_s + self._gap_s)
+
+    def _check_silence(self, due_s: float) -> None:
+        """Give up what is pending if nothing came for `gap_s`; a timer that is late itself proves no silence."""
+        loop = asyncio.get_running_loop()
+        now_s = loop.time()
+        left_s = self._heard_s + self._gap_s - now_s
+        if left_s <= 0 and now_s - due_s > max(self._gap_s / 2, 0.005):
+            left_s = self._gap_s
+        if left_s > 0:
+            self._gap_timer = loop.call_later(left_s, self._check_silence, now_s + left_s)
+            return
+        self._gap_timer = None
+        self._silence()
+
+    def _silence(self) -> None:
+        if self._framer is None:
+            return
+        now_ns, wall_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
+        stamp = Parcel([], None, now_ns, wall_ns, None, self._port.name, 0, self._taints)
+        for entry in self._found(self._framer.gap(), stamp):
+            _put(entry)
+
+
+def _restamped(stamp: Parcel, kept: list[int]) -> Parcel:
+    if stamp.stamps_ns is None:
+        return stamp
+    stamps = [stamp.stamps_ns[index] for index in kept]
+    return Parcel([], None, stamp.received_ns, stamp.wall_ns, stamps, stamp.producer, 0, stamp.taints)
+
+
+def _put(entry: _Entry) -> None:
+    """Put frames, room or not: the overflow policy decides."""
+    mailbox, parcel, device = entry
+    device.in_hand -= len(parcel.items)
+    with contextlib.suppress(MailboxFullError):  # the mailbox has counted them as refused
+        mailbox.put_nowait(parcel)
+
+
+def _put_what_fits(ready: list[_Entry]) -> list[_Entry]:
+    """Put frames as long as there is room; return the others, in order."""
+    for place, entry in enumerate(ready):
+        if len(entry[1].items) > entry[0].room:
+            return ready[place:]
+        _put(entry)
+    return []
+
+
+async def _hand(ready: list[_Entry]) -> None:
+    """Put frames in pieces as the scheduler makes room; where it makes none the overflow policy acts."""
+    waiting = deque(ready)
+    try:
+        while waiting:
+            mailbox, parcel, device = waiting[0]
+            room = mailbox.room
+            if room < len(parcel.items):
+                if room:
+                    piece, rest = parcel.split(room)
+                    waiting[0] = (mailbox, rest, device)
+                    _put((mailbox, piece, device))
+                await asyncio.sleep(0)
+                if mailbox.room:
+                    continue
+                if mailbox.when_full == "block":
+                    await _wait_for_room(waiting)
+                    continue
+            _put(waiting.popleft())
+    finally:
+        for entry in waiting:
+            _put(entry)
+
+
+async def _wait_for_room(waiting: deque[_Entry]) -> None:
+    mailbox, parcel, device = waiting.popleft()
+    device.in_hand -= len(parcel.items)  # pending in the mailbox from here on
+    await mailbox.put(parcel)

@@ -1,0 +1,175 @@
+"""Layer 6: keeps every port open. One keeper per port; when one fails, the others do not notice.
+
+A port that is not there is looked for every half second to two seconds; one that is there but refuses is tried again
+with the profile's `reconnect` backoff, jittered. A fault of our own stops no other device and stays visible.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable
+from typing import Final
+
+from gateway.clock import Clock
+from gateway.errors import DriverError, GatewayError, PortError, PortLostError, PortNotFoundError, PortOptionError
+from gateway.lifecycle import Event, State
+from gateway.port import Port
+from gateway.runtime.backoff import Backoff, bounds_s
+from gateway.runtime.device import Device
+from gateway.runtime.parcel import Parcel
+from gateway.runtime.pipeline import Pipeline, PortCounts
+from gateway.runtime.scheduler import Scheduler
+
+SEEK_FIRST_S: Final = 0.5
+SEEK_MOST_S: Final = 2.0  # a port that returns is open again within 15 s, whatever happens on the way
+FAILED_MOST_S: Final = 60.0
+HEALTHY_S: Final = 5.0  # a connection that lasted so long starts its backoff anew
+CLOSE_S: Final = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Keeper:
+    """One port, kept open for its devices."""
+
+    def __init__(
+        self,
+        name: str,
+        port: Port | GatewayError,
+        devices: list[Device],
+        make_pipeline: Callable[[Port, PortCounts], Pipeline],
+        clock: Clock,
+        *,
+        rand: Callable[[], float] = random.random,
+    ) -> None:
+        """Take an unopened port, or the error that says why there can be none."""
+        self.fault = port if isinstance(port, Exception) else None
+        self.name = name
+        self.devices = devices
+        self.counts = PortCounts()
+        self.error: str | None = None  # of the last attempt; None while open
+        self._port = port
+        self._make_pipeline = make_pipeline
+        self._clock = clock
+        profile = devices[0].profile.profile
+        self._connect_timeout_s = bounds_s(profile.lifecycle.connect_timeout)[0]
+        self._seeking = Backoff(SEEK_FIRST_S, SEEK_MOST_S, rand)
+        self._refused = Backoff(*bounds_s(profile.lifecycle.reconnect), rand)
+        self._failed = Backoff(1.0, FAILED_MOST_S, rand)
+
+    async def run(self) -> None:
+        """Open, read, and open again, until cancelled; returns when a recording has ended."""
+        while True:
+            self._tell(Event.ATTEMPT)
+            delay_s = await self._attempt()
+            if delay_s is None:
+                return
+            await asyncio.sleep(delay_s)
+
+    async def _attempt(self) -> float | None:
+        """Open the port and stay with it; return how long to wait before the next attempt, None for never."""
+        opened_ns: int | None = None
+        try:
+            port = self._usable_port()
+            try:
+                async with asyncio.timeout(self._connect_timeout_s):
+                    await port.open()
+                opened_ns = self._clock.monotonic_ns()
+                self.counts.opened += 1
+                self.error = None
+                self._tell(Event.OPENED)
+                await self._make_pipeline(port, self.counts).run()
+            finally:
+                await self._close(port)
+        except EOFError as ended:
+            self._tell(Event.CLOSED, str(ended) or "the recording has ended")
+            return None
+        except Exception as error:  # noqa: BLE001 - supervisor: whatever failed here must not stop the other devices
+            return self._failed_with(error, opened_ns)
+        return SEEK_FIRST_S
+
+    def _usable_port(self) -> Port:
+        if isinstance(self._port, Exception):
+            raise self._port
+        return self._port
+
+    def _failed_with(self, error: Exception, opened_ns: int | None) -> float:
+        """Tell the devices what happened and return the delay before the next attempt."""
+        if opened_ns is not None and self._clock.monotonic_ns() - opened_ns > HEALTHY_S * 1e9:
+            for backoff in (self._seeking, self._refused, self._failed):
+                backoff.reset()
+        self.error = str(error)
+        match error:
+            case PortNotFoundError():
+                self._tell(Event.MISSING, str(error))
+                return self._seeking.delay_s()
+            case PortLostError():
+                self._tell(Event.LOST, str(error))
+                return self._seeking.delay_s()
+            case PortOptionError() | DriverError():
+                self._tell(Event.BROKEN, str(error))
+                return self._failed.delay_s()
+            case PortError() | TimeoutError():
+                reason = str(error) or f"{self.name} did not open in {self._connect_timeout_s:g} s"
+                self.error = reason
+                self._tell(Event.REFUSED, reason)
+                return self._refused.delay_s()
+            case _:
+                self.error = f"{type(error).__name__}: {error}"
+                log.error("fault: port=%s", self.name, exc_info=error)
+                self._tell(Event.BROKEN, self.error)
+                return self._failed.delay_s()
+
+    async def _close(self, port: Port) -> None:
+        with contextlib.suppress(PortError, TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await port.close()
+
+    def _tell(self, event: Event, reason: str = "") -> None:
+        for device in self.devices:
+            device.happened(event, reason)
+            after = device.lifecycle
+            settled = after.state not in {State.CONNECTING, State.DISCOVERING}
+            if settled and (after.state, after.reason) != device.told:
+                device.told = (after.state, after.reason)
+                log.info("%s: %s on %s%s", device.name, after.state, self.name, _because(after.reason))
+
+
+class Supervisor:
+    """One per gateway: runs the scheduler and every keeper until cancelled."""
+
+    def __init__(self, scheduler: Scheduler, keepers: list[Keeper]) -> None:
+        """Attach every device's mailboxes to the scheduler."""
+        self._scheduler = scheduler
+        self._keepers = keepers
+        for keeper in keepers:
+            for device in keeper.devices:
+                for mailbox in device.mailboxes.values():
+                    scheduler.attach(mailbox, _guarded(device))
+
+    async def run(self) -> None:
+        """Run until cancelled, or until every recording has ended and nothing else is left to keep."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._scheduler.run(), name="scheduler")
+            for keeper in self._keepers:
+                group.create_task(keeper.run(), name=f"{keeper.name}/keep")
+
+
+def _guarded(device: Device) -> Callable[[Parcel], None]:
+    """Return the device's `serve`, with its faults kept to itself."""
+
+    def serve(parcel: Parcel) -> None:
+        try:
+            device.serve(parcel)
+        except Exception as error:  # supervisor: a broken transform or plan must not stop the other devices
+            log.exception("fault: device=%s", device.name)
+            device.broke(f"{type(error).__name__}: {error}")
+
+    return serve
+
+
+def _because(reason: str) -> str:
+    return f" ({reason})" if reason else ""
