@@ -12,7 +12,7 @@ import click
 
 from gateway.cli import EXIT_NO
 from gateway.cli.inputs import Item, chunks, opened
-from gateway.cli.inputs_select import FORMATS, LOG_FORMATS, Bodies, format_of, items_of
+from gateway.cli.inputs_select import FORMATS, LOG_FORMATS, Bodies, format_of, items_of, joined_items
 from gateway.cli.output import Progress, Records
 from gateway.errors import EncodeError, UsageError
 from gateway.frame import CAN_EXTENDED, Address, Garbage
@@ -164,7 +164,9 @@ def _decode_file(file: str, form: str, interpreter: Interpreter, bodies: Bodies,
         if form in LOG_FORMATS:
             from gateway.cli.inputs_logs import log_items
 
-            write_records(log_items(Path(file), form, before_read), interpreter, bodies, records)
+            items = log_items(Path(file), form, before_read)
+            items = items if bodies.joiner is None else joined_items(items, bodies.joiner)
+            write_records(items, interpreter, bodies, records)
             return
         with opened(file) as stream:
             first, pieces = _first(chunks(stream, before_read))

@@ -19,7 +19,9 @@ from gateway.cli.inputs_lines import (
 from gateway.errors import UsageError
 from gateway.frame import Address, Element, Garbage
 from gateway.framing.base import Framer
+from gateway.framing.build import build_joiner
 from gateway.framing.spec import CAN_TRANSPORTS
+from gateway.framing.transport import Joiner
 from gateway.profile.build import CompiledProfile
 from gateway.schema.spec import WhenSpec
 
@@ -54,6 +56,7 @@ class Bodies:
         self.framer: Framer | None = None
         if not payload and compiled.profile.framing and not isinstance(compiled.profile.framing, CAN_TRANSPORTS):
             self.framer = compiled.framer()
+        self.joiner = None if payload else _joiner(compiled)
         self._compiled = compiled
         self._elements = list(_elements(compiled)) if self.bus == "ble" else []
         self.address_text, self.address = self.address_of(address)
@@ -94,6 +97,36 @@ class Bodies:
 
 def items_of(bodies: Bodies, form: str, pieces: Iterable[bytes]) -> Iterator[Item]:
     """Return the items of an input in one of the formats that are bytes or lines. Raises: UsageError."""
+    items = _single_items(bodies, form, pieces)
+    return items if bodies.joiner is None else joined_items(items, bodies.joiner)
+
+
+def joined_items(items: Iterable[Item], joiner: Joiner) -> Iterator[Item]:
+    """Give the parameter groups in CAN frames, each at the time and with the id that its last frame completes it."""
+    t, now_ns = None, 0
+    for t, text, address, body in items:
+        if isinstance(body, Garbage) or not isinstance(address, int):
+            yield t, text, address, body
+            continue
+        now_ns = now_ns if t is None else int(t * 1e9)
+        for whole in joiner.feed(address, body, now_ns):
+            if isinstance(whole, Garbage):
+                ours = whole.raw == body
+                yield t, text if ours else None, address if ours else None, whole
+            else:
+                yield t, can_text(whole.can_id), whole.can_id, whole.payload
+    for left in joiner.gap():
+        if isinstance(left, Garbage):
+            yield t, None, None, left
+
+
+def _joiner(compiled: CompiledProfile) -> Joiner | None:
+    messages = compiled.profile.message.values()
+    fast = {spec.when.pgn for spec in messages if spec.when.fast and spec.when.pgn is not None}
+    return build_joiner(compiled.profile.framing, fast)
+
+
+def _single_items(bodies: Bodies, form: str, pieces: Iterable[bytes]) -> Iterator[Item]:
     if form == "bin":
         if bodies.framer is not None:
             return stream_items(pieces, bodies.framer)

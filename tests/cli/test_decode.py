@@ -288,6 +288,41 @@ def test_can_logs_of_other_programs_are_read(profiles, tmp_path, suffix):
     assert (found[1]["t"], found[-1]["t"]) == (1700000001.0, 1700001000.0)
 
 
+J1939 = """
+[profile]
+id = "test/truck@1.0.0"
+[link]
+bus = "can"
+[framing]
+kind = "j1939"
+[message.dm1]
+when = { pgn = 65226 }
+fields = [{ name = "all", type = "bytes", length = "rest" }]
+[message.eec1]
+when = { pgn = 61444 }
+fields = [{ type = "bytes", length = 3 }, { name = "speed", type = "u16le", scale = 0.125, units = "/min" }]
+"""
+
+
+def test_a_joined_parameter_group_is_one_record_at_its_last_frame(tmp_path):
+    (tmp_path / "truck.toml").write_text(J1939)
+    log = b"""(1.0) can0 18ECFF00#200E0002FFCAFE00
+(1.1) can0 18EBFF00#0101020304050607
+(1.15) can0 0CF00400#FFFFFF4038FFFFFF
+(1.2) can0 18EBFF00#0208090A0B0C0D0E
+(1.3) can0 18ECFF01#200E0002FFCAFE00
+(1.4) can0 18EBFF01#0101020304050607
+"""
+
+    found = decode(tmp_path / "truck.toml", given=log, code=1)
+
+    assert [(record["t"], record["address"], record.get("values", record.get("reason"))) for record in found] == [
+        (1.15, "0CF00400", {"speed": 1800.0}),
+        (1.2, "18FECA00", {"all": "0102030405060708090a0b0c0d0e"}),
+        (1.4, None, "cut"),
+    ]
+
+
 @pytest.mark.parametrize("name", sorted(shipped_profiles()))
 def test_what_a_shipped_profile_says_of_itself_is_true(name):
     golden = shipped_profiles()[name].parent / "golden.jsonl"
