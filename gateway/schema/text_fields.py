@@ -24,7 +24,8 @@ class TextField(Protocol):
     """One field of a text message."""
 
     spec: FieldSpec
-    width: int  # csv columns from the first to the last it takes; 0 for kv and obis
+    width: int  # csv: one past the last column it always takes; 0 for kv and obis
+    extent: int  # csv: one past the last column it may take
     constant: Any  # raw; what is written without being given
 
     def raw(self, sheet: Sheet, marks: Marks) -> Any:
@@ -59,7 +60,7 @@ class Scalar:
         self._columns = columns_of(spec) if message.format == "csv" and not self._is_talker else []
         self._key = "" if message.format == "csv" else first_key(spec, message)
         self._unit = spec.units.replace(".", "") if spec.units != "1" and spec.type in NUMBERS else ""
-        self.width = 1 if self._is_talker else max(self._columns, default=-1) + 1
+        self.width = self.extent = 1 if self._is_talker else max(self._columns, default=-1) + 1
 
     def raw(self, sheet: Sheet, marks: Marks) -> Any:
         """Return the parsed text: None where nothing stands or it is not of this type (which marks)."""
@@ -116,6 +117,7 @@ class Listing:
         self._meaning = Meaning(spec)
         self._limit = spec.array if isinstance(spec.array, int) else _REST
         self.width = self._first + (spec.array if isinstance(spec.array, int) else 0)
+        self.extent = self._first + self._limit
 
     def raw(self, sheet: Sheet, marks: Marks) -> list[Any]:
         """Return the parsed texts; one that is not of this type is None."""
@@ -166,6 +168,9 @@ class Group:
         self._size = self._members.width
         self._limit = spec.array if isinstance(spec.array, int) else _REST
         self.width = self._at + self._size if count is None else 0
+        self.extent = self._at + self._size * (1 if count is None else self._limit)
+        if count is not None and not (self._is_csv and self._size):
+            raise UsageError(f"field {spec.name or '(unnamed)'}: `array` counts groups of columns, and here are none")
 
     def _parts(self, sheet: Sheet) -> list[Sheet]:
         if not isinstance(sheet, list):
@@ -203,16 +208,23 @@ class Group:
     def raw_of(self, value: Any) -> Any:
         """Return the list of objects to write."""
         given = [] if value is None else value if self._count else [value]
-        if not isinstance(given, list) or len(given) > self._limit or not all(isinstance(item, dict) for item in given):
+        is_list = isinstance(given, list) and len(given) <= self._limit
+        if not is_list or not all(isinstance(item, dict) and _says_something(item) for item in given):
             raise EncodeError(
                 f"{value!r} is no list of at most {self._limit} objects of {', '.join(self._members.names)}"
             )
         return given
 
     def write(self, raw: Any, draft: Draft, base: int) -> None:
-        """Write the groups into consecutive columns."""
+        """Write the groups into consecutive columns, all of each: a single one would be no group when read."""
         for number, item in enumerate(raw):
-            self._members.write(item, draft, base + self._at + number * self._size)
+            at = base + self._at + number * self._size
+            self._members.write(item, draft, at)
+            draft.reserve(at + self._size)
+
+
+def _says_something(group: dict[str, Any]) -> bool:
+    return any(value is not None for value in group.values())
 
 
 class Sequence:
@@ -221,11 +233,13 @@ class Sequence:
     def __init__(self, specs: list[FieldSpec], message: MessageSpec) -> None:
         self.fields = _compile(specs, message)
         self.width = max((field.width for field in self.fields), default=0)
+        self.extent = max((field.extent for field in self.fields), default=0)
         named = [spec for spec in specs if spec.name and not spec.name.startswith("_")]
         self.specs = {spec.name: spec for spec in reversed(named) if spec.name}
         self.names = tuple(dict.fromkeys(spec.name for spec in named if spec.name))
         self._tests = [_test_of(spec, specs) for spec in specs]
         self._cases = _cases(self._tests)
+        self.guesses = any(asked.startswith("_") for test in self._tests if test for asked in test.names)
         self._readers = self._straight()
 
     def _straight(self) -> list[Callable[[Sheet, Marks], Any]] | None:
@@ -361,6 +375,8 @@ def _test_of(spec: FieldSpec, specs: list[FieldSpec]) -> Test | None:
     for clause in test.clauses:
         if clause.name not in asked:
             raise UsageError(f"field {spec.name or '(unnamed)'}: `if` names no field of the message: {clause.name!r}")
+        if asked[clause.name].array is not None or asked[clause.name].type == "struct":
+            raise UsageError(f"field {spec.name or '(unnamed)'}: `if` asks {clause.name!r}, which is a list")
         if clause.ranges and asked[clause.name].type not in NUMBERS:
             raise UsageError(f"field {spec.name or '(unnamed)'}: `if` asks {clause.name!r} for a range of numbers")
     return test

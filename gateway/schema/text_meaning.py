@@ -34,7 +34,7 @@ class Meaning:
         self._first_invalid = given[0] if given else None
         self.labels = {as_raw(spec, key): label for key, label in (spec.labels or {}).items()}
         self._label_texts = {label: key for key, label in (spec.labels or {}).items()}
-        self._flags = {int(bit): name for bit, name in (spec.flags or {}).items()}
+        self._flags = {int(bit, 0): name for bit, name in (spec.flags or {}).items()}
         self.finish: Finish | None = None if self._is_trivial() else self._finish
 
     def _is_trivial(self) -> bool:

@@ -29,7 +29,9 @@ _choice = re.compile(
 
 
 def splitter_of(spec: MessageSpec) -> Split:
-    """Return the function that splits a body (decoded as Latin-1) of this message's format."""
+    """Return the function that splits a body (decoded as Latin-1) of this message's format. Raises: UsageError."""
+    if not spec.separator:
+        raise UsageError("`separator` is empty; write for example ','")
     if spec.format == "csv":
         separator = latin(spec.separator)
         return lambda text: text.rstrip("\r\n").split(separator)
@@ -87,7 +89,7 @@ def pick_of(spec: FieldSpec, message: MessageSpec) -> Pick:
     """
     if message.format == "csv":
         if spec.column == "talker":
-            return lambda sheet: sheet[0][:TALKER_LETTERS]  # type: ignore[index]
+            return lambda sheet: sheet[0][:TALKER_LETTERS] if sheet else None  # type: ignore[index]
         columns = columns_of(spec)
         return (
             _pick_column(columns[0]) if len(columns) == 1 else _pick_columns(columns, joins_empty=spec.type == "text")
@@ -108,6 +110,13 @@ def columns_of(spec: FieldSpec) -> list[int]:
 def first_key(spec: FieldSpec, message: MessageSpec) -> str:
     """Return the key or code a field is written under: the first of its list."""
     return _codes(spec)[0][0] if message.format == "obis" else _keys(spec)[0]
+
+
+def keys_of(spec: FieldSpec, message: MessageSpec) -> set[str]:
+    """Return every key or code that a field reads, as it looks in a body decoded as Latin-1."""
+    if message.format == "obis":
+        return {code for choice in _codes(spec) for code in choice[:2] if code}
+    return {latin(key) for key in _keys(spec)}
 
 
 def _keys(spec: FieldSpec) -> list[str]:
@@ -204,6 +213,11 @@ class Draft:
         self._columns: dict[int, str] = {}
         self._entries: dict[str, str] = {}
         self._talker: str | None = None
+        self._width = 0
+
+    def reserve(self, width: int) -> None:
+        """Let a csv body have at least `width` columns."""
+        self._width = max(self._width, width)
 
     def put_column(self, column: int, text: str) -> None:
         """Write one csv column. Raises: EncodeError for text that cannot stand there, or beside what stands there."""
@@ -230,10 +244,10 @@ class Draft:
         if self._entries.setdefault(key, text) != text:
             raise EncodeError(f"{key} is written twice, as {self._entries[key]} and as {text}")
 
-    def body(self, width: int) -> bytes:
-        """Return the body with at least `width` csv columns. Raises: EncodeError if `when` would not hold."""
+    def body(self) -> bytes:
+        """Return the body. Raises: EncodeError if `when` would not hold."""
         if self._message.format == "csv":
-            text = self._csv(width)
+            text = self._csv()
         else:
             self._require_fact()
             between = "" if self._message.format == "obis" else key_separator(self._message)
@@ -241,7 +255,7 @@ class Draft:
             text = IDENTIFICATION + text if self._message.format == "obis" else text.removesuffix("\r\n")
         return text.encode()
 
-    def _csv(self, width: int) -> str:
+    def _csv(self) -> str:
         columns = dict(self._columns)
         sentence = self._message.when.sentence
         if sentence is not None and 0 not in columns:
@@ -250,7 +264,7 @@ class Draft:
             columns[0] = self._talker + sentence
         elif sentence is None and self._talker is not None and not columns.get(0, "").startswith(self._talker):
             raise EncodeError(f"talker: {self._talker!r} does not begin column 0, {columns.get(0, '')!r}")
-        return self._message.separator.join(columns.get(i, "") for i in range(max([width - 1, *columns]) + 1))
+        return self._message.separator.join(columns.get(i, "") for i in range(max([self._width - 1, *columns]) + 1))
 
     def _require_fact(self) -> None:
         has = self._message.when.has

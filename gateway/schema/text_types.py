@@ -310,8 +310,8 @@ def _says(parse: Parse, text: str) -> Any:
 
 
 def _as_text(raw: Any) -> str:
-    if not isinstance(raw, str):
-        raise EncodeError(f"{raw!r} is no text")
+    if not isinstance(raw, str) or not raw.isprintable():
+        raise EncodeError(f"{raw!r} is no printable text")
     return raw
 
 

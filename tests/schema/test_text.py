@@ -205,6 +205,19 @@ def test_a_branch_that_is_not_active_is_left_out():
         layout.encode({"_kind": "A", "volts": 2, "last": 3})
 
 
+def test_a_branch_on_an_internal_field_is_built_only_if_it_is_read_again():
+    layout = plan(
+        "kv",
+        {"name": "_solar", "key": "VPV", "type": "text"},
+        {"name": "panel", "key": "VPV", "type": "number", "if": "_solar"},
+        {"name": "yield", "key": "H19", "type": "number", "if": "_solar"},
+    )
+    assert layout.encode({"panel": 0, "yield": 5}) == b"VPV\t0\r\nH19\t5"
+    assert decoded(layout, b"VPV\t0\r\nH19\t5")[0] == {"panel": 0, "yield": 5}
+    with pytest.raises(EncodeError, match="yield"):
+        layout.encode({"yield": 5})
+
+
 def test_a_constant_that_differs_refuses_and_one_that_is_missing_does_not():
     layout = plan("csv", {"column": 0, "type": "text", "const": "HDR"}, {"name": "v", "column": 1, "type": "number"})
     assert decoded(layout, b"HDR,1")[0] == {"v": 1}
@@ -228,6 +241,26 @@ def test_text_that_is_not_utf_8_refuses_the_body_only_where_it_is_asked_for():
 
 
 @pytest.mark.parametrize(
+    ("layout", "whole", "more"),
+    [
+        (plan("csv", {"name": "a", "column": 1, "type": "number"}, strict=True), b"X,1", b"X,1,"),
+        (plan("csv", {"name": "a", "column": 1, "type": "number", "array": 2}, strict=True), b"X,1,2", b"X,1,2,3"),
+        (plan("kv", {"name": "a", "key": ["A", "B"], "type": "number"}, strict=True), b"B\t1", b"B\t1\r\nC\t2"),
+        (
+            plan("obis", {"name": "a", "code": "1-0:1.8.1", "type": "number"}, strict=True),
+            b"1-0:1.8.1(1)",
+            b"1-0:1.8.1(1)\n2(2)",
+        ),
+    ],
+)
+def test_strict_refuses_what_no_field_reads(layout, whole, more):
+    layout.decode(whole)
+    with pytest.raises(Refused) as caught:
+        layout.decode(more)
+    assert caught.value.reason == "strict"
+
+
+@pytest.mark.parametrize(
     ("values", "culprit"),
     [
         ({"talker": "GP", "speeed": 1}, "speeed"),
@@ -236,6 +269,9 @@ def test_text_that_is_not_utf_8_refuses_the_body_only_where_it_is_asked_for():
         ({"talker": "GP", "speed": 10**400}, "speed"),
         ({"talker": "GP", "status": "A,B"}, "status"),
         ({"talker": "GP", "status": "A*"}, "status"),
+        ({"talker": "GP", "status": "\ud800"}, "status"),
+        ({"talker": "GP", "status": ["A"]}, "status"),
+        ({"talker": "GP", "speed": {}}, "speed"),
         ({"talker": "PX"}, "talker"),
         ({"status": "A"}, "talker"),
         ({"talker": "GP", "latitude": 91}, "latitude"),
@@ -262,6 +298,9 @@ def test_groups_are_built_one_behind_the_other():
     assert decoded(GSV, body)[0] == values
     with pytest.raises(EncodeError, match="satellites"):
         GSV.encode({"total": 1, "satellites": [{"prn": 1, "azimuth": 3}]})
+    with pytest.raises(EncodeError, match="satellites"):
+        GSV.encode({"total": 1, "satellites": [{"prn": None}]})
+    assert GSV.encode({"total": 1, "satellites": [{"prn": 7}]}) == b",1,,,7,,"
 
 
 def test_null_writes_the_first_sentinel_and_what_is_not_given_writes_nothing():
@@ -294,6 +333,7 @@ def test_the_key_that_tells_a_message_must_be_given():
         {"name": "a", "type": "number", "column": -1},
         {"name": "a", "type": "number", "column": 0, "array": "n"},
         {"name": "a", "type": "number", "column": 0, "if": "nobody"},
+        {"name": "a", "type": "struct", "array": 2, "fields": []},
     ],
 )
 def test_a_field_that_cannot_be_found_is_refused_when_compiled(field):
