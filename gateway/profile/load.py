@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -122,15 +121,9 @@ def find_profile(name_or_path: str, folder: Path | None = None) -> Path:
     shipped = shipped_profiles()
     if name_or_path in shipped:
         return shipped[name_or_path]
-    for base in (folder, Path()) if folder is not None else (Path(),):
-        path = base / Path(name_or_path).expanduser()
-        if path.is_file() or _is_special(path):
-            return path
-        if (path / "profile.toml").is_file():
-            return path / "profile.toml"
-    by_id = _by_id(name_or_path, shipped)
-    if by_id is not None:
-        return by_id
+    found = _by_path(name_or_path, folder) or _by_id(name_or_path, shipped)
+    if found is not None:
+        return found
     if name_or_path.endswith((".toml", ".dbc", ".DBC")):
         raise UsageError(f"there is no file {name_or_path!r}")
     hint = did_you_mean(name_or_path, shipped) or "; `tidegate profile list` names those that come with Tidegate"
@@ -142,8 +135,17 @@ def file_text(path: Path | str) -> bytes:
     return _read(Path(path))
 
 
-def _is_special(path: Path) -> bool:
-    return path.exists() and not path.is_dir()
+def _by_path(text: str, folder: Path | None) -> Path | None:
+    for base in (folder, Path()) if folder is not None else (Path(),):
+        try:
+            path = base / Path(text).expanduser()
+            if path.exists() and not path.is_dir():
+                return path
+            if (path / "profile.toml").is_file():
+                return path / "profile.toml"
+        except (OSError, ValueError, RuntimeError):  # too long, a NUL, a home that nobody has: no path at all
+            continue
+    return None
 
 
 def _by_id(text: str, shipped: Mapping[str, Path]) -> Path | None:
@@ -210,6 +212,8 @@ def _remember(cache: Path, profile: Profile, beside: dict[str, str]) -> None:
     """Write the cache file whole or not at all; a folder that cannot be written is no fault."""
     content = msgspec.msgpack.encode(profile)
     entry = _Cached(beside, hashlib.sha256(content).digest(), content)
+    import tempfile
+
     try:
         cache.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _forget_oldest(cache.parent)

@@ -20,7 +20,8 @@ _SPI_BYTES = 4096
 
 def check_matching(profile: Profile, found: Findings) -> None:
     """Report two messages with the same `when`, and messages that can never match."""
-    earlier: list[tuple[str, MessageSpec]] = []
+    same: dict[tuple[object, ...], str] = {}
+    by_id: dict[object, list[tuple[str, WhenSpec]]] = {}  # only those of one id, and those of any, can cover each other
     limit = body_limit(profile)
     for name, spec in profile.message.items():
         path: Path = ("message", name, "when")
@@ -28,14 +29,21 @@ def check_matching(profile: Profile, found: Findings) -> None:
         if spec.direction == "out" or is_asked_for or name in found.unusable or found.is_touched(path):
             continue
         _check_alone(spec.when, path, limit, found)
-        for other, known in earlier:
-            if _facts(known.when) == _facts(spec.when):
-                found.error(path, f"the same as in message {other!r}; the first match wins, so this one never matches")
-                break
-            if _always_covers(known.when, spec.when):
-                found.warn(path, f"can never match: message {other!r} above takes every frame that fits here")
-                break
-        earlier.append((name, spec))
+        first = same.setdefault(_facts(spec.when), name)
+        key = _one_id(spec.when)
+        earlier = [*by_id.get(key, []), *(by_id.get(None, []) if key is not None else [])]
+        if first != name:
+            found.error(path, f"the same as in message {first!r}; the first match wins, so this one never matches")
+        elif covering := next((other for other, known in earlier if _always_covers(known, spec.when)), None):
+            found.warn(path, f"can never match: message {covering!r} above takes every frame that fits here")
+        by_id.setdefault(key, []).append((name, spec.when))
+
+
+def _one_id(when: WhenSpec) -> object:
+    """Return the one CAN id or PGN a message is bound to; None where there is none."""
+    if when.can_id is not None and when.can_mask is None:
+        return ("can", when.can_id, is_extended(when))
+    return None if when.pgn is None else ("pgn", when.pgn)
 
 
 def body_limit(profile: Profile) -> int:

@@ -141,7 +141,8 @@ def _converts(part: dict[str, Any]) -> bool:
 
 def _knows_bus(document: Document) -> bool:
     link = document.raw.get("link")
-    return isinstance(link, dict) and link.get("bus") in {"uart", "can", "ble", "spi"}
+    bus = link.get("bus") if isinstance(link, dict) else None
+    return isinstance(bus, str) and bus in {"uart", "can", "ble", "spi"}
 
 
 def _foreign(profile: Profile) -> frozenset[str]:
