@@ -70,9 +70,10 @@ def _with_facts(body: bytearray, spec: MessageSpec, facts: Mapping[int, int], pl
         if len(body) > wanted:
             raise EncodeError(f"the message has {wanted} bytes, these values need {len(body)}")
         body.extend(bytes(wanted - len(body)))
-    for at, value in facts.items():
-        if at >= len(body):
-            raise EncodeError(f"byte {at} must be {value:#04x}, but the body has {len(body)} bytes")
+    for position, value in facts.items():
+        at = position if position >= 0 else len(body) + position
+        if not 0 <= at < len(body):
+            raise EncodeError(f"byte {position} must be {value:#04x}, but the body has {len(body)} bytes")
         if body[at] == value:
             continue
         for leaf, start in places.items():

@@ -131,6 +131,8 @@ class Meaning:
             raw = value if self.exact else (value - self.offset) / self.scale
         except OverflowError:
             raise EncodeError(f"{name}: {value!r} is too large") from None
+        except ZeroDivisionError:
+            raise EncodeError(f"{name}: a scale of 0 cannot be turned back") from None
         if self.kind == "float" or (self.kind == "ascii" and self.exact):
             return raw
         if not _finite(raw):
