@@ -24,7 +24,7 @@ _FORMAT_KEYS: Final[dict[str, frozenset[str]]] = {
 }
 _ALL: Final = frozenset().union(*_FORMAT_KEYS.values())
 _NO_MEANING: Final = ("scale", "offset", "invalid", "minimum", "maximum", "labels", "flags", "const")
-_TEXT_KINDS: Final = {"text": "text", "hextext": "text", "utc": "text", "tst": "text", "bool": "bool", "hex": "ascii"}
+_TEXT_KINDS: Final = {"text": "text", "hextext": "text", "utc": "text", "tst": "text", "bool": "bool"}
 
 
 def message_key_problems(spec: MessageSpec) -> Iterator[Problem]:
@@ -142,11 +142,10 @@ def _text_problems(field: FieldSpec, spec: MessageSpec) -> Iterator[Problem]:
         return
     if field.type == "struct" or field.bits is not None:
         return
-    kind: Any = _TEXT_KINDS.get(field.type, "ascii")
+    kind: Any = _TEXT_KINDS.get(field.type, "int")
     for key, message in value_problems(field, Form(kind, None, 64, signed=True, name=field.type)):
-        if not (kind == "text" and key == "const") and not (
-            message.endswith("is no number") and key.startswith("labels.")
-        ):
+        is_text_key = key.startswith("labels.") and message.endswith("is no number")
+        if not is_text_key and not key.startswith(("const", "invalid")):  # those may be text for any type here
             yield key, message
 
 
