@@ -209,7 +209,7 @@ class Group:
         """Return the list of objects to write."""
         given = [] if value is None else value if self._count else [value]
         is_list = isinstance(given, list) and len(given) <= self._limit
-        if not is_list or not all(isinstance(item, dict) and _says_something(item) for item in given):
+        if not is_list or not all(isinstance(item, dict) and (any_value(item) or not self._count) for item in given):
             raise EncodeError(
                 f"{value!r} is no list of at most {self._limit} objects of {', '.join(self._members.names)}"
             )
@@ -223,7 +223,8 @@ class Group:
             draft.reserve(at + self._size)
 
 
-def _says_something(group: dict[str, Any]) -> bool:
+def any_value(group: dict[str, Any]) -> bool:
+    """Return whether a group says something; one that does not is left out when read."""
     return any(value is not None for value in group.values())
 
 

@@ -102,6 +102,29 @@ def test_a_group_cut_within_keeps_what_is_there():
     assert taints == ["trust.truncated"]
 
 
+def test_a_struct_is_one_object_of_columns_relative_to_its_place():
+    members = [{"name": "x", "column": 0, "type": "number"}, {"name": "y", "column": 1, "type": "number"}]
+    layout = plan("csv", {"name": "place", "type": "struct", "at": 2, "fields": members})
+    assert decoded(layout, b"A,B,3,4") == ({"place": {"x": 3, "y": 4}}, [])
+    assert decoded(layout, b"A,B") == ({"place": {"x": None, "y": None}}, ["trust.truncated"])
+    assert layout.decode_raw(b"A,B,3,4") == {"place": {"x": 3, "y": 4}}
+    assert layout.encode({"place": {"x": 3, "y": 4}}) == b",,3,4"
+    assert layout.encode({"place": {"x": None, "y": None}}) == b",,,"
+
+
+def test_members_of_a_group_may_have_conditions():
+    members = [
+        {"name": "kind", "column": 0, "type": "text"},
+        {"name": "volts", "column": 1, "type": "number", "if": {"kind": "V"}},
+        {"name": "amps", "column": 1, "type": "number", "if": {"kind": "A"}},
+    ]
+    layout = plan("csv", {"name": "readings", "type": "struct", "at": 0, "array": "rest", "fields": members})
+    values, taints = decoded(layout, b"V,12,A,3,Q,9")
+    assert values["readings"] == [{"kind": "V", "volts": 12}, {"kind": "A", "amps": 3}, {"kind": "Q"}]
+    assert taints == ["trust.case"]
+    assert layout.encode({"readings": values["readings"][:2]}) == b"V,12,A,3"
+
+
 def test_a_listing_leaves_empty_places_out():
     layout = plan(
         "csv", {"name": "ids", "column": 1, "array": 4, "type": "number"}, {"name": "z", "column": 5, "type": "text"}
