@@ -124,10 +124,11 @@ def _short(item: Any) -> str:
 def _labels(spec: FieldSpec | BitSpec, form: Form) -> Iterator[Problem]:
     if spec.labels is None:
         return
-    if form.kind not in {"int", "bit", "bool", "text", "bcd", "ascii"}:
+    is_signal = isinstance(spec, FieldSpec) and spec.dbc is not None  # databases label floats, and one thing twice
+    if form.kind not in {"int", "bit", "bool", "text", "bcd", "ascii"} and not is_signal:
         yield "labels", f"a {form.name} has no labels; they need whole numbers or text"
         return
-    yield from _table("labels", spec.labels, lambda key: raw_key(key, form.kind), form.range)
+    yield from _table("labels", spec.labels, lambda key: raw_key(key, form.kind), form.range, may_repeat=is_signal)
 
 
 def _flags(spec: FieldSpec | BitSpec, form: Form) -> Iterator[Problem]:
@@ -140,7 +141,12 @@ def _flags(spec: FieldSpec | BitSpec, form: Form) -> Iterator[Problem]:
 
 
 def _table(
-    where: str, table: dict[str, str], parse: Callable[[str], int | str], bounds: tuple[int, int] | None
+    where: str,
+    table: dict[str, str],
+    parse: Callable[[str], int | str],
+    bounds: tuple[int, int] | None,
+    *,
+    may_repeat: bool = False,
 ) -> Iterator[Problem]:
     keys: dict[int | str, str] = {}
     texts: dict[str, str] = {}
@@ -154,7 +160,7 @@ def _table(
             yield f"{where}.{key}", f"{key!r} and {keys[raw]!r} are the same number"
         elif bounds is not None and isinstance(raw, int) and not bounds[0] <= raw <= bounds[1]:
             yield f"{where}.{key}", f"{_short(raw)} is outside the range {bounds[0]}..{bounds[1]}"
-        elif text in texts:
+        elif text in texts and not may_repeat:
             yield f"{where}.{key}", f"{text!r} stands for {texts[text]!r} already"
         keys.setdefault(raw, key)
         texts.setdefault(text, key)

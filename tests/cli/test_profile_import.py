@@ -25,6 +25,8 @@ BO_ 2147483653 Paged: 8 ECU
  SG_ Ratio m0 : 15|32@0- (1,0) [0|0] "" GW
  SG_ Other m1 : 8|8@1+ (1,0) [0|0] "" GW
 BO_ 257 engine: 2 GW
+VAL_ 2147483653 Other 1 "free" 2 "busy" 3 "free" ;
+VAL_ 2147483653 Ratio 1 "full" ;
 VAL_ 256 Gear 0 "say \\"hi\\"" -1 "back\tslash \\\\" ;
 SIG_VALTYPE_ 2147483653 Ratio : 1;
 """
@@ -100,6 +102,14 @@ def test_a_frame_is_built_in_its_full_length(database, tmp_path):
     imported(database, "-o", tmp_path / "pump.toml")
     message = load_profile(tmp_path / "pump.toml").message["paged"]
     assert compile_message("paged", message).encode({"page": 1, "other": 7}) == bytes([1, 7, 0, 0, 0, 0, 0, 0])
+
+
+def test_a_label_may_stand_for_several_numbers_and_for_a_float(database, tmp_path):
+    imported(database, "-o", tmp_path / "pump.toml")
+    plan = compile_message("paged", load_profile(tmp_path / "pump.toml").message["paged"])
+    texts = [values_of(plan, plan.decode(bytes([1, raw, 0, 0, 0, 0, 0, 0])))["other"] for raw in (1, 2, 3)]
+    assert texts == ["free", "busy", "free"]
+    assert values_of(plan, plan.decode(bytes.fromhex("003f800000000000")))["ratio"] == "full"
 
 
 def test_only_the_messages_named_are_taken(database):
