@@ -30,7 +30,8 @@ def _widened(part: Any) -> Any:
         return [_widened(item) for item in part]
     if not isinstance(part, dict):
         return part
-    wide = {key: _widened(value) for key, value in part.items()}
+    written = {key: value for key, value in part.items() if not (isinstance(value, dict) and value.get("internal"))}
+    wide = {key: _widened(value) for key, value in written.items()}
     if isinstance(wide.get("type"), str) and wide["type"] in {"integer", "number"}:
         return {"anyOf": [wide, _SUM]}
     if isinstance(wide.get("pattern"), str) and wide["pattern"] != _SUM["pattern"]:

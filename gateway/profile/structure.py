@@ -42,6 +42,11 @@ def walk(document: Document, raw: Any, model: Any, path: Path = (), parameters: 
     return _Walk(document, parameters).value(raw, inspect.type_info(model), path)
 
 
+def _is_internal(kind: inspect.Type) -> bool:
+    """Return whether a field of a document is set by us and never written in a file."""
+    return isinstance(kind, inspect.Metadata) and bool((kind.extra or {}).get("internal"))
+
+
 class _Walk:
     def __init__(self, document: Document, parameters: Parameters | None) -> None:
         self._document = document
@@ -71,7 +76,7 @@ class _Walk:
     def _struct(self, raw: Any, kind: inspect.StructType, path: Path) -> Any:
         if not isinstance(raw, dict):
             return self._wrong(path, f"expected a table, got {_described(raw)}")
-        fields = {field.encode_name: field for field in kind.fields}
+        fields = {field.encode_name: field for field in kind.fields if not _is_internal(field.type)}
         answer: dict[str, Any] = {}
         for name, item in raw.items():
             if name == kind.tag_field:

@@ -6,12 +6,13 @@ Strings that stand for numbers (`"1/1024"`, `"0x180 + {node}"`) are numbers by t
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from gateway.notation import ByteOrder, Duration, HexText
 
+INTERNAL: Final = msgspec.Meta(extra={"internal": True}, extra_json_schema={"internal": True})  # no key of a file
 Condition = str | dict[str, Any]  # "flag", "!flag", {mux = 3}, {mux = [1, "4..7"], page = 0}
 MessageFormat = Literal["binary", "csv", "kv", "obis", "tlv"]
 
@@ -62,7 +63,7 @@ class FieldSpec(_Meaning, frozen=True, kw_only=True, forbid_unknown_fields=True,
     bits: list[BitSpec] | None = None
     dbc: str | None = None  # "24|16@1-": start, length, order (1 = Intel), sign; with type f32/f64 an IEEE float
     fields: list[FieldSpec] | None = None  # members of a struct
-    public: bool = False  # set by DBC import: a value although its DBC name begins with "_"
+    public: Annotated[bool, INTERNAL] = False  # set by DBC import: a value although its DBC name begins with "_"
 
 
 class WhenSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -141,4 +142,4 @@ class MessageSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     stale_after: Duration | None = None
     device_time: str | None = None
     transform: TransformSpec | None = None
-    length: int | None = None  # set by DBC import: declared bytes of the frame, zero-filled on build
+    length: Annotated[int | None, INTERNAL] = None  # set by DBC import: bytes of the frame

@@ -5,6 +5,7 @@ import pytest
 from gateway.errors import EncodeError, ProfileError
 from gateway.profile.dbc import profile_of_dbc, ranges, read_database, read_dbc
 from gateway.profile.dbc_source import text_of
+from gateway.profile.load import check_profile
 from gateway.schema.compile import compile_message
 from gateway.taint import TRUST_CASE, TRUST_RANGE
 
@@ -226,3 +227,10 @@ def test_of_several_numbers_with_one_label_the_last_is_written():
     plan = compile_message("A", read_dbc(HEAD + text, "x.dbc")["A"])
     assert [plan.decode(bytes([raw]))[0] for raw in (1, 3, 9)] == ["busy", "free", "free"]
     assert plan.encode({"B": "free"}) == bytes([9])
+
+
+@pytest.mark.parametrize("line", ["length = 8", 'fields = [{ name = "a", type = "u8", public = true }]'])
+def test_what_only_the_import_sets_is_no_key_of_a_file(line, tmp_path):
+    path = tmp_path / "x.toml"
+    path.write_text(f'[profile]\nid = "a/b@1.0.0"\n[link]\nbus = "can"\n[message.m]\n{line}\n')
+    assert "unknown key" in "".join(str(problem) for problem in check_profile(path))
