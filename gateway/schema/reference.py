@@ -13,12 +13,15 @@ from gateway.schema.layout import Leaf, Scope, layout_of
 from gateway.schema.meaning import CONVERT
 from gateway.schema.plan import ABSENT, Refused, Row
 from gateway.schema.spec import MessageSpec
+from gateway.schema.tlv import Element, TlvPlan, TlvWalker
 from gateway.schema.wire import CUT, Chain, construct_of, evaluation_order, holds, key_of, raw_of
 from gateway.taint import TRUST_CASE, TRUST_TRUNCATED
 
 
 def reference_decode(spec: MessageSpec) -> Callable[[bytes], Row]:
     """Return the reference decoder of a binary message. Raises: ValueError; the decoder raises Refused only."""
+    if spec.format == "tlv":
+        return _tlv(spec)
     parse, scope = _parser(spec)
     names = tuple(scope.public())
 
@@ -31,8 +34,33 @@ def reference_decode(spec: MessageSpec) -> Callable[[bytes], Row]:
 
 def reference_decode_raw(spec: MessageSpec) -> Callable[[bytes], dict[str, Any]]:
     """Return the reference of `decode_raw`."""
+    if spec.format == "tlv":
+        walker = TlvWalker(spec, _tlv_element, raw=True)
+        return lambda body: walker.walk(body)[0]
     parse, scope = _parser(spec)
     return lambda body: Reader(raw=True).scope(scope, parse(body), ())[0]
+
+
+def _tlv(spec: MessageSpec) -> Callable[[bytes], Row]:
+    walker = TlvWalker(spec, _tlv_element, raw=False)
+    names = TlvPlan("reference", spec).names
+
+    def decode(body: bytes) -> Row:
+        values, taint = walker.walk(body)
+        return (*(values.get(name, ABSENT) for name in names), taint)
+
+    return decode
+
+
+def _tlv_element(scope: Scope, raw: bool) -> Element:
+    layout = construct_of(scope)
+
+    def element(body: bytes) -> tuple[dict[str, Any], int, int]:
+        stream = BytesIO(body)
+        cells = layout.parse_stream(stream, n=len(body), reach=0)
+        return (*Reader(raw=raw).scope(scope, cells, ()), stream.tell())
+
+    return element
 
 
 def _parser(spec: MessageSpec) -> tuple[Callable[[bytes], Mapping[str, Any]], Scope]:

@@ -88,6 +88,8 @@ class _Checker:
         ended: tuple[str, Test | None] | None = None
         for index, field in enumerate(fields):
             place = f"{key}[{index}]"
+            if field.tag is not None:
+                view = _View([{}], {})  # an element stands alone: nothing before it can be relied on
             test = self._condition(field, place, view, free=field.dbc is not None)
             if ended is not None and _in_sequence(field) and not self._is_text and not _apart(ended[1], test):
                 self._report(ended[0], "takes all that is left, so nothing may follow it")
