@@ -16,6 +16,7 @@ MAX_BYTES: Final = 4_000_000  # a profile generated from the largest known DBC s
 MAX_DEPTH: Final = 32  # tables and lists inside each other; a real profile needs 8
 MAX_PROBLEMS: Final = 500  # nobody reads more at once
 _PLACE: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+_TWICE: Final = ("overwrite", "twice", "uplicate", "redefine", "mutate")  # in tomllib's messages about repeated keys
 _LONG_NUMBER: Final = re.compile(r"[0-9][0-9_]{300,}")
 _STRING: Final = re.compile(r'"(?:[^"\\\n]|\\.)*+"' + r"|'[^'\n]*+'")
 _LONG_KEY: Final = re.compile(r"(?:[\w-]++[ \t]*+\.[ \t]*+){64}")
@@ -101,7 +102,7 @@ class Document:
         line = int(match[1]) if match and match[1] else self._text.rstrip("\n").count("\n") + 1
         reason = _PLACE.sub("", message)
         twice = self.scan.twice
-        if twice and ("overwrite" in reason or "twice" in reason or "redefine" in reason or "mutate" in reason):
+        if twice and any(word in reason for word in _TWICE):
             path, line = twice[0]
             self._refuse(line, f"given twice; first at line {self.scan.line_of(path)}", key_text(path))
         else:

@@ -50,6 +50,10 @@ class Findings:
         """Return whether anything at or below `path` was wrong by structure, so that its meaning is not known."""
         return any(wrong[: len(path)] == path for wrong in self._wrong)
 
+    def is_wrong(self, path: Path) -> bool:
+        """Return whether anything at or below `path` was reported by now."""
+        return any(told[: len(path)] == path for told in self._document.paths)
+
     def may_exist(self, message: str) -> bool:
         """Return whether a message of this name is there but out of sight."""
         return message in self.unusable or "*" in self.unusable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from gateway.errors import UnitError
+from gateway.errors import UnitError, UsageError
 from gateway.profile.findings import Findings
 from gateway.profile.model import Profile
 from gateway.profile.positions import Path
@@ -14,6 +14,7 @@ from gateway.profile.rules_match import body_limit
 from gateway.schema.spec import BitSpec, FieldSpec, MessageSpec
 from gateway.units import check_unit
 
+_TOLD = re.compile(r"field (\w+)(?:[^`]*`(\w+)`)?")
 _SIZE = re.compile(r"[usf](\d+)(be|le)?")
 
 
@@ -32,10 +33,46 @@ def check_fields(name: str, profile: Profile, found: Findings) -> None:
             found.error((*path, "deadband"), f"{field.deadband} is negative")
         if field.minimum is not None and field.maximum is not None and field.minimum > field.maximum:
             found.error((*path, "minimum"), f"minimum {field.minimum} is above maximum {field.maximum}")
+        if isinstance(field.invalid, list) and any(isinstance(item, list | dict) for item in field.invalid):
+            found.error((*path, "invalid"), "a list in a list; write raw values")
+        if isinstance(field.invalid, dict):
+            found.error((*path, "invalid"), "a table; write a raw value or a list of them")
         if field.labels and field.flags:
             found.error((*path, "flags"), "a value has labels or flags, not both")
     if spec.format == "binary" and not is_foreign:
         _check_sizes(spec, ("message", name, "fields"), body_limit(profile), found)
+
+
+def check_text(name: str, spec: MessageSpec, found: Findings) -> None:
+    """Check that every field of a text message can be found in it; told at the field that the reader refuses."""
+    from gateway.schema.text import compile_text
+    from gateway.schema.text_places import pick_of
+
+    where = {"csv": "column", "kv": "key", "obis": "code"}[spec.format]
+    are_found = True
+    for index, field in enumerate(spec.fields):
+        try:
+            if field.type != "struct":
+                pick_of(field, spec)
+        except UsageError as error:
+            are_found = False
+            found.error(("message", name, "fields", index, where), str(error))
+    if not are_found or found.is_wrong(("message", name)):
+        return
+    try:
+        compile_text(name, spec)
+    except UsageError as error:
+        found.error(_place_told(str(error), name, spec), str(error))
+
+
+def _place_told(message: str, name: str, spec: MessageSpec) -> Path:
+    """Return the path that a refusal like "field x: `array` names no field" is about."""
+    match = _TOLD.search(message)
+    for path, field in walk_fields(spec, ("message", name)) if match else ():
+        if match and field.name == match[1]:
+            key = match[2] if match[2] in FieldSpec.__struct_encode_fields__ else None
+            return (*path, key) if key else path
+    return ("message", name, "fields")
 
 
 def walk_fields(spec: MessageSpec, path: Path) -> Iterator[tuple[Path, FieldSpec | BitSpec]]:

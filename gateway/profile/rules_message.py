@@ -39,6 +39,8 @@ def check_message(name: str, profile: Profile, found: Findings, transforms: Coll
     check_when(spec.when, (*path, "when"), profile, found)
     if spec.when.has is not None and spec.format not in {"kv", "obis"}:
         found.error((*path, "when", "has"), f"'has' is for format kv and obis, not {spec.format!r}")
+    if not spec.separator:
+        found.error((*path, "separator"), "is empty; write for example ','")
     if spec.record is not None:
         check_record(spec.record, (*path, "record"), found)
     if spec.ask is not None:
@@ -191,6 +193,11 @@ def _check_modbus_ask(kind: str, spec: MessageSpec, path: Path, profile: Profile
     if not 1 <= ask.count <= _MAX_COUNT[kind]:
         found.error((*path, "ask", "count"), f"{ask.count} is beyond the maximum of {_MAX_COUNT[kind]} in one request")
         return
+    size = 5 + (2 * ask.count if kind in {"input", "holding"} else (ask.count + 7) // 8)
+    if profile.framing is not None and size > profile.framing.max:
+        found.error(
+            (*path, "ask", "count"), f"the answer has {size} bytes, beyond the maximum of {profile.framing.max}"
+        )
     for index, field in enumerate(spec.fields):
         if field.register is not None and not start <= field.register < start + ask.count:
             last = start + ask.count - 1

@@ -179,9 +179,12 @@ def check_lifecycle(profile: Profile, refs: References, found: Findings) -> None
 
 
 def _check_step(step: ConnectStep, path: Path, profile: Profile, refs: References, found: Findings) -> None:
+    written = found.written(path)
+    if not isinstance(written, dict):
+        return
     said = [key for key in _STEPS if getattr(step, key) is not None]
     if len(said) != 1:
-        if said or not set(_STEPS) & set(found.written(path) or {}):  # a wrong step was reported with its value
+        if said or not set(_STEPS) & set(written):  # a wrong step was reported with its value
             words = " and ".join(said)
             message = f"{f'says {words}' if said else 'says nothing'}; give exactly one of {', '.join(_STEPS)}"
             found.error(path, message)

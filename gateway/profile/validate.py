@@ -193,9 +193,10 @@ def _check(
     rules_link.check_rest(profile, found)
     _check_framing(profile, found)
     for name in written:
-        rules_message.check_message(name, expanded, found, transforms)
+        if name in expanded.message:  # else its database has no such message, which is told
+            rules_message.check_message(name, expanded, found, transforms)
         rules_fields.check_fields(name, profile, found)
-        _check_schema(name, profile, found)
+        _check_schema(name, profile, expanded, found)
     rules_match.check_matching(expanded, found)
     rules_match.check_streams(expanded, found)
     references = rules_setpoint.References(expanded, found)
@@ -209,24 +210,36 @@ def _check(
 def _check_framing(profile: Profile, found: Findings) -> None:
     if profile.framing is None:
         return
-    try:
-        from gateway.framing.rules import framing_problems
-    except ImportError:
-        return
+    from gateway.framing.rules import framing_problems
 
     for key, message in framing_problems(profile.framing):
         found.error(("framing", *path_of(key)), message)
 
 
-def _check_schema(name: str, profile: Profile, found: Findings) -> None:
-    spec = profile.message[name]
-    if spec.dbc is not None or spec.construct is not None:
-        return
-    try:
-        from gateway.schema.rules import message_problems
-    except ImportError:
-        return
+def _check_schema(name: str, profile: Profile, expanded: Profile, found: Findings) -> None:
+    """Check a layout: as written, or as its database lays it down and the file annotates it."""
+    from gateway.schema.rules import message_problems
 
-    for key, message in message_problems(name, spec):
+    written = profile.message[name]
+    if written.construct is not None or (written.dbc is not None and written == expanded.message.get(name)):
+        return
+    spec = expanded.message.get(name, written)
+    problems = message_problems(name, spec)
+    for key, message in problems:
         path = path_of(key)
-        found.error(path if path[:2] == ("message", name) else ("message", name, *path), message)
+        if written.dbc is not None:
+            path = _annotation(path, spec, written)
+        found.error(("message", name, *path), message)
+    if not problems and spec.format in {"csv", "kv", "obis"}:
+        rules_fields.check_text(name, spec, found)
+
+
+def _annotation(path: Path, spec: MessageSpec, written: MessageSpec) -> Path:
+    """Return where the file annotates the signal that stands at `path` of the expanded message."""
+    if len(path) < 2 or not isinstance(path[1], int):
+        return ()
+    field = spec.fields[path[1]]
+    for index, note in enumerate(written.fields):
+        if field.name in {note.name, note.signal}:
+            return ("fields", index, *path[2:])
+    return ()
