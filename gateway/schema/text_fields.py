@@ -6,18 +6,17 @@ A field reads from a split body (`text_places.Sheet`) and writes into a `Draft`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from gateway.errors import EncodeError, UsageError
-from gateway.schema.cond import Clause, Test, parse_condition
+from gateway.schema.cond import Test
 from gateway.schema.plan import ABSENT, Refused
 from gateway.schema.spec import FieldSpec, MessageSpec
-from gateway.schema.text_meaning import Marks, Meaning, as_raw
-from gateway.schema.text_places import Draft, Sheet, columns_of, first_key, pick_of
+from gateway.schema.text_conditions import cases_of, test_of
+from gateway.schema.text_meaning import Marks, Meaning, constant_of
+from gateway.schema.text_places import MAX_COLUMNS, Draft, Sheet, columns_of, first_key, pick_of
 from gateway.schema.text_types import NUMBERS, TEXT_TYPES, BadText, parser_of, writer_of
 from gateway.taint import TRUST_CASE, TRUST_TRUNCATED
-
-_REST: Final = 1 << 16  # more columns than any line has
 
 
 class TextField(Protocol):
@@ -55,7 +54,7 @@ class Scalar:
         self._write = writer_of(spec)
         self.meaning = Meaning(spec)
         self._finish = self.meaning.finish
-        self.constant = None if spec.const is None else as_raw(spec, spec.const)
+        self.constant = None if spec.const is None else constant_of(spec, spec.const)
         self._is_talker = message.format == "csv" and spec.column == "talker"
         self._columns = columns_of(spec) if message.format == "csv" and not self._is_talker else []
         self._key = "" if message.format == "csv" else first_key(spec, message)
@@ -115,7 +114,7 @@ class Listing:
         self._parse = parser_of(spec)
         self._write = writer_of(spec)
         self._meaning = Meaning(spec)
-        self._limit = spec.array if isinstance(spec.array, int) else _REST
+        self._limit = spec.array if isinstance(spec.array, int) else MAX_COLUMNS
         self.width = self._first + (spec.array if isinstance(spec.array, int) else 0)
         self.extent = self._first + self._limit
 
@@ -163,10 +162,12 @@ class Group:
         self.constant: Any = None
         self._members = Sequence(spec.fields or [], message)
         self._at = spec.at or 0
+        if not 0 <= self._at < MAX_COLUMNS:
+            raise UsageError(f"field {spec.name or '(unnamed)'}: `at` is no column from 0 to {MAX_COLUMNS - 1}")
         self._count = count
         self._is_csv = message.format == "csv"
         self._size = self._members.width
-        self._limit = spec.array if isinstance(spec.array, int) else _REST
+        self._limit = spec.array if isinstance(spec.array, int) else MAX_COLUMNS
         self.width = self._at + self._size if count is None else 0
         self.extent = self._at + self._size * (1 if count is None else self._limit)
         if count is not None and not (self._is_csv and self._size):
@@ -238,8 +239,8 @@ class Sequence:
         named = [spec for spec in specs if spec.name and not spec.name.startswith("_")]
         self.specs = {spec.name: spec for spec in reversed(named) if spec.name}
         self.names = tuple(dict.fromkeys(spec.name for spec in named if spec.name))
-        self._tests = [_test_of(spec, specs) for spec in specs]
-        self._cases = _cases(self._tests)
+        self._tests = [test_of(spec, specs) for spec in specs]
+        self._cases = cases_of(self._tests)
         self.guesses = any(asked.startswith("_") for test in self._tests if test for asked in test.names)
         self._readers = self._straight()
 
@@ -350,43 +351,17 @@ def _count_of(spec: FieldSpec, before: list[TextField]) -> Callable[[Sheet], int
         return None
     if isinstance(spec.array, int):
         fixed = spec.array
+        if not 0 < fixed <= MAX_COLUMNS:
+            raise UsageError(f"field {spec.name or '(unnamed)'}: `array` is no number from 1 to {MAX_COLUMNS}")
         return lambda _sheet: fixed
     if spec.array == "rest":
-        return lambda _sheet: _REST
+        return lambda _sheet: MAX_COLUMNS
     counter = next((field for field in before if field.spec.name == spec.array), None)
     if counter is None:
         raise UsageError(f"field {spec.name or '(unnamed)'}: `array` names no field before it: {spec.array!r}")
 
     def count(sheet: Sheet) -> int:
         raw = counter.raw(sheet, [])
-        return min(max(int(raw), 0), _REST) if isinstance(raw, int | float) else 0
+        return min(max(int(raw), 0), MAX_COLUMNS) if isinstance(raw, int | float) else 0
 
     return count
-
-
-def _test_of(spec: FieldSpec, specs: list[FieldSpec]) -> Test | None:
-    if spec.condition is None:
-        return None
-    asked = {other.name: other for other in specs if other.name}
-
-    def labels_of(name: str) -> dict[Any, str] | None:
-        return Meaning(asked[name]).labels if name in asked and asked[name].labels else None
-
-    test = parse_condition(spec.condition, labels_of)
-    for clause in test.clauses:
-        if clause.name not in asked:
-            raise UsageError(f"field {spec.name or '(unnamed)'}: `if` names no field of the message: {clause.name!r}")
-        if asked[clause.name].array is not None or asked[clause.name].type == "struct":
-            raise UsageError(f"field {spec.name or '(unnamed)'}: `if` asks {clause.name!r}, which is a list")
-        if clause.ranges and asked[clause.name].type not in NUMBERS:
-            raise UsageError(f"field {spec.name or '(unnamed)'}: `if` asks {clause.name!r} for a range of numbers")
-    return test
-
-
-def _cases(tests: list[Test | None]) -> dict[str, list[Clause]]:
-    cases: dict[str, list[Clause]] = {}
-    for test in tests:
-        for clause in test.clauses if test is not None else ():
-            if clause.truth is None:
-                cases.setdefault(clause.name, []).append(clause)
-    return cases

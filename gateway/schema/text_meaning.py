@@ -9,10 +9,10 @@ import math
 from collections.abc import Callable
 from typing import Any, Final
 
-from gateway.errors import EncodeError
+from gateway.errors import EncodeError, UsageError
 from gateway.notation import number
 from gateway.schema.spec import FieldSpec
-from gateway.schema.text_types import NUMBERS, BadText, parse_bool, parser_of
+from gateway.schema.text_types import NUMBERS, BadText, parse_hex, parser_of
 from gateway.taint import TRUST_LABEL, TRUST_NAN, TRUST_RANGE
 
 Marks = list[int]  # taint bits met so far
@@ -32,7 +32,7 @@ class Meaning:
         given = spec.invalid if isinstance(spec.invalid, list) else [] if spec.invalid is None else [spec.invalid]
         self.invalid = frozenset(as_raw(spec, entry) for entry in given)
         self._first_invalid = given[0] if given else None
-        self.labels = {as_raw(spec, key): label for key, label in (spec.labels or {}).items()}
+        self.labels = {constant_of(spec, key): label for key, label in (spec.labels or {}).items()}
         self._label_texts = {label: key for key, label in (spec.labels or {}).items()}
         self._flags = {int(bit, 0): name for bit, name in (spec.flags or {}).items()}
         self.finish: Finish | None = None if self._is_trivial() else self._finish
@@ -107,17 +107,27 @@ def _inverse(value: float, scale: float, offset: float) -> int | float:
 
 
 def as_raw(spec: FieldSpec, given: Any) -> Any:
-    """Return a raw value as a profile writes it: numbers may stand as text; text that does not parse stays text."""
-    if spec.type == "bool" and not isinstance(given, bool):
+    """Return a raw value as a profile writes it: numbers may stand as text; text that does not parse stays text.
+
+    Raises: UsageError for what is neither number nor text.
+    """
+    if not isinstance(given, str | int | float):
+        raise UsageError(f"{given!r} is neither number nor text")
+    if spec.type == "bool" or (spec.type in NUMBERS and isinstance(given, str)):
         try:
-            return parse_bool(str(given))
+            return _parse(spec, str(given))
         except BadText:
             return given
-    if isinstance(given, str) and spec.type in NUMBERS:
-        if spec.type != "hex" and given.lower().startswith("0x"):
-            return int(given, 16)
-        try:
-            return parser_of(spec)(given)
-        except BadText:
-            return given
-    return str(given) if spec.type not in NUMBERS and not isinstance(given, str | bool) else given
+    return given if spec.type in NUMBERS else str(given)
+
+
+def constant_of(spec: FieldSpec, given: Any) -> Any:
+    """Return the raw value that text on the wire must equal. Raises: UsageError if it never can."""
+    raw = as_raw(spec, given)
+    if isinstance(raw, str) and (spec.type == "bool" or spec.type in NUMBERS):
+        raise UsageError(f"{given!r} is never a {spec.type}")
+    return raw
+
+
+def _parse(spec: FieldSpec, text: str) -> Any:
+    return parse_hex(text) if text[:2] in {"0x", "0X"} else parser_of(spec)(text)

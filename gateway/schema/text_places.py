@@ -19,6 +19,7 @@ Pick = Callable[[Sheet], str | None]  # None: the sheet ended before it; "": sen
 Split = Callable[[str], Sheet]
 
 TALKER_LETTERS: Final = 2  # NMEA 0183: two letters of talker before the three of the sentence formatter
+MAX_COLUMNS: Final = 4096  # of a csv line; bounds what building a body may take
 MBUS_CHANNELS: Final = range(1, 5)  # DSMR P1 4.0, 6.3 to 6.6: four M-Bus channels, written 0-n
 IDENTIFICATION: Final = "XXX5\r\n\r\n"  # first line of a telegram of no maker (IEC 62056-21, 6.3.2), and the empty one
 _BLANKS: Final = " \t\r\n"
@@ -102,8 +103,8 @@ def pick_of(spec: FieldSpec, message: MessageSpec) -> Pick:
 def columns_of(spec: FieldSpec) -> list[int]:
     """Return the csv columns of a scalar field. Raises: UsageError."""
     columns = spec.columns if spec.columns is not None else [spec.column]
-    if not columns or not all(isinstance(column, int) and column >= 0 for column in columns):
-        raise UsageError(f"field {spec.name or '(unnamed)'} needs `column` or `columns`, counted from 0")
+    if not columns or not all(isinstance(column, int) and 0 <= column < MAX_COLUMNS for column in columns):
+        raise UsageError(f"field {spec.name or '(unnamed)'} needs `column` or `columns`, from 0 to {MAX_COLUMNS - 1}")
     return [column for column in columns if isinstance(column, int)]
 
 

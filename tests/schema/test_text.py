@@ -357,6 +357,10 @@ def test_the_key_that_tells_a_message_must_be_given():
         {"name": "a", "type": "number", "column": 0, "array": "n"},
         {"name": "a", "type": "number", "column": 0, "if": "nobody"},
         {"name": "a", "type": "struct", "array": 2, "fields": []},
+        {"name": "a", "type": "number", "column": 5000},
+        {"name": "a", "type": "number", "column": 1, "array": 100_000},
+        {"name": "a", "type": "number", "column": 1, "labels": {"0xzz": "never"}},
+        {"name": "a", "type": "number", "column": 1, "const": "never"},
     ],
 )
 def test_a_field_that_cannot_be_found_is_refused_when_compiled(field):
