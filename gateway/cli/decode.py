@@ -12,6 +12,7 @@ import click
 
 from gateway.cli import EXIT_NO
 from gateway.cli.inputs import Item, chunks, opened
+from gateway.cli.inputs_lines import parse_candump
 from gateway.cli.inputs_select import FORMATS, LOG_FORMATS, Bodies, format_of, items_of, joined_items
 from gateway.cli.output import Progress, Records
 from gateway.errors import EncodeError, UsageError
@@ -197,12 +198,12 @@ def _hint(form: str, first: bytes) -> None:
 
 def likely_format(first: bytes) -> str | None:
     """Return the text format that the beginning of an input has all the marks of."""
-    head = [line.strip() for line in first[:4096].split(b"\n")[:4] if line.strip() and not line.startswith(b"#")]
-    if not head:
+    lines = (line.strip() for line in first[:4096].split(b"\n"))
+    line = next((line for line in lines if line and not line.startswith(b"#")), b"")
+    if not line:
         return None
-    line = head[0]
     if line.startswith(b"{"):
         return "adv" if b'"manufacturer_data"' in line or b'"service_data"' in line else "jsonl"
-    if line.startswith(b"(") and b"#" in line:
+    if parse_candump(line)[0][1] is not None:  # it has a CAN id
         return "candump"
     return "hex" if all(character in b"0123456789abcdefABCDEF " for character in line) else None

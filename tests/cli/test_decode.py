@@ -434,6 +434,7 @@ def test_a_wrong_format_is_hinted_at():
         (b"42 4d\n", "hex"),
         (b"# comment\n\n424d", "hex"),
         (b"(1.5) can0 123#00", "candump"),
+        (b"#\n" * 9 + b"  can0  09F8027F   [8]  00 FC FF FF 00 00 FF FF", "candump"),
         (b'{"hex":"00"}', "jsonl"),
         (b'{"address":"A","manufacturer_data":{}}', "adv"),
         (b"\x42\x4d\x00", None),
