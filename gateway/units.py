@@ -89,9 +89,24 @@ _SYNONYMS: Final[dict[str, str]] = {
     "cc": "cm3", "l/100km": "L/(100.km)", "km/l": "km/L", "mpg": "[mi_i]/[gal_us]", "cfm": "[cft_i]/min",
     "bit": "bit", "bits": "bit", "byte": "By", "bytes": "By", "kb": "kBy", "kib": "KiBy", "mb": "MBy", "mib": "MiBy",
     "baud": "Bd", "lux": "lx", "lumen": "lm", "candela": "cd", "gauss": "G", "tesla": "T", "ph": "[pH]", "iu": "[IU]",
+    "mohm": "mOhm", "bar": "bar", "degreesc": "Cel", "degreesf": "[degF]", "kilopascal": "kPa", "cts": "1", "sek": "s",
+    # Volkswagen's databases, which spell every unit out in words cut short
+    "unit_none": "1", "unit_percent": "%", "unit_percentpersecon": "%/s", "unit_degreofarc": "deg",
+    "unit_degreofarcpersecon": "deg/s", "unit_degrecelsi": "Cel", "unit_meter": "m", "unit_kilometer": "km",
+    "unit_millimeter": "mm", "unit_meterpersecon": "m/s", "unit_meterperseconsquar": "m/s2",
+    "unit_meterpercubicsecon": "m/s3", "unit_kilometerperhour": "km/h", "unit_forceofgravi": "[g]",
+    "unit_minutinver": "/min", "unit_millisecon": "ms", "unit_secon": "s", "unit_minut": "min", "unit_hours": "h",
+    "unit_day": "d", "unit_month": "mo", "unit_year": "a", "unit_hertz": "Hz", "unit_volt": "V", "unit_millivolt": "mV",
+    "unit_amper": "A", "unit_watt": "W", "unit_kilowatt": "kW", "unit_bar": "bar", "unit_millibar": "mbar",
+    "unit_barpersecon": "bar/s", "unit_kilonewto": "kN", "unit_newtometer": "N.m", "unit_centinewtometer": "cN.m",
+    "unit_newtometerpersecon": "N.m/s", "unit_kilogram": "kg", "unit_kilogrammetersquar": "kg.m2", "unit_liter": "L",
+    "unit_milliliter": "mL", "unit_microliter": "uL", "unit_gramperliter": "g/L",
     "angstrom": "Ao", "acre": "[acr_us]", "ha": "har", "hectare": "har", "arcmin": "'", "arcsec": "''",
 }  # fmt: skip
-_EXACT: Final[dict[str, str]] = {"Nm": "N.m", "NM": "[nmi_i]", "mNm": "mN.m", "kNm": "kN.m", "G": "[g]", "K": "K"}
+_EXACT: Final[dict[str, str]] = {
+    "Nm": "N.m", "NM": "[nmi_i]", "mNm": "mN.m", "kNm": "kN.m", "G": "[g]", "K": "K",
+    "mΩ": "mOhm", "m\N{OHM SIGN}": "mOhm", "mWh": "mW.h", "mVA": "mV.A",  # milli, where the lower case means mega
+}  # fmt: skip
 _AMBIGUOUS_IN_DBC: Final[dict[str, str]] = {
     "C": "Cel", "g": "[g]", "G": "[g]", "Gal": "[gal_us]", "pH": "[pH]", "kt": "[kn_i]",
     "ft": "[ft_i]", "kph": "km/h", "mph": "[mi_i]/h",

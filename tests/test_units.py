@@ -95,6 +95,13 @@ def test_text_that_is_no_unit_is_refused(text: str) -> None:
         ("1/min", "1/min"),
         ("l/100km", "L/(100.km)"),
         ("furlongs per fortnight", None),
+        ("mΩ", "mOhm"),
+        ("MΩ", "MOhm"),
+        ("m\N{OHM SIGN}", "mOhm"),
+        ("mWh", "mW.h"),
+        ("MWh", "MW.h"),
+        ("mVA", "mV.A"),
+        ("Unit_MeterPerSeconSquar", "m/s2"),
     ],
 )
 def test_units_of_dbc_files_are_translated(text: str, code: str | None) -> None:
