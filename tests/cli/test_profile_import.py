@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -127,6 +129,17 @@ def test_a_refused_database_is_told_by_file_and_line(tmp_path):
     path.write_text('BO_ 1 A: 1 ECU\n SG_ B : 0|9@1+ (1,0) [0|0] "" ECU\n')
     with pytest.raises(ProfileError, match=rf"^{path}:2: A.B: "):
         imported(path)
+
+
+@pytest.mark.parametrize("command", [["profile", "import", "dbc"], ["decode"], ["profile", "show"]])
+def test_a_refused_database_ends_every_command_with_2_and_its_line(command, tmp_path):
+    path = tmp_path / "bad.dbc"
+    path.write_text('VERSION ""\nBO_ 5000 A: 1 ECU\n')
+    process = subprocess.run(
+        [sys.executable, "-m", "gateway", *command, str(path)], input="", capture_output=True, text=True, check=False
+    )
+    assert (process.returncode, process.stdout) == (2, "")
+    assert process.stderr.startswith(f"{path}:2: A: Standard frame id 0x1388 is more than 11 bits")
 
 
 def test_an_output_that_cannot_be_written_is_told(database, tmp_path):
