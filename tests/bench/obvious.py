@@ -37,6 +37,7 @@ async def uart(path: str, frames: int) -> None:
     layout = CONSTRUCTS["can8"]
     queue: asyncio.Queue[bytes] = asyncio.Queue(256)
     latest: dict[str, Any] = {}
+    print("ready", flush=True)
     cpu, wall = time.process_time(), time.monotonic()
     loop = asyncio.get_running_loop()
 
@@ -92,6 +93,7 @@ async def can_bus(descriptor: int, frames: int) -> None:
     reader = can.AsyncBufferedReader()
     queue: asyncio.Queue[can.Message] = asyncio.Queue(256)
     latest: dict[int, Any] = {}
+    print("ready", flush=True)
     cpu, wall = time.process_time(), time.monotonic()
     bus = SocketBus(descriptor)
     notifier = can.Notifier(bus, [reader], loop=asyncio.get_running_loop())
