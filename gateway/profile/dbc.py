@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.errors import Problem, ProfileError
+from gateway.errors import GatewayError, Problem, ProfileError, UsageError
 from gateway.profile.dbc_merge import Report, merged
 from gateway.profile.dbc_source import MAX_FILE_BYTES, DbcSource, problems_of, text_of
 from gateway.profile.model import LinkSpec, Profile, ProfileHead
@@ -59,13 +59,13 @@ def read_dbc(text: str, file: str, *, strict: bool = True) -> dict[str, MessageS
 def read_database(text: str, file: str, *, strict: bool = True) -> Database:
     """Return all that a DBC says. `strict` refuses signals that overlap or do not fit, as cantools does by default.
 
-    Raises: ProfileError with file and line.
+    Raises: ProfileError with file and line; UsageError without cantools.
     """
     source = DbcSource(text, file)
     source.check_bounds()
     try:
         return _converted(_parsed(text, strict=strict), source)
-    except ProfileError:
+    except GatewayError:
         raise
     except Exception as error:  # the parser raises anything, and each is a fault of the file
         raise ProfileError(_all_problems(error, source) if strict else problems_of(error, source)) from error
@@ -123,7 +123,7 @@ def _parsed(text: str, *, strict: bool) -> Any:
     try:
         from cantools.database.can import Database as CanDatabase
     except ImportError as error:
-        raise ProfileError([Problem("", 0, "", "reading a DBC needs cantools: pip install 'tidegate[can]'")]) from error
+        raise UsageError("reading a DBC needs cantools; install it: pip install 'tidegate[can]'") from error
     database = CanDatabase(strict=strict)
     database.add_dbc_string(text)
     return database

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from gateway.errors import EncodeError, ProfileError
+from gateway.errors import EncodeError, ProfileError, UsageError
 from gateway.profile.dbc import profile_of_dbc, ranges, read_database, read_dbc
 from gateway.profile.dbc_source import text_of
 from gateway.profile.load import check_profile
@@ -234,3 +236,11 @@ def test_what_only_the_import_sets_is_no_key_of_a_file(line, tmp_path):
     path = tmp_path / "x.toml"
     path.write_text(f'[profile]\nid = "a/b@1.0.0"\n[link]\nbus = "can"\n[message.m]\n{line}\n')
     assert "unknown key" in "".join(str(problem) for problem in check_profile(path))
+
+
+def test_without_cantools_the_command_that_installs_it_is_told(monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "cantools"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "cantools", None)
+    with pytest.raises(UsageError, match=r"pip install 'tidegate\[can\]'"):
+        read_dbc(HEAD + ENGINE, "x.dbc")
