@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+from gateway.errors import EncodeError
 from gateway.framing.checks import Check, Compute, check_of
 from gateway.framing.spec import CheckSpec
 
@@ -46,7 +47,9 @@ class Seal:
         return frame[: -self.size]
 
     def close(self, body: bytes) -> bytes:
-        """Return `body` with its check behind."""
+        """Return `body` with its check behind. Raises: EncodeError where the body ends before the check begins."""
+        if len(body) < self.start:
+            raise EncodeError(f"a body of {len(body)} bytes ends before its check begins, check.from = {self.start}")
         return body + self.compute(body[self.start :]).to_bytes(self.size, self.order)
 
 
