@@ -18,7 +18,7 @@ from gateway.schema.cells import cell_of, zero_cell
 from gateway.schema.layout import Leaf, Scope
 from gateway.schema.plan import ABSENT
 from gateway.schema.spec import MessageSpec
-from gateway.schema.wire import Chain, construct_of, evaluation_order, holds, key_of
+from gateway.schema.wire import Chain, construct_of, evaluation_order, holds, key_of, raw_named
 
 _MAX_GUESSES: Final = 4096  # combinations of internal branch fields tried
 
@@ -170,13 +170,13 @@ class _Filler:
         cell = self._given(leaf, value)
         if leaf.const is not None and leaf.array is None and cell != cell_of(leaf, leaf.const, raw=True):
             raise EncodeError(f"{leaf.name}: {value!r} differs from the constant {leaf.spec.const!r}")
-        if counted is not None and cell != counted:
-            raise EncodeError(f"{leaf.name}: {value!r}, but the data needs {counted!r}; leave it out")
+        if counted is not None and cell != counted[0] and not (counted[1] and cell > counted[0]):
+            raise EncodeError(f"{leaf.name}: {value!r}, but the data needs {counted[0]!r}; leave it out")
         return cell
 
-    def _missing(self, leaf: Leaf, counted: Any) -> Any:
+    def _missing(self, leaf: Leaf, counted: tuple[Any, bool] | None) -> Any:
         if counted is not None:
-            return counted
+            return counted[0]
         if leaf in self._presets:
             return self._presets[leaf]
         if leaf.const is None and not leaf.is_internal and not self._defaults:
@@ -192,29 +192,50 @@ class _Filler:
             return self._element(leaf, value)
         if not isinstance(value, list | tuple):
             raise EncodeError(f"{leaf.name}: {value!r} is no list")
-        if isinstance(leaf.array, int) and len(value) != leaf.array:
-            raise EncodeError(f"{leaf.name}: {len(value)} elements given, {leaf.array} needed")
+        wanted = self._wanted(leaf.array)
+        if wanted is not None and len(value) != wanted:
+            raise EncodeError(f"{leaf.name}: {len(value)} elements given, {wanted} needed")
         return [self._element(leaf, item) for item in value]
 
     def _element(self, leaf: Leaf, value: Any) -> Any:
         if leaf.members is not None:
             return _fill(leaf.members, value, self._chain, {}, defaults=self._defaults)
-        return cell_of(leaf, value)
+        cell = cell_of(leaf, value)
+        wanted = self._wanted(leaf.length) if isinstance(leaf.length, str) else None
+        if wanted is None or len(cell) == wanted:
+            return cell
+        if leaf.kind == "text" and len(cell) < wanted:
+            return cell.ljust(wanted, b"\0")
+        raise EncodeError(f"{leaf.name}: {len(cell)} bytes given, {wanted} needed")
 
-    def _counted(self, leaf: Leaf) -> Any:
-        """Return the cell of a field that holds the length or count of another one, None where it does not."""
-        name = leaf.name
-        if name is None:
+    def _wanted(self, count: int | str | None) -> int | None:
+        """Return how many the layout or a field written before says; None: as many as are given."""
+        if not isinstance(count, str) or count in {"rest", "null"}:
+            return count if isinstance(count, int) else None
+        raw = raw_named(count, self._chain)
+        return max(0, int(raw)) if isinstance(raw, int | float) else 0
+
+    def _counted(self, leaf: Leaf) -> tuple[Any, bool] | None:
+        """Return the cell of a length or count field as the data has it, and whether more would do; else None."""
+        if leaf.name is None or leaf.name in {"rest", "null"}:
             return None
-        for other in self._scope.leaves:
-            if other.name not in self._values or self._values[other.name] is None:
-                continue
-            if other.array == name:
-                return cell_of(leaf, len(self._given(other, self._values[other.name])), raw=True)
-            if other.length == name:
-                cell = self._given(other, self._values[other.name])
-                sizes = {len(item) for item in (cell if other.array is not None else [cell])}
-                if len(sizes) > 1:
-                    raise EncodeError(f"{other.name}: all elements must have the same length")
-                return cell_of(leaf, max(sizes, default=0), raw=True)
+        for other, value in _sized_by(leaf.name, self._scope, self._values):
+            if other.array == leaf.name:
+                return cell_of(leaf, len(value), raw=True), False
+            cells = [cell_of(other, item) for item in (value if other.array is not None else [value])]
+            return cell_of(leaf, max(map(len, cells), default=0), raw=True), other.kind == "text"
         return None
+
+
+def _sized_by(name: str, scope: Scope, values: Mapping[str, Any]) -> Iterator[tuple[Leaf, Any]]:
+    """Yield the given fields, here or in structs, whose length or count stands in the field called `name`."""
+    for leaf in scope.leaves:
+        value = values.get(leaf.name or "")
+        if value is None or (leaf.array is not None and not isinstance(value, list | tuple)):
+            continue
+        if name in {leaf.array, leaf.length}:
+            yield leaf, value
+        if leaf.members is not None and name not in {inner.name for inner in leaf.members.named()}:
+            for item in value if isinstance(value, list | tuple) else [value]:
+                if isinstance(item, Mapping):
+                    yield from _sized_by(name, leaf.members, item)

@@ -1,6 +1,6 @@
 """Layer 2: messages whose layout is a construct object of an installed package: `construct = "package.module:NAME"`.
 
-`fields` name its members by `path` ("header.temperature", "cells.0.voltage") and give them meaning. Parsed by construct,
+`fields` name its members by `path` ("header.temperature", "cells.0.voltage") and give them meaning. Construct parses
 frame by frame: the slow path, told as such by `path` and `why`.
 """
 

@@ -187,6 +187,19 @@ def signal_specs(draw: Any) -> MessageSpec:
     return MessageSpec(fields=items, length=8)
 
 
+def writable(spec: MessageSpec) -> bool:
+    """Whether every value it decodes can be written back: no field lies over another, doubles hold each raw number."""
+    return all(_writable(field) for field in spec.fields)
+
+
+def _writable(field: FieldSpec) -> bool:
+    coarse = field.scale in {1e300, 1e-9} or (field.scale != 1 and field.type in {"u40be", "u40le", "s40be", "s40le"})
+    wide = (field.type or "")[1:3] in {"40", "64"} and (field.scale != 1 or field.offset != 0)
+    inner = all(_writable(part) for part in field.fields or [])
+    bits = all(bit.scale not in {1e300, 1e-9} for bit in field.bits or [])
+    return field.at is None and field.type != "ascii" and inner and bits and not coarse and not wide
+
+
 def bodies(longest: int = 40) -> st.SearchStrategy[bytes]:
     """Bodies with many zeros, ones and small numbers, so that flags, counts and sentinels hit."""
     usual = st.sampled_from([0, 0, 1, 1, 2, 3, 5, 0x31, 0x7F, 0x80, 0xFF, 0xFF])
