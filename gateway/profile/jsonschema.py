@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from gateway.profile.jsonschema_keys import DESCRIPTIONS
 from gateway.profile.model import Profile
 
 TITLE: Final = "Tidegate device profile, format 1"
@@ -19,9 +20,22 @@ _PARAMETER: Final = r"|\{[A-Za-z_]"
 
 def schema_text() -> str:
     """Return the schema as it stands in `profiles/profile.schema.json`."""
-    schema = msgspec.json.schema(Profile)
-    whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": TITLE, **_widened(schema)}
+    schema = _widened(msgspec.json.schema(Profile))
+    for name, definition in schema["$defs"].items():
+        _describe(definition.get("properties", {}), name)
+    whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": TITLE, **schema}
     return json.dumps(whole, indent=2, sort_keys=False) + "\n"
+
+
+def _describe(properties: dict[str, Any], name: str) -> None:
+    """Put one line beside each key; bits are described as fields are."""
+    words = (
+        {**DESCRIPTIONS["FieldSpec"], **DESCRIPTIONS["BitSpec"]} if name == "BitSpec" else DESCRIPTIONS.get(name, {})
+    )
+    for key, part in properties.items():
+        text = words.get(key) or ("bytes; bounds a frame" if key == "max" else None)
+        if text is not None:
+            part["description"] = text
 
 
 def _widened(part: Any) -> Any:

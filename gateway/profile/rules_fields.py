@@ -11,11 +11,12 @@ from gateway.profile.model import Profile
 from gateway.profile.positions import Path
 from gateway.profile.rules_link import check_name
 from gateway.profile.rules_match import body_limit
+from gateway.profile.rules_message import size_of
 from gateway.schema.spec import BitSpec, FieldSpec, MessageSpec
+from gateway.schema.types import parse_place
 from gateway.units import check_unit
 
 _TOLD = re.compile(r"field (\w+)(?:[^`]*`(\w+)`)?")
-_SIZE = re.compile(r"[usf](\d+)(be|le)?")
 
 
 def check_fields(name: str, profile: Profile, found: Findings) -> None:
@@ -100,6 +101,10 @@ def _check_sizes(spec: MessageSpec, path: Path, limit: int, found: Findings) -> 
         if isinstance(field.array, int) and field.array * max(1, size_of(field, alone=True)) > limit:
             found.error((*path, index, "array"), f"{field.array} elements are beyond the maximum of {limit} bytes")
             return
+        last = _last_byte(field.dbc)
+        if last >= limit:
+            found.error((*path, index, "dbc"), f"byte {last} is beyond the maximum of {limit} bytes")
+            return
         if field.at is not None and field.at >= limit:
             found.error((*path, index, "at"), f"byte {field.at} is beyond the maximum of {limit} bytes")
             return
@@ -110,15 +115,9 @@ def _check_sizes(spec: MessageSpec, path: Path, limit: int, found: Findings) -> 
             return
 
 
-def size_of(field: FieldSpec, *, alone: bool = False) -> int:
-    """Return the bytes a field takes at least, of one element only if `alone`; 0 where the frame says it."""
-    match = _SIZE.fullmatch(field.type or "")
-    if match:
-        size = int(match[1]) // 8
-    elif field.type == "bool":
-        size = 1
-    elif field.type == "struct":
-        size = sum(size_of(member) for member in field.fields or [])
-    else:
-        size = field.length if isinstance(field.length, int) else 0
-    return size if alone or not isinstance(field.array, int) else size * max(0, field.array)
+def _last_byte(place: str | None) -> int:
+    """Return the last byte of a signal written as in a DBC; -1 where there is none."""
+    try:
+        return -1 if place is None else parse_place(place).last
+    except ValueError:
+        return -1

@@ -23,6 +23,7 @@ WHEN_KEYS: Final[dict[str, frozenset[str]]] = {
     "spi": frozenset(),
 }
 _LENGTH: Final = re.compile(r"[0-9]{1,9}|[0-9]{0,9}\.\.[0-9]{0,9}")
+_SIZE: Final = re.compile(r"[usf](\d+)(be|le)?")
 _SENTENCE: Final = re.compile(r"[A-Z0-9]{3,8}")
 _CONSTRUCT: Final = re.compile(r"[A-Za-z_][\w]*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _MODBUS_TABLES: Final = ("input", "holding", "coils", "discrete")
@@ -198,10 +199,14 @@ def _check_modbus_ask(kind: str, spec: MessageSpec, path: Path, profile: Profile
         found.error(
             (*path, "ask", "count"), f"the answer has {size} bytes, beyond the maximum of {profile.framing.max}"
         )
+    last = start + ask.count - 1
     for index, field in enumerate(spec.fields):
-        if field.register is not None and not start <= field.register < start + ask.count:
-            last = start + ask.count - 1
-            message = f"register {field.register:#06x} is not among those asked for: {start:#06x}..{last:#06x}"
+        if field.register is None:
+            continue
+        ends = field.register + max(1, (size_of(field) + 1) // 2) - 1
+        if not start <= field.register <= ends <= last:
+            words = f"{field.register:#06x}" if ends == field.register else f"{field.register:#06x}..{ends:#06x}"
+            message = f"register {words} is not among those asked for: {start:#06x}..{last:#06x}"
             found.error((*path, "fields", index, "register"), message)
 
 
@@ -275,3 +280,17 @@ def _waits_for(name: str, target: str, profile: Profile) -> bool:
             return True
         waiting.extend(spec.transform.with_)
     return False
+
+
+def size_of(field: FieldSpec, *, alone: bool = False) -> int:
+    """Return the bytes a field takes at least, of one element only if `alone`; 0 where the frame says it."""
+    match = _SIZE.fullmatch(field.type or "")
+    if match:
+        size = int(match[1]) // 8
+    elif field.type == "bool":
+        size = 1
+    elif field.type == "struct":
+        size = sum(size_of(member) for member in field.fields or [])
+    else:
+        size = field.length if isinstance(field.length, int) else 0
+    return size if alone or not isinstance(field.array, int) else size * max(0, field.array)

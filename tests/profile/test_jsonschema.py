@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.profile.jsonschema import schema_text
+from gateway.profile.jsonschema_keys import DESCRIPTIONS
 from gateway.profile.load import shipped_profiles
 
 SCHEMA_FILE = Path(__file__).parent.parent.parent / "profiles" / "profile.schema.json"
@@ -17,6 +18,20 @@ SCHEMA_FILE = Path(__file__).parent.parent.parent / "profiles" / "profile.schema
 
 def test_the_schema_in_the_repository_is_current() -> None:
     assert SCHEMA_FILE.read_text() == schema_text(), "run: tidegate profile schema > profiles/profile.schema.json"
+
+
+def test_every_description_is_of_a_key_that_exists() -> None:
+    definitions = json.loads(schema_text())["$defs"]
+    for name, words in DESCRIPTIONS.items():
+        assert set(words) <= set(definitions[name]["properties"]), name
+
+
+@pytest.mark.parametrize(
+    "name", ["Profile", "MessageSpec", "WhenSpec", "AskSpec", "FieldSpec", "BitSpec", "TransformSpec"]
+)
+def test_every_key_of_a_message_is_described(name: str) -> None:
+    for key, part in json.loads(schema_text())["$defs"][name]["properties"].items():
+        assert part.get("description"), key
 
 
 def accepts(schema: dict[str, Any], part: dict[str, Any], value: Any) -> bool:

@@ -392,6 +392,47 @@ def test_messages_that_only_go_out_may_share_their_facts() -> None:
     assert found(text) == []
 
 
+METER = """\
+[profile]
+id = "a/meter@1.0.0"
+[link]
+bus = "uart"
+[framing]
+kind = "modbus-rtu"
+[message.live]
+ask = { input = 0x10, count = 4 }
+fields = [
+  { name = "voltage", register = 0x10, type = "f32be", units = "V" },
+  { name = "current", register = 0x12, type = "f32be", units = "A" },
+]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "key"),
+    [
+        ("count = 4", "count = 126", 8, "message.live.ask.count"),
+        ("count = 4", "count = 0", 8, "message.live.ask.count"),
+        (", count = 4", "", 8, "message.live.ask.count"),
+        ("count = 4", "count = 3", 11, "message.live.fields[1].register"),
+        ("register = 0x12", "register = 0x13", 11, "message.live.fields[1].register"),
+        ("register = 0x10", "register = 0x0f", 10, "message.live.fields[0].register"),
+        ("input = 0x10", "input = 0x10, holding = 1", 8, "message.live.ask"),
+        ("input = 0x10", "input = 70000", 8, "message.live.ask.input"),
+        ('"modbus-rtu"', '"modbus-rtu"\nmax = 12', 9, "message.live.ask.count"),
+        ('"modbus-rtu"', '"cobs"', 8, "message.live.ask.input"),
+    ],
+)
+def test_registers_lie_within_what_is_asked_for(old: str, new: str, line: int, key: str) -> None:
+    assert found(METER) == []
+    assert (line, key) in [(problem.line, problem.key) for problem in found(METER.replace(old, new))]
+
+
+def test_a_signal_beyond_the_longest_frame_is_refused() -> None:
+    text = CAN + "[message.a]\nfields = [{ name = 'x', dbc = '500|16@1+' }]\n"
+    assert [(problem.line, problem.key) for problem in found(text)] == [(7, "message.a.fields[0].dbc")]
+
+
 def two_fields(first: str, second: str) -> str:
     return (
         CAN
