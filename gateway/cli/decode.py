@@ -13,7 +13,7 @@ import click
 from gateway.cli import EXIT_NO
 from gateway.cli.inputs import Item, chunks, opened
 from gateway.cli.inputs_lines import parse_candump
-from gateway.cli.inputs_select import FORMATS, LOG_FORMATS, Bodies, format_of, items_of, joined_items
+from gateway.cli.inputs_select import FORMATS, LOG_FORMATS, Bodies, format_of, items_of, items_of_hex, joined_items
 from gateway.cli.output import Progress, Records
 from gateway.errors import EncodeError, UsageError
 from gateway.frame import CAN_EXTENDED, Address, Garbage
@@ -125,7 +125,7 @@ def command(
     interpreter = Interpreter(compiled, raw=raw)
     try:
         if hex_text is not None:
-            write_records(items_of(bodies, "hex", [_checked_hex(hex_text)]), interpreter, bodies, records)
+            write_records(items_of_hex(bodies, _checked_hex(hex_text)), interpreter, bodies, records)
         else:
             _decode_file(file, form or format_of(file, bodies.bus), interpreter, bodies, records)
         records.flush()
@@ -149,7 +149,7 @@ def params_of(texts: Iterable[str]) -> dict[str, object]:
 
 def _checked_hex(text: str) -> bytes:
     try:
-        return bytes.fromhex(text).hex().encode()
+        return bytes.fromhex(text)
     except ValueError as error:
         raise click.UsageError(f"--hex {text[:40]!r} is not hex: {error}") from None
 

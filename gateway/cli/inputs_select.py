@@ -95,6 +95,13 @@ class Bodies:
         return t, text, address, body
 
 
+def items_of_hex(bodies: Bodies, data: bytes) -> Iterator[Item]:
+    """Return the items of bytes given on the command line; none at all are a body too, where there is no framing."""
+    found = ((None, bodies.address_text, bodies.address, body) for body in bodies.split(data))
+    items = _elements_found(bodies, iter(found))
+    return items if bodies.joiner is None else joined_items(items, bodies.joiner)
+
+
 def items_of(bodies: Bodies, form: str, pieces: Iterable[bytes]) -> Iterator[Item]:
     """Return the items of an input in one of the formats that are bytes or lines. Raises: UsageError."""
     items = _single_items(bodies, form, pieces)

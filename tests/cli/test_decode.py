@@ -226,6 +226,12 @@ def test_a_can_body_is_matched_by_the_address_given_with_it(profiles, address, m
     assert record["address"] == ("00000123" if message == "far" else "123")
 
 
+def test_a_can_frame_may_have_no_bytes(profiles):
+    [record] = decode(profiles / "can.toml", "--hex", "", "--address", "123")
+
+    assert (record["values"], record["taints"]) == ({"a": None, "b": None}, ["trust.truncated"])
+
+
 def test_a_can_body_without_address_has_no_known_id(profiles):
     [record] = decode(profiles / "can.toml", "--hex", "01", code=1)
 
