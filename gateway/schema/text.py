@@ -2,8 +2,9 @@
 
 `compile_text` gives the same `MessagePlan` as binary layouts have. What holds for all three formats:
 
-- A column that is empty, a key or code that was not sent: null, without a taint.
-- A column behind the end of a short line: null, taint `trust.truncated`.
+- A column that is empty or behind the end of the line, a key or code that was not sent: null, without a taint, for
+  every revision of such a protocol appends columns.
+- A line that ends within a joined field or a group: null, taint `trust.truncated`.
 - Text that is not of its type ("4x" as a number, minute 61): null, taint `trust.text`; a guess would be a wrong value.
 - "nan" and "inf" as a number, or a number beyond doubles: null, taint `trust.nan`.
 - A column, key or code that no field reads is passed over; `strict = true` refuses the body (`strict`).

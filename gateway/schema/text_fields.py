@@ -65,8 +65,8 @@ class Scalar:
         """Return the parsed text: None where nothing stands or it is not of this type (which marks)."""
         text = self._pick(sheet)
         if not text:
-            if text is None:
-                marks.append(TRUST_TRUNCATED)
+            if text is None and len(sheet) > min(self._columns, default=0):
+                marks.append(TRUST_TRUNCATED)  # part of it is there: the line was cut within
             return None
         try:
             raw = self._parse(text)
@@ -173,19 +173,23 @@ class Group:
         if count is not None and not (self._is_csv and self._size):
             raise UsageError(f"field {spec.name or '(unnamed)'}: `array` counts groups of columns, and here are none")
 
-    def _parts(self, sheet: Sheet) -> list[Sheet]:
+    def _parts(self, sheet: Sheet, marks: Marks) -> list[Sheet]:
         if not isinstance(sheet, list):
             return [sheet]
+        parts: list[Sheet]
         if self._count is None:
-            return [sheet[self._at : self._at + self._size]]
-        least = min(2, self._size)
-        last = min(self._at + self._count(sheet) * self._size, len(sheet) - least + 1)
-        parts = (sheet[at : at + self._size] for at in range(self._at, last, self._size))
-        return [part for part in parts if any(part)]
+            parts = [sheet[self._at : self._at + self._size]]
+        else:
+            least = min(2, self._size)
+            last = min(self._at + self._count(sheet) * self._size, len(sheet) - least + 1)
+            parts = [part for at in range(self._at, last, self._size) if any(part := sheet[at : at + self._size])]
+        if any(0 < len(part) < self._size for part in parts):
+            marks.append(TRUST_TRUNCATED)
+        return parts
 
     def raw(self, sheet: Sheet, marks: Marks) -> Any:
         """Return the members before scale, labels and sentinels."""
-        found = [self._members.raw(part, marks) for part in self._parts(sheet)]
+        found = [self._members.raw(part, marks) for part in self._parts(sheet, marks)]
         return found if self._count else found[0]
 
     def read(self, sheet: Sheet, marks: Marks) -> Any:
@@ -197,7 +201,7 @@ class Group:
                 for name, value in zip(names, self._members.row(part, marks), strict=True)
                 if value is not ABSENT
             }
-            for part in self._parts(sheet)
+            for part in self._parts(sheet, marks)
         ]
         return found if self._count else found[0]
 

@@ -61,7 +61,12 @@ def test_an_empty_column_is_null_without_a_taint():
     assert taints == []
 
 
-def test_columns_behind_the_end_of_a_short_sentence_are_null_and_marked():
+def test_columns_that_an_older_revision_does_not_have_are_null_without_a_taint():
+    values, taints = decoded(RMC, b"GPRMC,123519,A,4807.038,N,01131.000,E,022.4,084.4,230394,003.1,W")
+    assert (values["mode"], taints) == (None, [])
+
+
+def test_a_sentence_that_ends_within_a_joined_field_is_marked():
     values, taints = decoded(RMC, b"GPRMC,123519,A,4807.038,N")
     assert values["latitude"] == pytest.approx(48.1173)
     assert (values["utc"], values["speed"], values["mode"]) == (None, None, None)
@@ -106,7 +111,8 @@ def test_a_struct_is_one_object_of_columns_relative_to_its_place():
     members = [{"name": "x", "column": 0, "type": "number"}, {"name": "y", "column": 1, "type": "number"}]
     layout = plan("csv", {"name": "place", "type": "struct", "at": 2, "fields": members})
     assert decoded(layout, b"A,B,3,4") == ({"place": {"x": 3, "y": 4}}, [])
-    assert decoded(layout, b"A,B") == ({"place": {"x": None, "y": None}}, ["trust.truncated"])
+    assert decoded(layout, b"A,B") == ({"place": {"x": None, "y": None}}, [])
+    assert decoded(layout, b"A,B,3") == ({"place": {"x": 3, "y": None}}, ["trust.truncated"])
     assert layout.decode_raw(b"A,B,3,4") == {"place": {"x": 3, "y": 4}}
     assert layout.encode({"place": {"x": 3, "y": 4}}) == b",,3,4"
     assert layout.encode({"place": {"x": None, "y": None}}) == b",,,"
