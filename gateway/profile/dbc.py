@@ -4,8 +4,8 @@ cantools says what a file means; what it accepts becomes MessageSpecs that need 
 becomes problems with file and line (`dbc_source`). How a profile annotates its database is in `dbc_merge`.
 
 Where the file leaves room, cantools decides: only signals that it decodes are fields; of two messages with one id the
-later is matched, the earlier only goes out. J1939 databases match the exact extended id; by PGN matches a message of a
-profile with framing j1939. A multiplexer selects by its number on the wire.
+later is matched, the earlier only goes out. A J1939 database by itself matches exact extended ids; in a profile with
+framing j1939 or nmea2000 its messages match by PGN. A multiplexer selects by its number on the wire.
 """
 
 from __future__ import annotations

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
 
 import msgspec
 
+from gateway.framing.spec import J1939, Nmea2000
+from gateway.framing.transport import pgn_of
 from gateway.profile.model import DbcSpec, Profile
 from gateway.schema.spec import FieldSpec, MessageSpec, WhenSpec
 from gateway.spelling import did_you_mean
 
+_FRAME_BYTES: Final = 8
 _OURS: Final = ("dbc", "public", "signal")  # of the database's field, whatever an annotation says
 _LAYOUT: Final = frozenset(
     {"type", "length", "array", "at", "register", "words", "column", "columns", "key", "code", "tag", "path", "bits"}
@@ -35,6 +39,8 @@ def merged(
 ) -> dict[str, MessageSpec]:
     """Return the profile's messages in file order, those that claim a layout filled in; then what nobody claimed."""
     assert profile.dbc is not None
+    if isinstance(profile.framing, (J1939, Nmea2000)):
+        database = _by_group(database, has_fast_packets=isinstance(profile.framing, Nmea2000))
     wanted = _wanted(profile.dbc, database, report)
     own = _own_messages(profile.dbc.node, nodes, senders, report)
     claims: dict[str, str] = {}
@@ -59,6 +65,29 @@ def merged(
         else:
             messages[dbc_name] = _directed(database[dbc_name], dbc_name in own)
     return messages
+
+
+def _by_group(database: Mapping[str, MessageSpec], *, has_fast_packets: bool) -> dict[str, MessageSpec]:
+    """Return the messages matched by parameter group, from any source unless several messages share the group.
+
+    A J1939 database names one source and priority of many; what has a standard id, or no group of its own, stays.
+    """
+    groups = {name: pgn_of(spec.when.can_id or 0) for name, spec in database.items() if spec.when.extended}
+    shared = Counter(groups.values())
+    sources = Counter((group, (database[name].when.can_id or 0) & 0xFF) for name, group in groups.items())
+    answer = dict(database)
+    for name, group in groups.items():
+        spec = database[name]
+        source = (spec.when.can_id or 0) & 0xFF
+        if sources[group, source] > 1:
+            continue
+        when = WhenSpec(
+            pgn=group,
+            source=source if shared[group] > 1 else None,
+            fast=True if has_fast_packets and (spec.length or 0) > _FRAME_BYTES else None,
+        )
+        answer[name] = msgspec.structs.replace(spec, when=when)
+    return answer
 
 
 def _wanted(dbc: DbcSpec, database: Mapping[str, MessageSpec], report: Report) -> list[str]:

@@ -99,24 +99,49 @@ def test_boat_logs_decode_as_cantools_decodes_them(log, source, tmp_path):
     assert met > 40
 
 
-def test_a_truck_log_decodes_to_the_speeds_another_decoder_found(tmp_path):
-    """The database names its messages for any source (address FE); here they get the addresses of this truck."""
+@pytest.fixture
+def truck(tmp_path):
+    """Return the recorded frames, the speeds that another decoder found in the recording, and a candump log."""
     expected = json.loads(TRUCK_LOG.read_text().splitlines()[0])
+    frames = expected["first_frames"]
+    (speeds,) = expected["decoded"].values()
+    log = tmp_path / "truck.candump"
+    log.write_text("".join(f"({frame['ts']:.6f}) can1 {frame['id']:08X}#{frame['data']}\n" for frame in frames))
+    return frames, speeds, log
+
+
+def assert_speeds(records, speeds):
+    values = [(name, value) for record in records for name, value in record.get("values", {}).items()]
+    assert {name for name, _ in values} == set(speeds)
+    assert all(value == speeds[name]["mean"] == 0 for name, value in values)
+
+
+def test_a_truck_log_decodes_to_the_speeds_another_decoder_found(truck, tmp_path):
+    """The database names its messages for any source (address FE); here they get the addresses of this truck."""
+    frames, speeds, log = truck
     text = TRUCK_DBC.read_text()
     for anywhere, here in ((0x8CF004FE, 0x8CF00400), (0x98FEF1FE, 0x98FEF147)):
         assert f"BO_ {anywhere} " in text
         text = text.replace(f" {anywhere} ", f" {here} ")
     dbc = tmp_path / "truck.dbc"
     dbc.write_text(text)
-    log = tmp_path / "truck.candump"
-    frames = expected["first_frames"]
-    log.write_text("".join(f"({frame['ts']:.6f}) can1 {frame['id']:08X}#{frame['data']}\n" for frame in frames))
     records, _ = decoded(dbc, log)
     assert [record["n"] for record in records] == list(range(1, len(frames) + 1))
-    values = [(name, value) for record in records for name, value in record.get("values", {}).items()]
-    (oracle_speeds,) = expected["decoded"].values()
-    assert {name for name, _ in values} == set(oracle_speeds)
-    assert all(value == oracle_speeds[name]["mean"] == 0 for name, value in values)
+    assert_speeds(records, speeds)
+
+
+def test_with_framing_j1939_the_database_is_used_as_it_is(truck, tmp_path):
+    """Segments of a transfer are joined to one record, so there are fewer records than frames."""
+    frames, speeds, log = truck
+    (tmp_path / "truck.dbc").write_bytes(TRUCK_DBC.read_bytes())
+    profile = tmp_path / "truck.toml"
+    profile.write_text(
+        '[profile]\nid = "example/truck@1.0.0"\n[link]\nbus = "can"\n'
+        '[framing]\nkind = "j1939"\n[dbc]\nfile = "truck.dbc"\n'
+    )
+    records, _ = decoded(profile, log)
+    assert 0 < len(records) < len(frames)
+    assert_speeds(records, speeds)
 
 
 def test_remote_error_and_foreign_frames_are_records_too(tmp_path):

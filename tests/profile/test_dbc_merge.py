@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import ProfileError
+from gateway.framing.spec import J1939, Nmea2000
 from gateway.profile.dbc import expand_dbc
 from gateway.profile.model import DbcSpec, LinkSpec, Profile, ProfileHead
 from gateway.schema.spec import FieldSpec, MessageSpec, WhenSpec
@@ -171,3 +172,41 @@ def test_a_wrong_database_is_told_by_its_own_name_and_line():
     profile = profile_with({})
     with pytest.raises(ProfileError, match=r"^x\.dbc:1:"):
         expand_dbc(profile, lambda _file: b"nonsense")
+
+
+TRUCK = b"""VERSION ""
+BU_: ECU
+BO_ 2364540158 EEC1: 8 ECU
+BO_ 2566844926 CCVS1: 8 ECU
+BO_ 2348810244 TSC1_a: 8 ECU
+BO_ 2348810283 TSC1_b: 8 ECU
+BO_ 2381841918 Position: 47 ECU
+BO_ 256 Plain: 8 ECU
+"""
+
+
+def truck_facts(framing):
+    profile = Profile(
+        profile=ProfileHead(id="a/b@1.0.0"), link=LinkSpec(bus="can"), dbc=DbcSpec(file="x.dbc"), framing=framing
+    )
+    return {name: spec.when for name, spec in expand_dbc(profile, lambda _file: TRUCK).message.items()}
+
+
+def test_with_framing_j1939_messages_match_by_their_group_from_any_source():
+    facts = truck_facts(J1939())
+    assert (facts["EEC1"], facts["CCVS1"]) == (WhenSpec(pgn=61444), WhenSpec(pgn=65265))
+    assert facts["Plain"] == WhenSpec(can_id=256, extended=False)
+
+
+def test_messages_that_share_a_group_are_told_apart_by_their_source():
+    facts = truck_facts(J1939())
+    assert (facts["TSC1_a"], facts["TSC1_b"]) == (WhenSpec(pgn=0, source=4), WhenSpec(pgn=0, source=43))
+
+
+def test_with_framing_nmea2000_longer_messages_are_fast_packets():
+    assert truck_facts(Nmea2000())["Position"] == WhenSpec(pgn=129029, fast=True)
+    assert truck_facts(J1939())["Position"] == WhenSpec(pgn=129029)
+
+
+def test_without_such_framing_ids_match_exactly():
+    assert truck_facts(None)["EEC1"] == WhenSpec(can_id=0x0CF004FE, extended=True)
