@@ -1,6 +1,7 @@
 """UBX streams of real receivers: every frame and value that pyubx2 found, and every byte accounted for."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
@@ -160,3 +161,43 @@ def test_only_navigation_messages_match():
     found = [match(bytes.fromhex(row["raw"]["hex"])[2:-2], None) for row in rows]
 
     assert found == [names.get(row["identity"]) for row in rows]
+
+
+@pytest.mark.parametrize(("name", "least"), [("ublox-glo", 299), ("ublox-neo-m8p", 58)])
+def test_positions_and_speeds_are_those_that_gpsd_reports_at_the_same_instant(name, least):
+    """gpsd rounds to 0.1 um of arc, mm and mm/s; it reports no position where the receiver has no fix."""
+    log = DATA.parent / "gpsd" / "test" / "daemon" / f"{name}.log"
+    if not log.exists():
+        pytest.skip(f"{log} is absent")
+    profile = compiled()
+    framer, plan = profile.framer(), profile.messages["nav_pvt"]
+    bodies = [body for body in framer.feed(log.read_bytes()) if not isinstance(body, Garbage)]
+    ours = [values_of(plan, plan.decode(body)) for body in bodies if profile.match(body, None) == "nav_pvt"]
+    reports = {}
+    for line in log.with_suffix(".log.chk").read_text(errors="replace").splitlines():
+        if '"class":"TPV"' in line:
+            report = json.loads(line)
+            reports.setdefault(report.get("time"), []).append(report)
+
+    met = [(values, reports[instant(values)]) for values in ours if instant(values) in reports]
+
+    assert len(met) >= least
+    for values, theirs in met:
+        if values["fix_type"] == "no_fix":
+            assert all("lat" not in report for report in theirs)
+        else:
+            assert any(is_same_fix(values, report) for report in theirs), values
+
+
+def instant(values):
+    whole = datetime(*(values[part] for part in ("year", "month", "day", "hour", "minute", "second")), tzinfo=UTC)
+    moment = whole + timedelta(milliseconds=round(values["nanosecond"] / 1e6))
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def is_same_fix(values, report):
+    pairs = [("latitude", "lat", 2e-7), ("longitude", "lon", 2e-7), ("height", "altHAE", 2e-3)]
+    pairs += [("height_msl", "altMSL", 2e-3), ("ground_speed", "speed", 2e-3)]
+    return "lat" in report and all(
+        abs(values[mine] - report[theirs]) < within for mine, theirs, within in pairs if theirs in report
+    )
