@@ -6,7 +6,6 @@ understood too. Where in a frame a checksum stands is in `seal.py` and `layout.p
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import zlib
 from collections.abc import Callable
@@ -114,6 +113,8 @@ def check_of(kind: str) -> Check:
         return Check(name, (CATALOGUE[name][0] + 7) // 8, table_crc(CATALOGUE[name]))
     if name in _library_kinds() and (place := _library_name(name)):
         return Check(name, _library_kinds()[name], getattr(importlib.import_module(place[0]), place[1]))
+    import difflib  # only a mistake needs it
+
     near = difflib.get_close_matches(kind.lower().replace("/", "-").replace("_", "-"), [*known_checks(), *ALIASES], n=3)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     raise UsageError(f"no checksum is called {kind!r}{hint}")

@@ -102,6 +102,8 @@ def _last_check_problems(check: CheckSpec | None, max_bytes: int) -> Found:
 def _hdlc_problems(spec: Hdlc) -> Found:
     if spec.fcs is not None and spec.check is not None:
         yield "fcs", "stands beside `check`; keep one of the two"
+    if spec.check is None and (size := (spec.fcs or 16) // 8) > spec.max:
+        yield "max", f"{spec.max} is less than the frame check sequence, {size} bytes"
 
 
 def _silence_problems(spec: Gap) -> Found:

@@ -23,6 +23,7 @@ _MAX_HEX_DIGITS: Final = 512  # the longest HEX answers, history records, are fa
 _HEX: Final = re.compile(rb":[0-9A-Fa-f]{1,%d}\n" % _MAX_HEX_DIGITS)
 _HEX_BEGUN: Final = re.compile(rb":[0-9A-Fa-f]{0,%d}" % _MAX_HEX_DIGITS)
 _LINE_END_SUM: Final = 0x0D + 0x0A
+_MAX_FIRST_LABELS: Final = 16
 _FIRST_LABELS: Final = frozenset({b"PID", b"H1", b"V"})  # of the blocks that Victron's products send
 
 
@@ -104,7 +105,8 @@ class VeDirectFramer(Account):
             if begin >= 0:
                 self._refuse(found, text[place:begin], "noise")
                 body = text[begin:close].removeprefix(b"\r\n")
-                self._first_labels.add(body[: body.index(b"\t")])
+                if len(self._first_labels) < _MAX_FIRST_LABELS:
+                    self._first_labels.add(body[: body.index(b"\t")])
                 found.append(body)
                 self._frames += 1
                 place = end

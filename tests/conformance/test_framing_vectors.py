@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.frame import Garbage
+from gateway.frame import CAN_EXTENDED, Garbage
 from gateway.framing.build import build_framer
 from gateway.framing.checks import check_of, known_checks
 from gateway.framing.cobs import stuff, unstuff
@@ -24,6 +25,7 @@ from gateway.framing.spec import (
     Slip,
     VeDirect,
 )
+from gateway.framing.transport import Joiner, Pdu
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "uart"
 
@@ -176,3 +178,18 @@ def test_every_block_of_a_recorded_battery_monitor_is_found():
 def test_recorded_telegrams_are_whole_and_their_crc_holds(row: int):
     telegram = rows("dsmr", "dsmr_parser.jsonl")[row]["telegram"].encode()
     assert build_framer(DsmrP1()).feed(telegram) == [telegram[1 : telegram.index(b"!")]]
+
+
+def test_every_fast_packet_of_a_recorded_boat_is_joined():
+    folder = DATA.parent / "can" / "nmea2000" / "canboat"
+    described = json.loads((folder / "docs" / "canboat.json").read_text())["PGNs"]
+    joiner = Joiner({row["PGN"] for row in described if row["Type"] == "Fast"})
+    line = re.compile(r"\((\d+\.\d+)\) \S+ ([0-9A-F]{8})#([0-9A-F]*)$", re.MULTILINE)
+    joined = [
+        item
+        for seconds, can_id, data in line.findall((folder / "samples" / "candumpSample3.txt").read_text())
+        for item in joiner.feed(CAN_EXTENDED | int(can_id, 16), bytes.fromhex(data), int(float(seconds) * 1e9))
+    ]
+    assert [item for item in joined if isinstance(item, Garbage)] == []
+    assert sum(len(item.payload) > 8 for item in joined if isinstance(item, Pdu)) > 100
+    assert joiner.gap() == []

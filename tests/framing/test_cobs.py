@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from gateway.errors import EncodeError
 from gateway.frame import Garbage
 from gateway.framing.checks import check_of
-from gateway.framing.cobs import CobsFramer, stuff, unstuff
+from gateway.framing.cobs import CobsFramer, library_unstuff, stuff, unstuff
 from gateway.framing.seal import Seal
 
 # Cheshire and Baker's examples, as Wikipedia's table lists them
@@ -95,3 +95,11 @@ def test_at_a_gap_only_a_check_makes_good_for_the_missing_zero():
 def test_a_frame_shorter_than_its_check_is_refused():
     framer = CobsFramer(20, Seal(check_of("lrc")))
     assert framer.feed(stuff(b"") + b"\x00") == [Garbage(b"\x01\x00", "check")]
+
+
+@given(st.binary(min_size=1, max_size=300).map(lambda data: data.replace(b"\x00", b"\x01")))
+def test_the_c_decoder_where_it_is_installed_decides_as_ours(piece: bytes):
+    in_c = library_unstuff()
+    if in_c is None:
+        pytest.skip("the cobs package is not installed, or not as its C build")
+    assert in_c(piece) == unstuff(piece)

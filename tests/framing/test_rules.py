@@ -51,6 +51,7 @@ def test_no_framing_has_no_problem():
         (Gap(check=CheckSpec(kind="sum-8", from_=1024)), "check.from", "does not fit"),
         (Gap(silence="0ms"), "silence", "longer than nothing"),
         (Hdlc(fcs=16, check=SUM), "fcs", "one of the two"),
+        (Hdlc(fcs=32, max=3), "max", "frame check sequence"),
         (Line(end="0"), "end", "not hex"),
         (Line(end=""), "end", "at least one byte"),
         (Line(end="ff"), "end", "no text"),
