@@ -6,6 +6,7 @@ Whether a profile exists and takes its parameters is known when it is loaded, no
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,7 +21,9 @@ from gateway.profile.document import Document
 from gateway.profile.findings import Findings
 from gateway.profile.model import LINK_KEYS, LinkSpec
 from gateway.route import RoutePattern
-from gateway.spelling import did_you_mean
+from gateway.spelling import nearest
+
+log = logging.getLogger(__name__)
 
 MAX_FILE_BYTES: Final = 4_000_000
 BUSES: Final = ("uart", "can", "ble", "spi")
@@ -137,7 +140,7 @@ class GrantConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class SiteConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One site file, whole. `folder` is where relative profile paths start; None where the site has no file."""
+    """One site file, whole. Relative profile paths in it start at the file's own folder."""
 
     gateway: GatewayConfig = GatewayConfig()
     devices: dict[str, DeviceConfig] = msgspec.field(default_factory=dict, name="device")
@@ -161,7 +164,7 @@ def load_site(path: Path | str) -> SiteConfig:
 
 
 def read_site(file: str, data: bytes) -> SiteConfig:
-    """Return the site in `data`. Raises: ConfigError with everything that is wrong."""
+    """Return the site in `data`; what is only odd is logged. Raises: ConfigError with everything that is wrong."""
     from gateway.profile.structure import walk
 
     document = Document(file, data)
@@ -172,6 +175,8 @@ def read_site(file: str, data: bytes) -> SiteConfig:
         _check(site, Findings(document))
     if site is None or document.has_errors:
         raise ConfigError([problem for problem in document.sorted_problems() if problem.severity == "error"])
+    for problem in document.sorted_problems():
+        log.warning("%s", problem)
     return site
 
 
@@ -286,11 +291,10 @@ def _check_texts(
     for key in ("profile", "port"):
         if not getattr(entry, key).strip():
             found.error((*path, key), f"an empty text is no {key}")
-    known = list(found.written(("port",)) or {})
-    looks_like_name = _SEGMENT.fullmatch(entry.port) and "/" not in entry.port
-    near = did_you_mean(entry.port, known) if looks_like_name and known and entry.port not in site.ports else ""
-    if near.startswith("; did") and entry.port not in known:
-        found.warn((*path, "port"), f"no [port.{entry.port}]; it is taken as the name of an interface{near}")
+    near = nearest(entry.port, site.ports) if "/" not in entry.port and entry.port not in site.ports else None
+    if near is not None and entry.port not in (found.written(("port",)) or {}):
+        message = f"no [port.{entry.port}], so it is taken as the name of an interface; did you mean {near!r}?"
+        found.warn((*path, "port"), message)
 
 
 def _check_north(site: SiteConfig, found: Findings) -> None:

@@ -173,3 +173,9 @@ def test_a_port_overrides_the_electrical_keys_of_a_profile() -> None:
     link = LinkSpec(bus="uart", baud=2400, rs485=True)
     port = PortConfig(path="/dev/x", bus="uart", baud=9600, parity="even")
     assert port.applied_to(link) == LinkSpec(bus="uart", baud=9600, rs485=True, parity="even")
+
+
+def test_a_port_named_almost_like_a_table_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    read_site("site.toml", WHOLE.replace('port    = "meters"', 'port    = "meter"').encode())
+    assert "site.toml:16: device.meter-1.port: warning: no [port.meter]" in caplog.text
+    assert "did you mean 'meters'?" in caplog.text

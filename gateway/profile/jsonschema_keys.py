@@ -117,7 +117,7 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
     },
     "FieldSpec": {
         "name": "absent: layout only; a leading _ keeps it internal",
-        "type": "u8..u64 s8..s64 f16 f32 f64 with be or le, bool bytes text bcd ascii struct; in text formats number ...",
+        "type": "u8..u64 s8..s64 f16 f32 f64 with be or le, bool bytes text bcd ascii struct; in text also number ...",
         "const": "must be so, else the frame is refused; hex for bytes",
         "length": "bytes: a number, a field's name, 'rest', 'null'",
         "array": "a list of so many: a number, a field's name, 'rest'",
