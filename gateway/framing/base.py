@@ -2,8 +2,10 @@
 
 The laws every framer obeys (`gateway.testing.check_framer` runs them):
 1. Bad bytes are data: `feed` and `gap` never raise.
-2. The same stream with the same gap events gives the same frames, wherever it is cut.
-3. `feed(encode(body)) == [body]` for every legal body.
+2. The same stream with the same gap events gives the same frames, and the same garbage bytes between them, wherever it
+   is cut; how garbage is split into records is free.
+3. `feed(encode(body)) == [body]` for every legal body; a framer that only silence tells where a frame ends gives it at
+   the gap that follows.
 4. No byte vanishes: frame_bytes + garbage_bytes + empty_bytes + pending_bytes == bytes fed.
 5. Pending never exceeds `max_frame_bytes`.
 6. After noise a good frame is delivered within `max_frame_bytes` further bytes or at the next gap; a good frame hidden

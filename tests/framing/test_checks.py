@@ -4,7 +4,7 @@ import functools
 import operator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import UsageError
@@ -53,6 +53,7 @@ def test_plain_sums_are_what_data_sheets_say(kind: str, data: bytes, expected: i
     assert check_of(kind).compute(data) == expected
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_xor_is_the_xor_of_all_bytes(data: bytes):
     assert check_of("xor-8").compute(data) == functools.reduce(operator.xor, data, 0)

@@ -43,7 +43,7 @@ def test_blocks_of_254_bytes_have_no_zero_behind_them(data: bytes, piece: bytes)
     assert unstuff(piece) == data
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.one_of(st.just(b"\x00"), st.binary(max_size=300)), max_size=6).map(b"".join))
 def test_unstuffing_undoes_stuffing(data: bytes):
     assert b"\x00" not in stuff(data)
@@ -97,6 +97,7 @@ def test_a_frame_shorter_than_its_check_is_refused():
     assert framer.feed(stuff(b"") + b"\x00") == [Garbage(b"\x01\x00", "check")]
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=300).map(lambda data: data.replace(b"\x00", b"\x01")))
 def test_the_c_decoder_where_it_is_installed_decides_as_ours(piece: bytes):
     in_c = library_unstuff()

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.frame import CAN_EXTENDED, Garbage
@@ -82,12 +82,14 @@ def test_two_transfers_at_once_do_not_mix():
     assert [(item.source, item.payload) for item in fed(Joiner(), frames)] == [(1, bytes(20)), (2, b"x" * 20)]
 
 
+@settings(deadline=None)
 @given(payload=st.binary(min_size=1, max_size=223), sequence=st.integers(0, 7))
 def test_a_fast_packet_of_any_size_is_joined(payload: bytes, sequence: int):
     found = fed(Joiner([FAST]), fast_packet(payload, sequence))
     assert [(item.pgn, item.payload) for item in found] == [(FAST, payload)]
 
 
+@settings(deadline=None)
 @given(payload=st.binary(min_size=9, max_size=1785))
 def test_a_broadcast_of_any_size_is_joined(payload: bytes):
     assert [item.payload for item in fed(Joiner(), broadcast(payload))] == [payload]
@@ -176,6 +178,7 @@ def test_open_transfers_are_bounded_and_the_oldest_gives_way():
     assert joiner.gap() == []
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([CONTROL, DATA, FAST, DM1]), st.binary(max_size=8), st.integers(0, 10**10))))
 def test_no_frame_makes_it_raise(frames: list):
     joiner = Joiner([FAST])
