@@ -1,0 +1,229 @@
+"""`tidegate demo`: four simulated devices, a whole gateway in this process, and what it knows, live. Needs nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import click
+
+from gateway.app import Gateway
+from gateway.errors import GatewayError, UsageError
+from hil.screen import Screen, size_of
+from hil.sim.rig import Rig
+from hil.snapshot import EVERYTHING, LineMaker, Observer
+from hil.view import COLOUR, PLAIN, Style, downgraded, render
+
+DRAW_PERIOD_S: Final = 0.2
+LINES_PERIOD_S: Final = 0.25
+LET_GO_S: Final = 1.7  # whatever hangs is left behind: the whole stop takes at most 2 s
+EVENTS_KEPT: Final = 8
+
+
+@click.command(name="demo")
+@click.option("--data", metavar="DIR", help="Data folder of the gateway [a temporary one].")
+@click.option("--seconds", type=click.FloatRange(min=0), help="End by itself after so long.")
+@click.option("--plain", is_flag=True, help="Print lines instead of a live view, also on a terminal.")
+@click.option("--unplug", is_flag=True, help="Pull the cable of one device now and then, to see it come back.")
+def command(data: str | None, seconds: float | None, plain: bool, unplug: bool) -> None:
+    """Watch simulated devices become named values: no hardware, no server, no root.
+
+    A sensor node and a GNSS receiver on real pseudo-terminals, a motor controller on a virtual CAN bus and the
+    advertisements of a RuuviTag, read by their profiles as real ones would be. Ends with q or Ctrl-C.
+    """
+    with _folder(data) as folder, _quiet_when_nobody_reads():
+        live = not plain and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+        try:
+            with Rig(folder / f"devices-{os.getpid()}", pulls_cable=unplug) as rig:
+                asyncio.run(_run(Gateway(rig.site(), folder), rig, seconds, live=live))
+        except BaseExceptionGroup as errors:
+            raise _cause(errors) from errors
+
+
+async def _run(gateway: Gateway, rig: Rig, seconds: float | None, *, live: bool) -> None:
+    stop = asyncio.Event()
+    screen = Screen(sys.stdout.fileno(), 0, sys.stdout.encoding or "utf-8")
+    end = partial(_end, stop, screen)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, end)
+    if seconds is not None:
+        loop.call_later(seconds, end)
+    async with asyncio.TaskGroup() as group:
+        working = [
+            group.create_task(gateway.run(stop), name="gateway"),
+            group.create_task(rig.run(), name="devices"),
+        ]
+        try:
+            await (_show(gateway, screen, stop, end) if live else _print(gateway, stop))
+        finally:
+            stop.set()
+            working[1].cancel()
+
+
+def _end(stop: asyncio.Event, screen: Screen) -> None:
+    stop.set()
+    timer = threading.Timer(LET_GO_S, _let_go, (screen,))
+    timer.daemon = True
+    timer.start()
+
+
+def _let_go(screen: Screen) -> None:
+    screen.leave()
+    os._exit(0)
+
+
+async def _show(gateway: Gateway, screen: Screen, stop: asyncio.Event, end: Callable[[], None]) -> None:
+    """Draw until `stop`; the terminal is given back whatever happens, also while we are suspended."""
+    events: deque[str] = deque(maxlen=EVENTS_KEPT)
+    observer = Observer(gateway, f"q ends    another terminal: tidegate watch --data {gateway.data_dir}", events)
+    loop = asyncio.get_running_loop()
+    with _log_to(_Events(events)), _keys(loop, end), _suspendable(loop, screen):
+        screen.enter()
+        try:
+            while not stop.is_set() and not screen.is_lost:
+                width, height = size_of(sys.stdout.fileno())
+                picture = render(observer.look(), width, height, _style())
+                screen.draw(downgraded(picture, sys.stdout.encoding or "ascii"))
+                await _sleep_or(stop, DRAW_PERIOD_S)
+        finally:
+            screen.leave()
+    click.echo("the demo has ended; next: tidegate profile list", err=True)
+
+
+async def _print(gateway: Gateway, stop: asyncio.Event) -> None:
+    """Print lines until `stop` or until nobody reads them."""
+    maker = LineMaker()
+    click.echo(f"another terminal: tidegate watch --data {gateway.data_dir}", err=True)
+    loop = asyncio.get_running_loop()
+    plain = logging.StreamHandler(sys.stderr)
+    with _log_to(plain):
+        while not stop.is_set():
+            text = "".join(f"{line}\n" for line in maker.lines(gateway.routes(EVERYTHING), loop.time()))
+            if text:
+                await asyncio.to_thread(_write, text)
+            await _sleep_or(stop, LINES_PERIOD_S)
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+async def _sleep_or(stop: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+
+
+class _Events(logging.Handler):
+    """Keeps the newest log lines for the foot of the view."""
+
+    def __init__(self, events: deque[str]) -> None:
+        super().__init__(logging.INFO)
+        self._events = events
+        self.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._events.append(self.format(record).splitlines()[0])
+
+
+@contextlib.contextmanager
+def _log_to(handler: logging.Handler) -> Iterator[None]:
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+
+
+@contextlib.contextmanager
+def _keys(loop: asyncio.AbstractEventLoop, end: Callable[[], None]) -> Iterator[None]:
+    """Let `q` end the demo, where there is a keyboard."""
+    if not sys.stdin.isatty():
+        yield
+        return
+
+    def pressed() -> None:
+        typed = os.read(0, 64)
+        if not typed:
+            loop.remove_reader(0)
+        elif b"q" in typed.lower():
+            end()
+
+    loop.add_reader(0, pressed)
+    try:
+        yield
+    finally:
+        loop.remove_reader(0)
+
+
+@contextlib.contextmanager
+def _suspendable(loop: asyncio.AbstractEventLoop, screen: Screen) -> Iterator[None]:
+    """Give the terminal back while Ctrl-Z has stopped us."""
+
+    def suspend() -> None:
+        screen.leave()
+        loop.remove_signal_handler(signal.SIGTSTP)
+        os.kill(os.getpid(), signal.SIGTSTP)  # stopped here until SIGCONT
+        loop.add_signal_handler(signal.SIGTSTP, suspend)
+        screen.enter()
+
+    loop.add_signal_handler(signal.SIGTSTP, suspend)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTSTP)
+
+
+def _style() -> Style:
+    return PLAIN if os.environ.get("NO_COLOR") else COLOUR
+
+
+@contextlib.contextmanager
+def _folder(data: str | None) -> Iterator[Path]:
+    if data is not None:
+        folder = Path(data).expanduser()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"--data {data}: {error.strerror}") from error
+        yield folder
+        return
+    folder = Path(tempfile.mkdtemp(prefix="tidegate-demo-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _quiet_when_nobody_reads() -> Iterator[None]:
+    """End well when the reader of our lines has left, as `tidegate demo | head` does."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered has nowhere to go
+
+
+def _cause(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the one error that the caller can act on: ours before others, for those follow from it."""
+    known, _ = errors.split((GatewayError, BrokenPipeError))
+    inner = (known or errors).exceptions[0]
+    return _cause(inner) if isinstance(inner, BaseExceptionGroup) else inner
