@@ -21,7 +21,7 @@ _LONG_NAME: Final = re.compile(r'\bBA_\s+"SystemMessageLongSymbol"\s+BO_\s+(\d+)
 _RANGES: Final = re.compile(r"\bSG_MUL_VAL_\s+(\d+)\s+(\w+)\s+(\w+)\s+([^;]*);")
 _RANGE: Final = re.compile(r"(\d+)\s*-\s*(\d+)")
 _LONG_NUMBER: Final = re.compile(
-    r"[0-9.]{330,}"
+    r"[0-9]{330,}"
     r'|\bBA_[A-Z_]*\s[^;]*?["\s][-+]?[0-9.]+[eE][+-]?[0-9]{4,}"?\s*;'  # the parser makes attributes integers
 )
 _LINE_OF_ERROR: Final = re.compile(r"\bat line (\d+), column (\d+)")

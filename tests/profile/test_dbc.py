@@ -244,3 +244,13 @@ def test_without_cantools_the_command_that_installs_it_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "cantools", None)
     with pytest.raises(UsageError, match=r"pip install 'tidegate\[can\]'"):
         read_dbc(HEAD + ENGINE, "x.dbc")
+
+
+def test_a_comment_may_hold_a_line_of_dots():
+    assert read_dbc(f'{HEAD}{ENGINE}CM_ "{"." * 400}";\n', "x.dbc").keys() == {"Engine"}
+
+
+def test_a_signal_of_four_billion_bits_is_refused_at_once():
+    """The parser alone would need minutes and all memory for it."""
+    text = HEAD + 'BO_ 1 A: 8 ECU\n SG_ B : 0|4294967295@1+ (1,0) [0|0] "" GW\n'
+    assert str(problems_of(text)[0]) == "x.dbc:6: B: a signal cannot stand at 0|4294967295"
