@@ -15,7 +15,7 @@ from gateway.cli.inputs import Item, chunks, opened
 from gateway.cli.inputs_lines import parse_candump
 from gateway.cli.inputs_select import FORMATS, LOG_FORMATS, Bodies, format_of, items_of, items_of_hex, joined_items
 from gateway.cli.output import Progress, Records
-from gateway.errors import EncodeError, UsageError
+from gateway.errors import UsageError
 from gateway.frame import CAN_EXTENDED, Address, Garbage
 from gateway.profile.build import CompiledProfile
 from gateway.profile.load import find_profile, load_profile
@@ -66,16 +66,9 @@ def write_records(items: Iterable[Item], interpreter: Interpreter, bodies: Bodie
             continue
         found = read(body, address)
         if isinstance(found, str):
-            records.garbage(t, text, _wire(bodies, body), found)
+            records.garbage(t, text, bodies.wire(body), found)
         else:
             write(t, text, *found)
-
-
-def _wire(bodies: Bodies, body: bytes) -> bytes:
-    try:
-        return bodies.wire(body)
-    except EncodeError:
-        return body
 
 
 @click.command()

@@ -14,9 +14,9 @@ from typing import BinaryIO, Final
 
 from gateway.errors import UsageError
 from gateway.frame import MAX_GARBAGE_BYTES, Address, Garbage
-from gateway.framing.base import Framer
 
 Item = tuple[float | None, str | None, Address, bytes | Garbage]
+Bodies = list[bytes | Garbage]
 
 CHUNK_BYTES: Final = 65_536
 MAX_LINE_BYTES: Final = 1 << 20  # a capture of half a megabyte in hex on one line
@@ -80,12 +80,12 @@ def cut(raw: bytes, reason: str) -> list[Garbage]:
     return [Garbage(raw[at : at + MAX_GARBAGE_BYTES], reason) for at in ends]
 
 
-def stream_items(pieces: Iterable[bytes], framer: Framer) -> Iterator[Item]:
-    """Give the frames and garbage of a byte stream; its end counts as a gap."""
+def stream_items(pieces: Iterable[bytes], feed: Callable[[bytes], Bodies], gap: Callable[[], Bodies]) -> Iterator[Item]:
+    """Give the frames and garbage of a byte stream as `feed` finds them; its end counts as a gap."""
     for piece in pieces:
-        for body in framer.feed(piece):
+        for body in feed(piece):
             yield None, None, None, body
-    for body in framer.gap():
+    for body in gap():
         yield None, None, None, body
 
 

@@ -16,11 +16,12 @@ from gateway.cli.inputs_lines import (
     parse_adv,
     parse_candump,
 )
-from gateway.errors import UsageError
+from gateway.cli.inputs_wire import SentenceWindow
+from gateway.errors import EncodeError, UsageError
 from gateway.frame import Address, Element, Garbage
 from gateway.framing.base import Framer
 from gateway.framing.build import build_joiner
-from gateway.framing.spec import CAN_TRANSPORTS
+from gateway.framing.spec import CAN_TRANSPORTS, Nmea0183
 from gateway.framing.transport import Joiner
 from gateway.profile.build import CompiledProfile
 from gateway.schema.spec import WhenSpec
@@ -54,8 +55,11 @@ class Bodies:
         """
         self.bus = compiled.profile.link.bus
         self.framer: Framer | None = None
-        if not payload and compiled.profile.framing and not isinstance(compiled.profile.framing, CAN_TRANSPORTS):
+        self._window: SentenceWindow | None = None
+        framing = None if payload else compiled.profile.framing
+        if framing is not None and not isinstance(framing, CAN_TRANSPORTS):
             self.framer = compiled.framer()
+            self._window = SentenceWindow(framing) if isinstance(framing, Nmea0183) else None
         self.joiner = None if payload else _joiner(compiled)
         self._compiled = compiled
         self._elements = list(_elements(compiled)) if self.bus == "ble" else []
@@ -76,11 +80,23 @@ class Bodies:
         """Return the bodies and garbage in `data`, which begins and ends with silence."""
         if self.framer is None:
             return [data]
-        return [*self.framer.feed(data), *self.framer.gap()]
+        return [*self.feed(data), *self.framer.gap()]
+
+    def feed(self, data: bytes) -> list[bytes | Garbage]:
+        """Return what the next bytes of a stream complete."""
+        assert self.framer is not None
+        if self._window is not None:
+            self._window.feed(data)
+        return self.framer.feed(data)
 
     def wire(self, body: bytes) -> bytes:
         """Return the bytes that stood on the wire for a body: what refusing it refuses."""
-        return body if self.framer is None else self.framer.encode(body)
+        if self._window is not None:
+            return self._window.wire(body)
+        try:
+            return body if self.framer is None else self.framer.encode(body)
+        except EncodeError:
+            return body
 
     def as_element(self, item: Item) -> Item:
         """Return an item of BLE hex as the element it must have been: the first that a message takes it for."""
@@ -136,7 +152,7 @@ def _joiner(compiled: CompiledProfile) -> Joiner | None:
 def _single_items(bodies: Bodies, form: str, pieces: Iterable[bytes]) -> Iterator[Item]:
     if form == "bin":
         if bodies.framer is not None:
-            return stream_items(pieces, bodies.framer)
+            return stream_items(pieces, bodies.feed, bodies.framer.gap)
         return _elements_found(bodies, whole_items(pieces, bodies.address_text, bodies.address))
     if form == "hex":
         parse = hex_parser(bodies.split, bodies.address_text, bodies.address)

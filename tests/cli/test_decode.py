@@ -1,9 +1,9 @@
 """`tidegate decode`, as its users meet it: arguments in, JSON lines and an exit code out."""
 
 import json
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -148,6 +148,15 @@ def test_a_good_frame_that_is_no_message_is_refused_as_it_stood_on_the_wire(prof
     [record] = decode(profiles / "counter.toml", "--format", "bin", given=stream, code=1)
 
     assert (record["garbage"], record["reason"]) == (stream.hex(), reason)
+
+
+def test_a_sentence_that_is_no_message_is_refused_with_its_own_start_and_line_end():
+    stream = b"!AIVDM,1,1,,A,x,0*5E\r\n$GPZDA,,,,,,*48\n$GPZDA,,,,,,*48$PGRME,15.0,M,45.0,M,25.0,M*1C\r\n"
+
+    found = decode("nmea-gnss", given=stream, code=1)
+
+    assert {record["reason"] for record in found} == {"unknown"}
+    assert b"".join(bytes.fromhex(record["garbage"]) for record in found) == stream
 
 
 def test_every_byte_of_a_stream_is_decoded_or_refused(profiles):
@@ -450,14 +459,16 @@ def test_a_text_format_is_known_by_its_beginning(text, form):
     assert likely_format(text) == form
 
 
-def test_one_frame_is_answered_within_200_ms():
-    best_s = 9.0
-    for _ in range(5):
-        began_s = time.perf_counter()
+def test_one_frame_is_answered_within_200_ms_of_processor_time():
+    """Wall time is `make bench`'s: other tests run beside this one."""
+    spent_s = []
+    for _ in range(4):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert run("pms5003", "--hex", PMS).returncode == 0
-        best_s = min(best_s, time.perf_counter() - began_s)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent_s.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
-    assert best_s < 0.2
+    assert min(spent_s) < 0.2
 
 
 # --- bad input
