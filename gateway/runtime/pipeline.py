@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import repeat
 from typing import Final
 
@@ -22,6 +22,7 @@ from gateway.port import Port
 from gateway.runtime.device import Device
 from gateway.runtime.mailbox import Mailbox
 from gateway.runtime.parcel import Parcel
+from gateway.runtime.scheduler import Scheduler
 
 COALESCE_S: Final = 0.002
 LITTLE_BYTES: Final = 2048  # half of what a tty holds: a read of more is followed by the next at once
@@ -57,6 +58,7 @@ class Pipeline:
         clock: Clock,
         counts: PortCounts,
         *,
+        scheduler: Scheduler | None = None,
         framer: Framer | None = None,
         joiners: Sequence[Joiner | None] = (),
         gap_s: float = 1.0,
@@ -65,12 +67,14 @@ class Pipeline:
     ) -> None:
         """Take an open port and its devices; `framer` on a stream, `joiners` (one per device) where some join segments.
 
-        `gap_s`: silence after which pending bytes are given up. `taints`: of every frame, for example replayed.
+        `scheduler`: serves a little read at once instead of being woken for it. `gap_s`: silence after which pending
+        bytes are given up. `taints`: of every frame, for example replayed.
         """
         self._port = port
         self._devices = devices
         self._clock = clock
         self._counts = counts
+        self._scheduler = scheduler
         self._framer = framer
         self._joiners = joiners or [None] * len(devices)
         self._gap_s = gap_s
@@ -101,28 +105,43 @@ class Pipeline:
             counts.dropped += batch.dropped
             if len(self._devices) == 1:
                 self._devices[0].lose(batch.dropped)
-        if self._framer is None:
-            await self._take_frames(batch)
-            return len(batch.payloads) < LITTLE_FRAMES
-        size = 0
-        for place, chunk in enumerate(batch.payloads):
-            size += len(chunk)
-            wall_ns = batch.wall_ns if batch.stamps_ns is None else batch.stamps_ns[place]
-            stamp = Parcel([], None, batch.received_ns, wall_ns, None, self._port.name, 0, self._taints)
-            ready = _put_what_fits(self._found(self._framer.feed(chunk), stamp))
-            if ready:
-                await _hand(ready)
+        size = sum(map(len, batch.payloads))
         counts.bytes_in += size
-        self._watch_for_silence()
-        return size < LITTLE_BYTES
+        little = size < LITTLE_BYTES if self._framer else len(batch.payloads) < LITTLE_FRAMES
+        if not little or self._scheduler is None:
+            await self._put_all(batch)
+            return little
+        self._scheduler.hold()
+        try:
+            left: list[_Entry] = []
+            for entries in self._entries(batch):
+                left += entries if left else _put_what_fits(entries)
+        finally:
+            self._scheduler.release()
+        if left:
+            await _hand(left)
+        return True
 
-    async def _take_frames(self, batch: Batch) -> None:
-        addresses: list[Address] = batch.addresses or [None] * len(batch.payloads)
-        self._counts.bytes_in += sum(map(len, batch.payloads))
-        stamp = Parcel([], None, batch.received_ns, batch.wall_ns, batch.stamps_ns, self._port.name, 0, self._taints)
-        ready = _put_what_fits(self._sorted(batch.payloads, addresses, stamp))
-        if ready:
-            await _hand(ready)
+    async def _put_all(self, batch: Batch) -> None:
+        for entries in self._entries(batch):
+            left = _put_what_fits(entries)
+            if left:
+                await _hand(left)
+
+    def _entries(self, batch: Batch) -> Iterator[list[_Entry]]:
+        """Give what each chunk of a stream holds, or all frames of a packet port, ready for the mailboxes."""
+        if self._framer is None:
+            addresses: list[Address] = batch.addresses or [None] * len(batch.payloads)
+            stamp = self._stamp(batch.received_ns, batch.wall_ns, batch.stamps_ns)
+            yield self._sorted(batch.payloads, addresses, stamp)
+            return
+        self._watch_for_silence()
+        for place, chunk in enumerate(batch.payloads):
+            wall_ns = batch.wall_ns if batch.stamps_ns is None else batch.stamps_ns[place]
+            yield self._found(self._framer.feed(chunk), self._stamp(batch.received_ns, wall_ns))
+
+    def _stamp(self, received_ns: int, wall_ns: int, stamps_ns: list[int] | None = None) -> Parcel:
+        return Parcel([], None, received_ns, wall_ns, stamps_ns, self._port.name, 0, self._taints)
 
     def _found(self, found: list[bytes | Garbage], stamp: Parcel) -> list[_Entry]:
         """Return what a framer gave, ready for mailboxes; every run of frames behind garbage starts a new parcel."""
@@ -258,8 +277,7 @@ class Pipeline:
         if self._framer is None:
             return
         now_ns, wall_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
-        stamp = Parcel([], None, now_ns, wall_ns, None, self._port.name, 0, self._taints)
-        for entry in self._found(self._framer.gap(), stamp):
+        for entry in self._found(self._framer.gap(), self._stamp(now_ns, wall_ns)):
             _put(entry)
 
 

@@ -37,6 +37,7 @@ class Scheduler:
         self._clock = clock or SystemClock()
         self._turns = Turns()
         self._idle: asyncio.Future[None] | None = None
+        self._is_held = False
         self._buses: dict[str, asyncio.Lock] = {}
         self._count = self._longest_ns = 0
         self._frames: dict[Lane, int] = dict.fromkeys(LANES, 0)
@@ -71,8 +72,18 @@ class Scheduler:
 
     def poke(self) -> None:
         """Look again: something arrived, or a guard opened."""
-        if self._idle is not None and not self._idle.done():
+        if self._idle is not None and not self._is_held and not self._idle.done():
             self._idle.set_result(None)
+
+    def hold(self) -> None:
+        """Let arrivals wake nobody until `release`: the caller puts a little, without waiting in between."""
+        self._is_held = True
+
+    def release(self) -> None:
+        """Serve what arrived at once, within one turn; a wake-up for a few frames costs more than serving them."""
+        self._is_held = False
+        if self.turn():
+            self.poke()
 
     def bus(self, name: str) -> asyncio.Lock:
         """Return the exclusive lock of one physical bus: who writes holds it."""

@@ -56,6 +56,7 @@ class Turns:
         self._ready: dict[Lane, list[Stop]] = {lane: [] for lane in LANES}
         self._used: dict[Lane, float] = dict.fromkeys(LANES, 0.0)
         self._halved_ns = 0
+        self._waiting = 0  # stops that are ready
 
     def ready(self, stop: Stop, now_ns: int) -> None:
         """There is something in this stop's mailbox; telling it twice changes nothing."""
@@ -63,32 +64,31 @@ class Turns:
         if stop not in lane:
             stop.due_ns = now_ns + stop.deadline_ns
             lane.append(stop)
+            self._waiting += 1
 
     def forget(self, stop: Stop) -> None:
         """Serve this stop no more."""
         lane = self._ready[stop.lane]
         if stop in lane:
             lane.remove(stop)
+            self._waiting -= 1
 
     def next(self, now_ns: int) -> Stop | None:
         """Return the stop to serve now, which is ready no more; None: nothing may be served."""
-        open_lanes = {lane: stops for lane in LANES if (stops := self._open(lane))}
+        if not self._waiting:
+            return None
+        open_lanes = {lane: stops for lane, ready in self._ready.items() if ready and (stops := _open(ready))}
         if not open_lanes:
             return None
         lane = self._lane(open_lanes, now_ns)
         stop = min(open_lanes[lane], key=_due)
         self._ready[lane].remove(stop)
+        self._waiting -= 1
         return stop
 
     def spent(self, lane: Lane, nanoseconds: int) -> None:
         """Account for the time a lane took."""
         self._used[lane] += nanoseconds
-
-    def _open(self, lane: Lane) -> list[Stop]:
-        ready = self._ready[lane]
-        if not ready:
-            return ready
-        return [stop for stop in ready if stop.guard is None or stop.guard()]
 
     def _lane(self, lanes: dict[Lane, list[Stop]], now_ns: int) -> Lane:
         if len(lanes) == 1:
@@ -101,6 +101,10 @@ class Turns:
         if "control" in lanes and self._used["control"] <= SHARES["control"] * rivals:
             return "control"
         return min(lanes, key=lambda lane: self._used[lane] / SHARES[lane])
+
+
+def _open(ready: list[Stop]) -> list[Stop]:
+    return [stop for stop in ready if stop.guard is None or stop.guard()]
 
 
 def _due(stop: Stop) -> int:

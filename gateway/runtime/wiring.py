@@ -28,6 +28,7 @@ from gateway.profile.model import LinkSpec, Profile
 from gateway.runtime.device import Device
 from gateway.runtime.message import Adjust
 from gateway.runtime.pipeline import COALESCE_S, Pipeline, PortCounts
+from gateway.runtime.scheduler import Scheduler
 from gateway.runtime.supervisor import Keeper
 from gateway.taint import ORDER_REPLAYED
 
@@ -48,14 +49,23 @@ class _Wire(NamedTuple):
 
 
 def wire(
-    site: SiteConfig, folder: Path | None, clock: Clock, driver_for: DriverFor, coalesce_s: float = COALESCE_S
+    site: SiteConfig,
+    folder: Path | None,
+    clock: Clock,
+    driver_for: DriverFor,
+    *,
+    scheduler: Scheduler | None = None,
+    coalesce_s: float = COALESCE_S,
 ) -> list[Keeper]:
     """Return one keeper per port. Raises: ConfigError with keys and without file, ProfileError, DriverError.
 
     `folder` is where relative profile paths start. DriverError and PortError only where no port at all can be made.
     """
     wires = _wires(site, folder, clock)
-    keepers = [_keeper(each, clock, driver_for, coalesce_s) for each in wires]
+    keepers = [
+        _keeper(each, clock, driver_for, partial(_pipeline, each, clock, scheduler=scheduler, coalesce_s=coalesce_s))
+        for each in wires
+    ]
     errors = [keeper.fault for keeper in keepers if keeper.fault is not None]
     if errors and len(errors) == len(keepers):
         raise errors[0]
@@ -145,7 +155,7 @@ def _conflict(there: _Wire, device: Device, link: LinkSpec) -> str:
     return ""
 
 
-def _keeper(each: _Wire, clock: Clock, driver_for: DriverFor, coalesce_s: float) -> Keeper:
+def _keeper(each: _Wire, clock: Clock, driver_for: DriverFor, make: Callable[[Port, PortCounts], Pipeline]) -> Keeper:
     port: Port | GatewayError
     try:
         port = driver_for(each.target, each.link.bus).make(each.target, each.link, clock)
@@ -154,11 +164,12 @@ def _keeper(each: _Wire, clock: Clock, driver_for: DriverFor, coalesce_s: float)
     for device in each.devices:
         for message in device.messages.values():
             message.warm()  # before the loop runs, so that no answer and no first frame has to wait for it
-    make = partial(_pipeline, each, clock, coalesce_s)
     return Keeper(each.name, port, each.devices, make, clock)
 
 
-def _pipeline(each: _Wire, clock: Clock, coalesce_s: float, port: Port, counts: PortCounts) -> Pipeline:
+def _pipeline(
+    each: _Wire, clock: Clock, port: Port, counts: PortCounts, *, scheduler: Scheduler | None, coalesce_s: float
+) -> Pipeline:
     framing = each.devices[0].profile.profile.framing
     silence_s = GAP_S
     if isinstance(framing, Gap):
@@ -170,6 +181,7 @@ def _pipeline(each: _Wire, clock: Clock, coalesce_s: float, port: Port, counts: 
         each.devices,
         clock,
         counts,
+        scheduler=scheduler,
         framer=each.devices[0].profile.framer() if port.is_stream else None,
         joiners=[_joiner(device.profile.profile) for device in each.devices],
         gap_s=silence_s,

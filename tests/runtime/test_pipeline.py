@@ -111,8 +111,6 @@ def test_when_nobody_serves_the_overflow_policy_acts_and_every_frame_is_accounte
         cobs_profile(f'[queue]\ncapacity = 8\nwhen_full = "{policy}"'), [[wire_bytes(map(reading, range(100)))]]
     )
     stuck = {"open": False}
-    for stop in runtime.scheduler._turns._ready.values():
-        stop.clear()
     for mailbox in device.mailboxes.values():
         runtime.scheduler.attach(mailbox, device.serve, guard=lambda: stuck["open"])
 
