@@ -15,7 +15,7 @@ from gateway.schema.types import Kind, integer_range
 Problem = tuple[str, str]  # key below the field, message
 _NUMERIC: Final = frozenset({"int", "bit", "float", "bcd", "ascii"})
 _FRACTION: Final = re.compile(r"\s*[+-]?[0-9]{1,30}(\.[0-9]{1,30})?\s*(/\s*[0-9]{1,30}(\.[0-9]{1,30})?\s*)?")
-_LARGEST: Final = 1e300
+_LARGEST: Final = 1.7e308  # about where doubles end
 
 
 class Form(NamedTuple):
