@@ -60,7 +60,7 @@ class Bodies:
         if framing is not None and not isinstance(framing, CAN_TRANSPORTS):
             self.framer = compiled.framer()
             self._window = SentenceWindow(framing) if isinstance(framing, Nmea0183) else None
-        self.joiner = None if payload else _joiner(compiled)
+        self.joiner = None if payload else joiner_of(compiled)
         self._compiled = compiled
         self._elements = list(_elements(compiled)) if self.bus == "ble" else []
         self.address_text, self.address = self.address_of(address)
@@ -143,7 +143,8 @@ def joined_items(items: Iterable[Item], joiner: Joiner) -> Iterator[Item]:
             yield t, None, None, left
 
 
-def _joiner(compiled: CompiledProfile) -> Joiner | None:
+def joiner_of(compiled: CompiledProfile) -> Joiner | None:
+    """Return what joins the CAN frames of this profile's transport, None where frames are whole."""
     messages = compiled.profile.message.values()
     fast = {spec.when.pgn for spec in messages if spec.when.fast and spec.when.pgn is not None}
     return build_joiner(compiled.profile.framing, fast)

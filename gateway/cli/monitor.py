@@ -13,6 +13,7 @@ import click
 
 from gateway.cli.decode import Interpreter, params_of
 from gateway.cli.inputs_lines import can_text
+from gateway.cli.inputs_select import joiner_of
 from gateway.cli.wire import BUSES, framing_of, link_of, make_port
 from gateway.errors import UsageError
 from gateway.frame import CAN_ERROR, CAN_REMOTE, Address, Batch, Element, Garbage
@@ -36,6 +37,7 @@ class View:
     def __init__(self, framer: Framer | None, compiled: CompiledProfile | None, out: TextIO, *, as_json: bool) -> None:
         self._framer = framer
         self._interpreter = Interpreter(compiled) if compiled else None
+        self._joiner = joiner_of(compiled) if compiled else None
         self._units = _units_of(compiled)
         self._out = out
         self._as_json = as_json
@@ -50,6 +52,12 @@ class View:
             self._raw(payload, address, stamp_ns)
             if self._framer is not None:
                 self._pieces(self._framer.feed(payload), address, stamp_ns)
+            elif self._joiner is not None and isinstance(address, int) and not address & (CAN_ERROR | CAN_REMOTE):
+                for whole in self._joiner.feed(address, payload, stamp_ns):
+                    if isinstance(whole, Garbage):
+                        self._pieces([whole], address, stamp_ns)
+                    else:
+                        self._pieces([whole.payload], whole.can_id, stamp_ns)
             elif self._interpreter is not None:
                 self._pieces([payload], address, stamp_ns)
         self._out.flush()

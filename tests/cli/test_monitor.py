@@ -112,6 +112,24 @@ def test_can_frames_are_shown_with_their_ids(tmp_path):
     assert "refused, remote" in shown[5]
 
 
+def test_joined_parameter_groups_are_shown_with_the_id_of_the_group(tmp_path):
+    (tmp_path / "truck.toml").write_text(
+        '[profile]\nid = "test/truck@1.0.0"\n[link]\nbus = "can"\n[framing]\nkind = "j1939"\n[message.dm1]\n'
+        'when = { pgn = 65226 }\nfields = [{ name = "all", type = "bytes", length = "rest" }]\n'
+    )
+    (tmp_path / "drive.log").write_text(
+        "(1700000000.0) can0 18ECFF00#200E0002FFCAFE00\n(1700000000.1) can0 18EBFF00#0101020304050607\n"
+        "(1700000000.2) can0 18EBFF00#0208090A0B0C0D0E\n"
+    )
+
+    shown = monitor(f"replay:{tmp_path}/drive.log?speed=0", "--profile", tmp_path / "truck.toml", "--json")
+
+    records = [json.loads(line) for line in shown.splitlines()]
+    assert [(record["address"], record["values"]["all"]) for record in records if "message" in record] == [
+        ("18FECA00", "0102030405060708090a0b0c0d0e")
+    ]
+
+
 def test_frames_are_found_without_a_profile(tmp_path):
     (tmp_path / "log.bin").write_bytes(b"\x03\x01\x02\x00\x02\x05\x00")
 
