@@ -56,7 +56,7 @@ class Gateway:
         self._clock = clock or SystemClock()
         self._started_ns = self._clock.monotonic_ns()
         self._scheduler = Scheduler(self._clock)
-        self._keepers = wire(site, folder, self._clock, driver_for, scheduler=self._scheduler, coalesce_s=coalesce_s)
+        self._keepers = wire(site, folder, self._clock, driver_for, coalesce_s)
         self._supervisor = Supervisor(self._scheduler, self._keepers)
         self.unused = _unused_tables(site)
 

@@ -58,7 +58,6 @@ class Pipeline:
         clock: Clock,
         counts: PortCounts,
         *,
-        scheduler: Scheduler | None = None,
         framer: Framer | None = None,
         joiners: Sequence[Joiner | None] = (),
         gap_s: float = 1.0,
@@ -67,14 +66,13 @@ class Pipeline:
     ) -> None:
         """Take an open port and its devices; `framer` on a stream, `joiners` (one per device) where some join segments.
 
-        `scheduler`: serves a little read at once instead of being woken for it. `gap_s`: silence after which pending
-        bytes are given up. `taints`: of every frame, for example replayed.
+        `gap_s`: silence after which pending bytes are given up. `taints`: of every frame, for example replayed.
         """
         self._port = port
         self._devices = devices
         self._clock = clock
         self._counts = counts
-        self._scheduler = scheduler
+        self._scheduler: Scheduler | None = None
         self._framer = framer
         self._joiners = joiners or [None] * len(devices)
         self._gap_s = gap_s
@@ -84,8 +82,12 @@ class Pipeline:
         self._heard_s = 0.0
         self._gap_timer: asyncio.TimerHandle | None = None
 
-    async def run(self) -> None:
-        """Read until the port fails, whose error comes out; pending frames are found first."""
+    async def run(self, scheduler: Scheduler | None = None) -> None:
+        """Read until the port fails, whose error comes out; pending frames are found first.
+
+        `scheduler`, where given, serves a little read at once instead of being woken for it.
+        """
+        self._scheduler = scheduler
         try:
             while True:
                 batch = await self._port.read()

@@ -53,12 +53,20 @@ class Keeper:
         self.error: str | None = None  # of the last attempt; None while open
         self._port = port
         self._make_pipeline = make_pipeline
+        self._scheduler: Scheduler | None = None
         self._clock = clock
         profile = devices[0].profile.profile
         self._connect_timeout_s = bounds_s(profile.lifecycle.connect_timeout)[0]
         self._seeking = Backoff(SEEK_FIRST_S, SEEK_MOST_S, rand)
         self._refused = Backoff(*bounds_s(profile.lifecycle.reconnect), rand)
         self._failed = Backoff(1.0, FAILED_MOST_S, rand)
+
+    def attach(self, scheduler: Scheduler) -> None:
+        """Let `scheduler` serve the mailboxes of the devices."""
+        self._scheduler = scheduler
+        for device in self.devices:
+            for mailbox in device.mailboxes.values():
+                scheduler.attach(mailbox, _guarded(device))
 
     async def run(self) -> None:
         """Open, read, and open again, until cancelled; returns when a recording has ended."""
@@ -81,7 +89,7 @@ class Keeper:
                 self.counts.opened += 1
                 self.error = None
                 self._tell(Event.OPENED)
-                await self._make_pipeline(port, self.counts).run()
+                await self._make_pipeline(port, self.counts).run(self._scheduler)
             finally:
                 await self._close(port)
         except EOFError as ended:
@@ -146,9 +154,7 @@ class Supervisor:
         self._scheduler = scheduler
         self._keepers = keepers
         for keeper in keepers:
-            for device in keeper.devices:
-                for mailbox in device.mailboxes.values():
-                    scheduler.attach(mailbox, _guarded(device))
+            keeper.attach(scheduler)
 
     async def run(self) -> None:
         """Run until cancelled, or until every recording has ended and nothing else is left to keep."""

@@ -28,7 +28,6 @@ from gateway.profile.model import LinkSpec, Profile
 from gateway.runtime.device import Device
 from gateway.runtime.message import Adjust
 from gateway.runtime.pipeline import COALESCE_S, Pipeline, PortCounts
-from gateway.runtime.scheduler import Scheduler
 from gateway.runtime.supervisor import Keeper
 from gateway.taint import ORDER_REPLAYED
 
@@ -53,8 +52,6 @@ def wire(
     folder: Path | None,
     clock: Clock,
     driver_for: DriverFor,
-    *,
-    scheduler: Scheduler | None = None,
     coalesce_s: float = COALESCE_S,
 ) -> list[Keeper]:
     """Return one keeper per port. Raises: ConfigError with keys and without file, ProfileError, DriverError.
@@ -62,10 +59,7 @@ def wire(
     `folder` is where relative profile paths start. DriverError and PortError only where no port at all can be made.
     """
     wires = _wires(site, folder, clock)
-    keepers = [
-        _keeper(each, clock, driver_for, partial(_pipeline, each, clock, scheduler=scheduler, coalesce_s=coalesce_s))
-        for each in wires
-    ]
+    keepers = [_keeper(each, clock, driver_for, partial(_pipeline, each, clock, coalesce_s)) for each in wires]
     errors = [keeper.fault for keeper in keepers if keeper.fault is not None]
     if errors and len(errors) == len(keepers):
         raise errors[0]
@@ -167,9 +161,7 @@ def _keeper(each: _Wire, clock: Clock, driver_for: DriverFor, make: Callable[[Po
     return Keeper(each.name, port, each.devices, make, clock)
 
 
-def _pipeline(
-    each: _Wire, clock: Clock, port: Port, counts: PortCounts, *, scheduler: Scheduler | None, coalesce_s: float
-) -> Pipeline:
+def _pipeline(each: _Wire, clock: Clock, coalesce_s: float, port: Port, counts: PortCounts) -> Pipeline:
     framing = each.devices[0].profile.profile.framing
     silence_s = GAP_S
     if isinstance(framing, Gap):
@@ -181,7 +173,6 @@ def _pipeline(
         each.devices,
         clock,
         counts,
-        scheduler=scheduler,
         framer=each.devices[0].profile.framer() if port.is_stream else None,
         joiners=[_joiner(device.profile.profile) for device in each.devices],
         gap_s=silence_s,

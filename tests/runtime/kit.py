@@ -115,7 +115,7 @@ class Rig:
 
     def _pipeline(self, port: Port, counts: PortCounts) -> Pipeline:
         framer = self.devices[0].profile.framer() if self.is_stream else None
-        return Pipeline(port, self.devices, self.clock, counts, scheduler=self.scheduler, framer=framer, **self.options)
+        return Pipeline(port, self.devices, self.clock, counts, framer=framer, **self.options)
 
     def play(self, scenario: Callable[[], Awaitable[T]]) -> T:
         """Run the rig while `scenario` runs."""
