@@ -12,9 +12,9 @@ from typing import Any
 
 from gateway.schema.cond import Test
 from gateway.schema.layout import Leaf, Scope, is_internal
-from gateway.schema.reads import Reads, bits_expression, sign_expression, signal_expressions
-from gateway.schema.runs import Place, asked_names, fixed_run, looped, settled, swapped_expression
-from gateway.schema.source import clause_expression
+from gateway.schema.reads import Reads, bits_expression, number_format, sign_expression, signal_expressions
+from gateway.schema.runs import Place, asked_names, fixed_run, is_plain_number, looped, settled, swapped_expression
+from gateway.schema.source import clause_expression, value_expression
 from gateway.schema.value_writer import Names, ValueWriter
 
 
@@ -154,6 +154,8 @@ class _Careful(ValueWriter):
         count = self._count(leaf.array, names)
         self._out.put(f"{items} = []")
         self._out.put(f"{here} = {place}")
+        if is_plain_number(leaf, raw=self._raw):
+            self._many(leaf, items, here, count)
         more = f"while {here} < n" + (f" and len({items}) < {count}" if count else "")
         with self._out.block(more):
             self._out.put(f"{before} = {here}")
@@ -172,6 +174,21 @@ class _Careful(ValueWriter):
                 else:
                     self._out.put(f"{here} = max({here}, n + 1)")
         return items, Place(here, 0)
+
+    def _many(self, leaf: Leaf, items: str, here: str, count: str | None) -> None:
+        """Write the elements that are there whole by one pass; a last one cut off is left to the loop."""
+        size = leaf.size or 1
+        whole, end, item = self._out.new("k"), self._out.new("q"), self._out.new("x")
+        self._out.put(
+            f"{whole} = max(0, n - {here}) // {size}"
+            if leaf.array == "rest"
+            else f"{whole} = min({count}, max(0, n - {here}) // {size})"
+        )
+        self._out.put(f"{end} = {here} + {whole} * {size}")
+        each = self._out.constant(struct.Struct(number_format(leaf)).iter_unpack)
+        value = item if self._raw else value_expression(leaf, item, self._out)
+        self._out.put(f"{items} = [{value} for {item}, in {each}(body[{here}:{end}])]")
+        self._out.put(f"{here} = {end}")
 
     def _count(self, count: int | str | None, names: Names) -> str | None:
         if isinstance(count, int):

@@ -99,6 +99,11 @@ class Reads:
         return [_lane(mark, taken) for mark, taken in packed]
 
 
+def number_format(leaf: Leaf) -> str:
+    """Return the struct format of an integer of 1, 2, 4 or 8 bytes."""
+    return _MARK[leaf.order] + _signed(_INTEGER_CODE[leaf.size or 1], signed=leaf.signed)
+
+
 def _signed(code: str, *, signed: bool) -> str:
     return code.lower() if signed else code
 

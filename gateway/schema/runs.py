@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from gateway.schema.layout import Leaf, Scope
 from gateway.schema.reads import Reads, sign_expression
+from gateway.schema.source import may_overflow
 
 _UNROLLED_LEAVES = 64  # a fixed array of more fields than this is a loop
 
@@ -47,6 +48,15 @@ def _leaf_count(leaf: Leaf) -> int:
 def looped(leaf: Leaf) -> bool:
     """Return whether an array is written as a loop."""
     return isinstance(leaf.array, str) or _leaf_count(leaf) > _UNROLLED_LEAVES
+
+
+def is_plain_number(leaf: Leaf, *, raw: bool) -> bool:
+    """Return whether a list of this field needs no test per element."""
+    if leaf.kind != "int" or leaf.size not in {1, 2, 4, 8} or leaf.swapped or leaf.const is not None or not leaf.name:
+        return False
+    meaning = leaf.meaning
+    marks = (meaning.labels, meaning.flags, meaning.low, meaning.high)
+    return raw or (not meaning.invalid and marks == (None,) * 4 and not may_overflow(leaf) and not leaf.is_internal)
 
 
 def _nested_loop(leaf: Leaf) -> bool:

@@ -30,7 +30,13 @@ def _unpack_float(code: str, size: int) -> Callable[[int], float]:
 
 
 COMMON: Final[dict[str, Any]] = {
-    "__builtins__": {"len": len, "max": max, "KeyError": KeyError, "UnicodeDecodeError": UnicodeDecodeError},
+    "__builtins__": {
+        "len": len,
+        "max": max,
+        "min": min,
+        "KeyError": KeyError,
+        "UnicodeDecodeError": UnicodeDecodeError,
+    },
     "ABSENT": ABSENT,
     "Refused": Refused,
     "StructError": struct.error,

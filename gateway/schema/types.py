@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from typing import Final, Literal, NamedTuple
 
 from gateway.notation import ByteOrder
+from gateway.spelling import did_you_mean
 
 Kind = Literal["int", "float", "bool", "bytes", "text", "bcd", "ascii", "struct", "bit"]
 
@@ -44,8 +44,7 @@ def parse_type(text: str, order: ByteOrder | None) -> WireType:
         return WireType("bool", 1)
     match = _NUMBER.fullmatch(text)
     if not match or (match["kind"] == "f" and match["bits"] not in {"16", "32", "64"}):
-        near = get_close_matches(text, BINARY_TYPES, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]!r}?" if near else "; for example 'u16be', 's8', 'f32le', 'bytes', 'struct'"
+        hint = did_you_mean(text, BINARY_TYPES) or "; for example 'u16be', 's8', 'f32le', 'bytes', 'struct'"
         raise ValueError(f"unknown type {text!r}{hint}")
     size = int(match["bits"]) // 8
     written: ByteOrder | None = {"be": "big", "le": "little"}.get(match["order"] or "", order)  # type: ignore[assignment]
