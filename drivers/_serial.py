@@ -124,23 +124,27 @@ def open_tty(target: str, link: LinkSpec) -> tuple[Any, str]:
             opened = _open(serial, node, link, {**wanted, "bytesize": 8, "parity": "N", "rtscts": False})
         except (termios.error, OSError, ValueError, OverflowError) as second:
             raise port_error(target, second) from second
-    if link.rs485:
-        _enable_rs485(target, opened)
+    try:
+        if link.rs485:
+            _enable_rs485(target, opened)
+        _finish_settings(opened)
+    except (termios.error, OSError) as error:
+        opened.close()
+        raise port_error(target, error) from error
     return opened, node
 
 
 def _open(serial: Any, node: str, link: LinkSpec, wanted: dict[str, Any]) -> Any:
-    opened = serial.Serial(node, timeout=0, write_timeout=0, exclusive=link.exclusive or None, **wanted)
-    try:
-        attributes = termios.tcgetattr(opened.fd)
-        attributes[0] &= ~termios.BRKINT  # a break must not flush what was received
-        attributes[6][termios.VMIN] = 1  # so that "nothing there" is EAGAIN and 0 bytes mean "hung up"
-        attributes[6][termios.VTIME] = 0
-        termios.tcsetattr(opened.fd, termios.TCSANOW, attributes)
-    except BaseException:
-        opened.close()
-        raise
-    return opened
+    return serial.Serial(node, timeout=0, write_timeout=0, exclusive=link.exclusive or None, **wanted)
+
+
+def _finish_settings(opened: Any) -> None:
+    """Set what pyserial leaves otherwise; last, for each of its own settings sets them back."""
+    attributes = termios.tcgetattr(opened.fd)
+    attributes[0] &= ~termios.BRKINT  # a break must not flush what was received
+    attributes[6][termios.VMIN] = 1  # so that "nothing there" is EAGAIN and 0 bytes mean "hung up"
+    attributes[6][termios.VTIME] = 0
+    termios.tcsetattr(opened.fd, termios.TCSANOW, attributes)
 
 
 def _enable_rs485(target: str, opened: Any) -> None:

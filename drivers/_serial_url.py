@@ -46,8 +46,7 @@ class SerialUrlPort:
     async def open(self) -> None:
         """Connect and configure. Raises: see `gateway.port.Port.open`."""
         await self.close()
-        serial = require("serial", "uart")
-        connecting = asyncio.get_running_loop().run_in_executor(None, self._connect, serial)
+        connecting = asyncio.get_running_loop().run_in_executor(None, self._connect)
         try:
             async with asyncio.timeout(OPEN_TIMEOUT_S):
                 self._serial = await asyncio.shield(connecting)
@@ -62,7 +61,8 @@ class SerialUrlPort:
         self._chunks = HandOver(asyncio.get_running_loop(), MAX_CHUNKS, lossless=True)
         self._thread = start_reader(f"read {self.name}", partial(_work, self.name, self._serial, self._chunks))
 
-    def _connect(self, serial: Any) -> Any:
+    def _connect(self) -> Any:
+        serial = require("serial", "uart")
         write_timeout = None if self.name.startswith("rfc2217:") else WRITE_TIMEOUT_S  # pyserial knows none there
         options = {"timeout": POLL_S, "write_timeout": write_timeout, **settings(self._link)}
         return serial.serial_for_url(self.name, **options)

@@ -56,8 +56,7 @@ class PythonCanPort:
     async def open(self) -> None:
         """Open the bus. Raises: see `gateway.port.Port.open`."""
         await self.close()
-        can = require("can", "can")
-        opening = asyncio.get_running_loop().run_in_executor(None, self._open_bus, can)
+        opening = asyncio.get_running_loop().run_in_executor(None, self._open_bus)
         try:
             async with asyncio.timeout(OPEN_TIMEOUT_S):
                 self._bus = await asyncio.shield(opening)
@@ -70,9 +69,10 @@ class PythonCanPort:
             opening.add_done_callback(_shut_late)
             raise PortNotFoundError(self.name, f"no answer in {OPEN_TIMEOUT_S:g} s") from error
         self._frames = HandOver(asyncio.get_running_loop(), HAND_OVER_FRAMES)
-        self._thread = start_reader(f"read {self.name}", partial(_work, can, self.name, self._bus, self._frames))
+        self._thread = start_reader(f"read {self.name}", partial(_work, self.name, self._bus, self._frames))
 
-    def _open_bus(self, can: Any) -> Any:
+    def _open_bus(self) -> Any:
+        can = require("can", "can")
         interface, _, channel = self.name.partition(":")
         known = sorted(can.VALID_INTERFACES)
         if interface not in known:
@@ -135,7 +135,8 @@ class PythonCanPort:
                 await asyncio.to_thread(_shut_quietly, closing)
 
 
-def _work(can: Any, name: str, bus: Any, frames: HandOver[_Received]) -> None:
+def _work(name: str, bus: Any, frames: HandOver[_Received]) -> None:
+    can = require("can", "can")
     receive = bus.recv
     try:
         while not frames.has_ended:

@@ -49,7 +49,7 @@ class ReplayPort:
         """Start from the beginning. Raises: PortNotFoundError, PortPermissionError, PortOptionError, DriverError."""
         await self.close()
         self._closed = asyncio.Event()
-        self._start()
+        await asyncio.to_thread(self._start)  # importing python-can takes longer than a turn may
         if self._next is None:
             self._records = None
             raise PortOptionError(self.name, "the recording is empty, or of another format than its name says")

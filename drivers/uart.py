@@ -21,6 +21,7 @@ from gateway.errors import PortClosedError, PortError, PortLostError, PortTimeou
 from gateway.frame import Address, Batch, PortName
 from gateway.port import Port
 from gateway.profile.model import LinkSpec
+from gateway.registry import require
 
 CHUNK_BYTES: Final = 65536  # asked of the kernel at once; a tty gives at most 4,095
 MAX_CHUNKS_PER_READ: Final = 64  # bounds a batch: 256 KiB of a tty, about a millisecond of work
@@ -54,6 +55,7 @@ class SerialPort:
         """Open exclusively and configure. Raises: see `gateway.port.Port.open`."""
         await self.close()
         self._warn_once()
+        await asyncio.to_thread(require, "serial", "uart")  # the first import takes longer than a turn may
         self._serial, self._node = open_tty(self.name, self._link)
         self._fd = self._serial.fd
         self._lost = None

@@ -4,13 +4,17 @@ import asyncio
 import fcntl
 import logging
 import os
+import select
 import socket
 import termios
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import serial
+import serial.rfc2217
 
 from drivers._serial import pick_usb, stable_name, warning_for
 from drivers.uart import DRIVER
@@ -194,6 +198,23 @@ def test_a_parity_that_a_pty_cannot_do_is_a_warning_and_the_port_works(cable, ca
     with caplog.at_level(logging.WARNING):
         assert asyncio.run(scenario()) == [b"ok"]
     assert "no such line settings" in caplog.text
+
+
+def test_rs485_without_direction_control_is_a_warning_and_an_idle_port_stays_open(cable, caplog):
+    async def scenario():
+        port = make(cable.path, LinkSpec(bus="uart", baud=9600, rs485=True))
+        await port.open()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.4):
+                await port.read()
+        cable.send(b"ok")
+        batch = await port.read()
+        await port.close()
+        return batch.payloads
+
+    with caplog.at_level(logging.WARNING):
+        assert asyncio.run(scenario()) == [b"ok"]
+    assert "no RS-485 direction control" in caplog.text
 
 
 def test_the_baud_rate_is_the_link_s(cable):
@@ -385,3 +406,79 @@ def test_a_url_that_is_none_is_typed(target):
             await make(target).open()
 
     asyncio.run(scenario())
+
+
+class WithoutModemLines(serial.Serial):
+    """A pty has none, and pyserial's server asks for them."""
+
+    cts = dsr = ri = cd = dtr = rts = False
+
+
+class Rfc2217Server:
+    """A serial port behind TCP as RFC 2217 has it, by pyserial's own protocol engine."""
+
+    def __init__(self, path):
+        self._serial = WithoutModemLines(str(path), timeout=0)
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.url = f"rfc2217://127.0.0.1:{self._server.getsockname()[1]}"
+        self._ends = threading.Event()
+        self._far = None
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def write(self, data):
+        self._far.sendall(data)
+
+    def _serve(self):
+        self._far, _ = self._server.accept()
+        manager = serial.rfc2217.PortManager(self._serial, self)
+        while not self._ends.is_set():
+            if select.select([self._far], [], [], 0.02)[0]:
+                data = self._far.recv(1024)
+                if not data:
+                    return
+                self._serial.write(b"".join(manager.filter(data)))
+            if waiting := self._serial.read(4096):
+                self._far.sendall(b"".join(manager.escape(waiting)))
+
+    def close(self):
+        self._ends.set()
+        self._thread.join()
+        for each in (self._far, self._server):
+            each.close()
+        self._serial.close()
+
+
+@pytest.mark.filterwarnings("ignore:set(Daemon|Name):DeprecationWarning")  # pyserial's own
+def test_an_rfc2217_url_reads_writes_sets_the_line_and_loses(cable):
+    async def scenario():
+        server = Rfc2217Server(cable.path)
+        port = make(server.url, LinkSpec(bus="uart", baud=19200))
+        await port.open()
+        speed = termios.tcgetattr(cable.fileno())[4]
+        await port.write(b"to \xff far")
+        cable.send(b"from \xff far")
+        got = b""
+        while len(got) < 10:
+            got += b"".join((await port.read()).payloads)
+        written = await arrived(cable, 8)
+        server.close()
+        with pytest.raises(PortLostError):
+            await port.read()
+        start = time.monotonic()
+        await port.close()
+        return got, written, speed, time.monotonic() - start
+
+    got, written, speed, took = asyncio.run(scenario())
+    assert got == b"from \xff far"
+    assert written == b"to \xff far"
+    assert speed == termios.B19200
+    assert took < 1.2
+
+
+async def arrived(cable, count):
+    got = b""
+    while len(got) < count:
+        await asyncio.sleep(0.01)
+        got += cable.receive()
+    return got

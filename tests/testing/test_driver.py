@@ -44,6 +44,56 @@ class CableWire:
             pass
 
 
+class TcpWire:
+    """A serial server on TCP, in the listening end's place."""
+
+    def __init__(self):
+        self._listening = None
+        self._far = None
+        self.port = 0
+        self._is_stalled = False
+        self.plug()
+
+    def plug(self):
+        self._listening = socket.create_server(("127.0.0.1", self.port), reuse_port=False)
+        self.port = self._listening.getsockname()[1]
+
+    def unplug(self):
+        self._accept()
+        self._far.close()
+        self._far = None
+        self._listening.close()
+
+    def _accept(self):
+        self._listening.settimeout(0.0)
+        while True:
+            try:
+                self._far, _ = self._listening.accept()
+            except BlockingIOError:
+                return
+            self._far.setblocking(False)
+
+    def send(self, data):
+        self._accept()
+        self._far.sendall(data)
+
+    def receive(self):
+        self._accept()
+        try:
+            return b"" if self._is_stalled else self._far.recv(65536)
+        except BlockingIOError:
+            return b""
+
+    def stall(self):
+        self._is_stalled = True
+
+    def resume(self):
+        self._is_stalled = False
+        until = time.monotonic() + 0.3
+        while self.receive() or time.monotonic() < until:
+            pass
+
+
 class PairWire:
     """A message socket pair in the kernel's place: async methods."""
 
@@ -115,6 +165,13 @@ def test_the_serial_driver_keeps_the_contract(tmp_path):
         link = LinkSpec(bus="uart", baud=115200)
         make = lambda: drivers.uart.DRIVER.make(str(cable.path), link, CLOCK)  # noqa: E731
         assert violations_of(make, CableWire(cable)) == []
+
+
+def test_the_serial_driver_behind_a_url_keeps_the_contract():
+    wire = TcpWire()
+    link = LinkSpec(bus="uart", baud=4_000_000)
+    make = lambda: drivers.uart.DRIVER.make(f"socket://127.0.0.1:{wire.port}", link, CLOCK)  # noqa: E731
+    assert violations_of(make, wire) == []
 
 
 def test_the_socket_reader_keeps_the_contract():
