@@ -75,6 +75,7 @@ class Pipeline:
         self._scheduler: Scheduler | None = None
         self._framer = framer
         self._joiners = joiners or [None] * len(devices)
+        self._alone = devices[0] if len(devices) == 1 and self._joiners[0] is None else None
         self._gap_s = gap_s
         self._coalesce_s = coalesce_s
         self._taints = taints
@@ -171,6 +172,9 @@ class Pipeline:
         self._counts.frames += len(bodies)
         if not bodies:
             return []
+        if self._alone is not None:
+            names = list(map(self._alone.profile.match, bodies, repeat(None) if addresses is None else addresses))
+            return self._for(self._alone, bodies, names, addresses, stamp)
         ready: list[_Entry] = []
         known: list[bool] | None = None if len(self._devices) == 1 else [False] * len(bodies)
         for device, joiner in zip(self._devices, self._joiners, strict=True):
@@ -183,8 +187,7 @@ class Pipeline:
                 for place, name in zip(places, names, strict=True):
                     known[place] = known[place] or name is not None
             if names:
-                entries = self._for(device, mine, names, from_whom, when)
-                ready += [(mailbox, parcel, device) for mailbox, parcel in entries]
+                ready += self._for(device, mine, names, from_whom, when)
         if known is not None:
             self._counts.unknown += known.count(False)
         return ready
@@ -230,7 +233,8 @@ class Pipeline:
         names: list[str | None],
         addresses: list[Address] | None,
         stamp: Parcel,
-    ) -> list[tuple[Mailbox, Parcel]]:
+    ) -> list[_Entry]:
+        """Return the frames that are this device's, counted as in."""
         if None in names:
             kept = [index for index, name in enumerate(names) if name is not None]
             if len(self._devices) == 1:
@@ -247,7 +251,7 @@ class Pipeline:
             if device.profile.sees_company_id:
                 bodies = list(map(device.profile.body_seen, matched, bodies, addresses))
             device.advertise(addresses, stamp)
-        return device.parcels(bodies, matched, stamp)
+        return [(mailbox, parcel, device) for mailbox, parcel in device.parcels(bodies, matched, stamp)]
 
     def _refuse(self, garbage: Garbage) -> None:
         self._counts.refuse(garbage.reason)
@@ -300,10 +304,12 @@ def _put(entry: _Entry) -> None:
 
 def _put_what_fits(ready: list[_Entry]) -> list[_Entry]:
     """Put frames as long as there is room; return the others, in order."""
-    for place, entry in enumerate(ready):
-        if len(entry[1].items) > entry[0].room:
+    for place, (mailbox, parcel, device) in enumerate(ready):
+        size = len(parcel.items)
+        if size > mailbox.room:
             return ready[place:]
-        _put(entry)
+        device.in_hand -= size
+        mailbox.put_nowait(parcel)
     return []
 
 

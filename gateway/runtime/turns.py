@@ -56,7 +56,7 @@ class Turns:
         self._ready: dict[Lane, list[Stop]] = {lane: [] for lane in LANES}
         self._used: dict[Lane, float] = dict.fromkeys(LANES, 0.0)
         self._halved_ns = 0
-        self._waiting = 0  # stops that are ready
+        self.waiting = 0  # stops that are ready, those behind a closed guard included
 
     def ready(self, stop: Stop, now_ns: int) -> None:
         """There is something in this stop's mailbox; telling it twice changes nothing."""
@@ -64,27 +64,39 @@ class Turns:
         if stop not in lane:
             stop.due_ns = now_ns + stop.deadline_ns
             lane.append(stop)
-            self._waiting += 1
+            self.waiting += 1
 
     def forget(self, stop: Stop) -> None:
         """Serve this stop no more."""
         lane = self._ready[stop.lane]
         if stop in lane:
             lane.remove(stop)
-            self._waiting -= 1
+            self.waiting -= 1
 
     def next(self, now_ns: int) -> Stop | None:
         """Return the stop to serve now, which is ready no more; None: nothing may be served."""
-        if not self._waiting:
+        if not self.waiting:
             return None
+        if self.waiting == 1:
+            return self._only()
         open_lanes = {lane: stops for lane, ready in self._ready.items() if ready and (stops := _open(ready))}
         if not open_lanes:
             return None
         lane = self._lane(open_lanes, now_ns)
         stop = min(open_lanes[lane], key=_due)
         self._ready[lane].remove(stop)
-        self._waiting -= 1
+        self.waiting -= 1
         return stop
+
+    def _only(self) -> Stop | None:
+        """Return the one stop that is ready, if its guard lets it through: nearly always there is no choice."""
+        for ready in self._ready.values():
+            if ready:
+                if ready[0].guard is not None and not ready[0].guard():
+                    return None
+                self.waiting = 0
+                return ready.pop()
+        return None
 
     def spent(self, lane: Lane, nanoseconds: int) -> None:
         """Account for the time a lane took."""
