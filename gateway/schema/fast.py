@@ -50,7 +50,8 @@ def _static_leaf(leaf: Leaf, *, top: bool, strict: bool) -> bool:
         return False
     if leaf.members is not None:
         return _static(leaf.members, top=False, strict=strict)
-    plain_text = leaf.const is None and not leaf.meaning.invalid and leaf.meaning.labels is None
+    unread = leaf.name is not None and leaf.is_internal  # its encoding is judged all the same
+    plain_text = leaf.const is None and not leaf.meaning.invalid and leaf.meaning.labels is None and not unread
     return leaf.kind in {"int", "float", "bool", "bytes"} or (leaf.kind == "text" and plain_text)
 
 

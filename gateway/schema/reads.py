@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from itertools import zip_longest
 from typing import Final, NamedTuple
@@ -91,8 +92,8 @@ class Reads:
         packed: list[tuple[str, list[_Want]]] = []
         for want in sorted(self._wants, key=lambda want: (want.mark == "", want.offset)):
             for place, (mark, taken) in enumerate(packed):
-                if (not mark or not want.mark or mark == want.mark) and _free(taken, want):
-                    packed[place] = (mark or want.mark, [*taken, want])
+                if (not mark or not want.mark or mark == want.mark) and _put(taken, want):
+                    packed[place] = (mark or want.mark, taken)
                     break
             else:
                 packed.append((want.mark, [want]))
@@ -108,20 +109,26 @@ def _signed(code: str, *, signed: bool) -> str:
     return code.lower() if signed else code
 
 
-def _free(taken: list[_Want], want: _Want) -> bool:
-    return all(other.offset + other.size <= want.offset or want.offset + want.size <= other.offset for other in taken)
+def _put(taken: list[_Want], want: _Want) -> bool:
+    """Insert `want` into wants that are sorted by place, if nothing there overlaps it."""
+    at = bisect_left(taken, want.offset, key=lambda other: other.offset)
+    if at > 0 and taken[at - 1].offset + taken[at - 1].size > want.offset:
+        return False
+    if at < len(taken) and want.offset + want.size > taken[at].offset:
+        return False
+    taken.insert(at, want)
+    return True
 
 
 def _lane(mark: str, taken: list[_Want]) -> Lane:
     parts: list[str] = []
     place = 0
-    ordered = sorted(taken, key=lambda want: (want.offset, want.size))
-    for want in ordered:
+    for want in taken:
         if want.offset > place:
             parts.append(f"{want.offset - place}x")
         parts.append(want.code)
         place = want.offset + want.size
-    return Lane((mark or "<") + "".join(parts), tuple(want.variable for want in ordered))
+    return Lane((mark or "<") + "".join(parts), tuple(want.variable for want in taken))
 
 
 def signal_expressions(leaves: Iterable[Leaf], reads: Reads) -> dict[Leaf, str]:

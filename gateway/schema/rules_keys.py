@@ -95,12 +95,7 @@ def _place_problems(field: FieldSpec, spec: MessageSpec, *, top: bool, repeated:
         if repeated:
             yield "at", "an absolute byte within a repeated struct would read the same bytes again"
     if field.register is not None:
-        if spec.ask is None or (spec.ask.input is None and spec.ask.holding is None):
-            yield "register", "a register needs the message's ask, { input = ... } or { holding = ... }"
-        elif field.register < (spec.ask.input if spec.ask.input is not None else spec.ask.holding or 0):
-            yield "register", f"{_number(field.register)} lies before the first register asked for"
-        if not top:
-            yield "register", "a register is given for the struct, not for its members"
+        yield from _register_problems(field.register, spec, top=top)
     if field.dbc is not None:
         if not top:
             yield "dbc", "a signal stands in the message itself, not in a struct"
@@ -109,6 +104,17 @@ def _place_problems(field: FieldSpec, spec: MessageSpec, *, top: bool, repeated:
                 yield name, "the place of a signal is said by `dbc` alone"
     if field.tag is not None:
         yield from _tag_problems(field, spec, top=top)
+
+
+def _register_problems(register: int, spec: MessageSpec, *, top: bool) -> Iterator[Problem]:
+    if spec.ask is None or (spec.ask.input is None and spec.ask.holding is None):
+        yield "register", "a register needs the message's ask, { input = ... } or { holding = ... }"
+    elif not 0 <= register <= 0xFFFF:
+        yield "register", f"{_number(register)} is outside 0..65535"
+    elif register < (spec.ask.input if spec.ask.input is not None else spec.ask.holding or 0):
+        yield "register", f"{_number(register)} lies before the first register asked for"
+    if not top:
+        yield "register", "a register is given for the struct, not for its members"
 
 
 def _tag_problems(field: FieldSpec, spec: MessageSpec, *, top: bool) -> Iterator[Problem]:
