@@ -54,6 +54,7 @@ _SYNONYMS: Final[dict[str, str]] = {
     "deg celsius": "Cel", "degree celsius": "Cel", "degrees celsius": "Cel", "grad c": "Cel", "ºc": "Cel", "cel": "Cel",
     "°f": "[degF]", "degf": "[degF]", "deg f": "[degF]", "deg_f": "[degF]", "fahrenheit": "[degF]", "ºf": "[degF]",
     "kelvin": "K", "°k": "K", "degk": "K", "deg k": "K",
+    "deg": "deg", "min": "min", "yes/no": "1", "on/off": "1", "upm": "/min", "umin": "/min", "pulse count": "1",
     "°": "deg", "º": "deg", "degree": "deg", "degrees": "deg", "grad": "deg", "radian": "rad", "radians": "rad",
     "°/s": "deg/s", "deg/sec": "deg/s", "degree/s": "deg/s", "degrees/s": "deg/s", "dps": "deg/s",
     "rpm": "/min", "r/min": "/min", "u/min": "/min", "1/min": "/min", "rev/min": "/min", "bpm": "/min", "rev": "{rev}",
@@ -104,12 +105,12 @@ _SYNONYMS: Final[dict[str, str]] = {
     "angstrom": "Ao", "acre": "[acr_us]", "ha": "har", "hectare": "har", "arcmin": "'", "arcsec": "''",
 }  # fmt: skip
 _EXACT: Final[dict[str, str]] = {
-    "Nm": "N.m", "NM": "[nmi_i]", "mNm": "mN.m", "kNm": "kN.m", "G": "[g]", "K": "K",
+    "Nm": "N.m", "NM": "[nmi_i]", "mNm": "mN.m", "kNm": "kN.m", "G": "[g]", "K": "K", "Grad": "deg",
     "mΩ": "mOhm", "m\N{OHM SIGN}": "mOhm", "mWh": "mW.h", "mVA": "mV.A",  # milli, where the lower case means mega
 }  # fmt: skip
 _AMBIGUOUS_IN_DBC: Final[dict[str, str]] = {
     "C": "Cel", "g": "[g]", "G": "[g]", "Gal": "[gal_us]", "pH": "[pH]", "kt": "[kn_i]",
-    "ft": "[ft_i]", "kph": "km/h", "mph": "[mi_i]/h",
+    "ft": "[ft_i]", "kph": "km/h", "mph": "[mi_i]/h", "Grad": "deg", "U/min": "/min",
 }  # fmt: skip
 _MISREAD: Final = frozenset({"ft", "kph", "mph"})  # by the letter femtotonne, kilo- and milliphot: never what was meant
 _LETTERS: Final = str.maketrans(
@@ -200,7 +201,7 @@ def _translated(text: str) -> str | None:
         found = _EXACT.get(candidate) or _SYNONYMS.get(candidate.lower())
         if found:
             return found
-    joined = re.sub(r"\s*([*/.])\s*", r"\1", plain).replace("^", "")
+    joined = re.sub(r"\s*([*/.])\s*", r"\1", plain.replace("^", "").replace("**", ""))
     parts = re.split(r"([*/.])", joined)
     if len(parts) == 1:
         return joined if _is_unit(joined) else None
@@ -216,7 +217,7 @@ def _from_parts(parts: list[str]) -> str | None:
             continue
         elif part == "" or len(part) > _MAX_LENGTH:
             return None
-        elif _is_unit(part):
+        elif part not in _EXACT and _is_unit(part):
             words.append(part)
         else:
             found = _EXACT.get(part) or _SYNONYMS.get(part.lower())
