@@ -53,6 +53,16 @@ class _Commands(click.Group):
             raise click.ClickException(f"command {cmd_name!r} ({entry.value}) is no click command")
         return command
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; a reader that left (`| head`) is no failure, and there is nothing more to say."""
+        try:
+            answer: object = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        return answer
+
 
 def _entry_points() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group="tidegate.commands")}
@@ -78,11 +88,11 @@ def main() -> None:
         code = error.exit_code if error.exit_code != 1 else EXIT_USAGE
     except click.Abort:
         code = 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; nothing more to say
-        code = 0
     except GatewayError as error:
         prefix = "" if isinstance(error, (ProfileError, ConfigError)) else "tidegate: "
         click.echo(f"{prefix}{error}", err=True)
         code = exit_code_of(error)
+    except OSError as error:  # a full disk behind the output, a file that may not be read
+        click.echo(f"tidegate: {error}", err=True)
+        code = EXIT_USAGE
     sys.exit(code if isinstance(code, int) else 0)

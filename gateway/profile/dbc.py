@@ -72,8 +72,18 @@ def read_database(text: str, file: str, *, strict: bool = True) -> Database:
 
 
 def database_of(path_name: str, data: bytes) -> Database:
-    """Return what the bytes of a `.dbc` file say. Raises: ProfileError with file and line."""
-    return read_database(_text(path_name, data), path_name)
+    """Return what the bytes of a `.dbc` file say. Raises: ProfileError with file and line.
+
+    Signals that overlap or do not fit their message are a warning: databases of real vehicles have them, and every
+    other signal is good. A signal that does not fit is null, `trust.truncated`.
+    """
+    text = _text(path_name, data)
+    try:
+        return read_database(text, path_name)
+    except ProfileError as refused:
+        database = read_database(text, path_name, strict=False)
+        doubts = [problem._replace(severity="warning") for problem in refused.problems]
+        return msgspec.structs.replace(database, warnings=[*database.warnings, *doubts])
 
 
 def profile_of_dbc(path_name: str, data: bytes) -> Profile:

@@ -126,8 +126,8 @@ def test_an_unknown_message_is_refused_with_the_nearest_name(database):
 
 def test_a_refused_database_is_told_by_file_and_line(tmp_path):
     path = tmp_path / "bad.dbc"
-    path.write_text('BO_ 1 A: 1 ECU\n SG_ B : 0|9@1+ (1,0) [0|0] "" ECU\n')
-    with pytest.raises(ProfileError, match=rf"^{path}:2: A.B: "):
+    path.write_text('BO_ 1 A: 1 ECU\n SG_ B : 0|9@1+ (1,0) [0|0] "" ECU\nBO_ 5000 C: 1 ECU\n')
+    with pytest.raises(ProfileError, match=rf"^{path}:3: C: "):
         imported(path)
 
 

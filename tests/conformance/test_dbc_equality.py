@@ -14,7 +14,7 @@ import pytest
 
 from gateway import taint
 from gateway.errors import EncodeError, ProfileError
-from gateway.profile.dbc import profile_of_dbc, read_dbc
+from gateway.profile.dbc import check_dbc, profile_of_dbc, read_dbc
 from gateway.profile.dbc_source import text_of
 from gateway.schema.compile import compile_message
 from gateway.schema.plan import values_of
@@ -24,6 +24,7 @@ from tests.conformance.dbc_corpus import (
     accepted,
     bodies,
     differences,
+    doubted,
     meaning,
     oracle,
     present,
@@ -49,7 +50,7 @@ def rows(name):
 
 
 def test_the_corpus_is_the_one_these_tests_were_written_for():
-    assert (len(accepted()) >= 45, len(rejected()) >= 9) == (True, True)
+    assert (len(accepted()) >= 45, len(doubted()) >= 4, len(rejected()) >= 4) == (True, True, True)
 
 
 @pytest.mark.parametrize("file", accepted())
@@ -200,6 +201,18 @@ def test_encodings_of_its_own_test_suite_are_met():
         assert plan.encode(row["values"]).hex() == row["expect"]["hex"], row["test"]
         met += 1
     assert met >= 10
+
+
+@pytest.mark.parametrize("file", doubted())
+def test_signals_that_overlap_or_do_not_fit_are_a_warning_and_the_others_decode(file):
+    data = (CAN / file).read_bytes()
+    doubts = [
+        problem for problem in check_dbc(file, data) if "overlapping" in problem.message or "fit" in problem.message
+    ]
+    assert {problem.severity for problem in doubts} == {"warning"}
+    assert all(problem.line > 1 for problem in doubts)
+    lenient = plans(file, strict=False)
+    assert set(profile_of_dbc(file, data).message) == set(lenient)
 
 
 @pytest.mark.parametrize("file", rejected())
