@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from gateway.cli import EXIT_NO, EXIT_USAGE
-from gateway.errors import GatewayError, Problem
+from gateway.errors import Problem
 
 _LAZY: Final = {"new": "gateway.cli.profile_new", "import": "gateway.cli.profile_import"}
 
@@ -93,7 +93,7 @@ def check_command(context: click.Context, files: tuple[str, ...], *, as_json: bo
     messages: list[dict[str, str]] = []
     for path in paths:
         found = check_profile(path)
-        told = [] if _refuses(found) else _paths_taken(path, found)
+        told = [] if _refuses(found) else _paths_taken(path)
         problems += found
         messages += told
         if not as_json:
@@ -111,21 +111,14 @@ def _refuses(problems: list[Problem]) -> bool:
     return any(problem.severity == "error" for problem in problems)
 
 
-def _paths_taken(path: Path, found: list[Problem]) -> list[dict[str, str]]:
-    """Return file, name, path and why of each message; what cannot be compiled is added to `found`."""
+def _paths_taken(path: Path) -> list[dict[str, str]]:
+    """Return file, name, path and why of each message of a file without errors."""
     from gateway.profile.build import CompiledProfile
     from gateway.profile.load import example_profile
 
     compiled = CompiledProfile(example_profile(path))
-    rows = []
-    for name in compiled.profile.message:
-        try:
-            plan = compiled.messages[name]
-        except (GatewayError, ValueError) as error:
-            found.append(Problem(str(path), 1, f"message.{name}", f"cannot be compiled: {error}"))
-            continue
-        rows.append({"file": str(path), "name": name, "path": plan.path, "why": plan.why})
-    return rows
+    plans = [compiled.messages[name] for name in compiled.profile.message]
+    return [{"file": str(path), "name": plan.name, "path": plan.path, "why": plan.why} for plan in plans]
 
 
 def _print(path: Path, found: list[Problem], told: list[dict[str, str]]) -> None:

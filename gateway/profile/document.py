@@ -36,7 +36,7 @@ class Document:
             self._refuse(1, f"{len(data):,} bytes are too many for a profile; at most {MAX_BYTES:,}")
             return
         try:
-            self._text = data.decode("utf-8")
+            self._text = data.decode("utf-8-sig")  # some editors begin a file with a byte order mark
         except UnicodeDecodeError as error:
             self._refuse(data.count(b"\n", 0, error.start) + 1, f"not UTF-8 (byte 0x{data[error.start]:02x})")
             return

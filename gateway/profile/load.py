@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from gateway.environment import data_folder
-from gateway.errors import Problem, ProfileError, UsageError
+from gateway.errors import GatewayError, Problem, ProfileError, UsageError
 from gateway.profile.model import Profile
 from gateway.spelling import did_you_mean
 
@@ -81,7 +81,27 @@ def check_profile(path: Path | str) -> list[Problem]:
             return check_dbc(str(file), data)
     except ProfileError as error:
         return list(error.problems)
-    return examine(str(file), data, None, lambda name: _read_limited(file.parent / name), _transforms()).problems
+    examined = examine(str(file), data, None, lambda name: _read_limited(file.parent / name), _transforms())
+    if examined.profile is None:
+        return examined.problems
+    return [*examined.problems, *_uncompilable(examined.profile, file, data)]
+
+
+def _uncompilable(profile: Profile, file: Path, data: bytes) -> list[Problem]:
+    """Return what only shows when layouts are built: a construct object that is missing or none."""
+    from gateway.profile.build import CompiledProfile
+    from gateway.profile.document import Document
+
+    compiled = CompiledProfile(profile)
+    problems = []
+    for name, spec in profile.message.items():
+        try:
+            compiled.messages[name]
+        except (GatewayError, ValueError) as error:
+            path = ("message", name, "construct") if spec.construct else ("message", name)
+            line = Document(str(file), data).line_of(path)
+            problems.append(Problem(str(file), line, ".".join(path), f"cannot be compiled: {error}"))
+    return problems
 
 
 def example_profile(path: Path | str) -> Profile:

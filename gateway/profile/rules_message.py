@@ -51,7 +51,7 @@ def check_message(name: str, profile: Profile, found: Findings, transforms: Coll
     if spec.transform is not None:
         _check_transform(name, profile, found, transforms)
     names = {field.name for field in all_fields(spec)}
-    if spec.device_time is not None and spec.device_time not in names:
+    if spec.device_time is not None and spec.construct is None and spec.device_time not in names:
         known = sorted(each for each in names if each)
         message = f"no field {spec.device_time!r} in this message{did_you_mean(spec.device_time, known)}"
         found.error((*path, "device_time"), message)

@@ -22,6 +22,7 @@ class References:
 
     def __init__(self, profile: Profile, found: Findings) -> None:
         self.found = found
+        self._foreign = {name for name, spec in profile.message.items() if spec.construct is not None}
         self._fields = {
             name: [field.name for field in all_fields(spec) if field.name] for name, spec in profile.message.items()
         }
@@ -29,7 +30,7 @@ class References:
     def message(self, name: str, path: Path) -> bool:
         """Report at `path` if there is no message `name`; return whether its fields can be looked at."""
         if name in self._fields:
-            return name not in self.found.unusable
+            return name not in self.found.unusable and name not in self._foreign
         if not self.found.may_exist(name):
             self.found.error(path, f"no message {name!r}{did_you_mean(name, self._fields)}")
         return False

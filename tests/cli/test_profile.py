@@ -149,3 +149,11 @@ def test_a_misspelt_name_is_bad_usage_with_the_nearest() -> None:
     result = run("show", "pms5030")
     assert isinstance(result.exception, GatewayError)
     assert "did you mean 'pms5003'" in str(result.exception)
+
+
+@pytest.mark.parametrize("place", ["json:loads", "nosuch.package:LAYOUT"])
+def test_a_construct_object_that_cannot_be_used_is_told_at_its_key(therm: Path, place: str) -> None:
+    therm.write_text(GOOD + f'[message.other]\nwhen = {{ can_id = 1 }}\nconstruct = "{place}"\n')
+    result = run("check", therm)
+    assert result.exit_code == 1
+    assert result.output.startswith(f"{therm}:12: message.other.construct: ")

@@ -296,6 +296,15 @@ def test_one_mistake_brings_few_problems(old: str, new: str) -> None:
     assert 1 <= len(found(PUMP.replace(old, new, 1))) <= 8
 
 
+def test_a_byte_order_mark_is_no_mistake() -> None:
+    assert found("\N{ZERO WIDTH NO-BREAK SPACE}" + PUMP) == []
+
+
+def test_members_of_a_construct_object_may_be_referred_to() -> None:
+    text = PUMP.replace('timeout = "200ms"', 'construct = "package.module:NAME"')
+    assert found(text.replace('version = "status.counter"', 'version = "poll.anything"')) == []
+
+
 def test_missing_tables_are_told_at_the_first_line() -> None:
     assert [(problem.line, problem.key) for problem in found("[message.a]\n")] == [(1, "link"), (1, "profile")]
 
