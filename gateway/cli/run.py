@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -35,19 +36,21 @@ def command(what: tuple[str, ...], data: str | None) -> None:
     site, folder = site_of(what)
     gateway = _wired(site, folder, what, data)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    asyncio.run(run_until_signal(gateway, _greeting(gateway, site)))
+
+
+def _greeting(gateway: Gateway, site: SiteConfig) -> str:
     ports = {device.port for device in site.devices.values()}
-    click.echo(
+    lines = [
         f"{gateway.name}: {_count(len(site.devices), 'device')} on {_count(len(ports), 'port')}; "
-        f"see values with: tidegate watch --data {gateway.data_dir}",
-        err=True,
-    )
-    for name in gateway.unused:
-        click.echo(f"[{name}] is read and checked, but this version does not act on it", err=True)
-    asyncio.run(run_until_signal(gateway))
+        f"see values with: tidegate watch --data {gateway.data_dir}"
+    ]
+    lines += [f"[{name}] is read and checked, but this version does not act on it" for name in gateway.unused]
+    return "\n".join(lines)
 
 
-async def run_until_signal(gateway: Gateway) -> None:
-    """Run until SIGTERM or SIGINT; then everything is closed within 2 s."""
+async def run_until_signal(gateway: Gateway, greeting: str) -> None:
+    """Run until SIGTERM or SIGINT; then everything is closed within 2 s. Greets once a signal would be heard."""
     stop = asyncio.Event()
 
     def end() -> None:
@@ -59,6 +62,8 @@ async def run_until_signal(gateway: Gateway) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)
+    click.echo(greeting, err=True)
+    gc.freeze()  # what is there now stays; looking at it again and again would hold the loop longer than a turn
     await gateway.run(stop)
 
 

@@ -139,6 +139,12 @@ def test_a_signal_ends_it_cleanly_within_two_seconds(site: Path, tmp_path: Path,
     assert not (tmp_path / "data" / "gateway.sock").exists()
 
 
+def test_a_signal_right_after_the_first_line_ends_it_cleanly_too(site: Path) -> None:
+    with running(site) as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == 0
+
+
 def test_a_killed_gateway_leaves_nothing_that_stops_the_next(site: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     with running(site) as process:
