@@ -13,7 +13,7 @@ from gateway.schema.types import integer_range
 def cell_of(leaf: Leaf, value: Any, *, raw: bool = False) -> Any:
     """Return the cell of one element; `raw`: the value is a wire number already. Raises: EncodeError."""
     name = leaf.name or "a constant"
-    number = value if raw else leaf.meaning.raw_of(value, name)
+    number: Any = value if raw else leaf.meaning.raw_of(value, name)
     if leaf.kind == "bytes":
         return _sized(leaf, number, name, pad=False)
     if leaf.kind == "text":

@@ -5,7 +5,7 @@ Generated code, the construct reference and the builder for writes are all made 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -137,7 +137,8 @@ def _labels_in(fields: list[FieldSpec]) -> _Labels:
     """Return the label table of every name, so that conditions can be written with label texts."""
     table: _Labels = {}
     for item in fields:
-        for named in item.bits or [item]:
+        parts: Sequence[FieldSpec | BitSpec] = item.bits or (item,)
+        for named in parts:
             kind: Kind = "text" if isinstance(named, FieldSpec) and named.type == "text" else "int"
             if named.name:
                 labels = named.labels.items() if named.labels else ()

@@ -53,9 +53,12 @@ def message_problems(name: str, spec: MessageSpec) -> list[Problem]:  # noqa: AR
         from gateway.schema.layout import layout_of
 
         try:
-            layout_of(spec)
+            layout = layout_of(spec)
         except ValueError as error:  # what no rule above has a better word for
-            problems.append(("fields", str(error)))
+            return [("fields", str(error))]
+        for index, leaf in enumerate(layout.leaves):
+            if (leaf.fixed_size or 0) > MAX_FIXED_BYTES:
+                problems.append((f"fields[{index}]", f"takes more than {MAX_FIXED_BYTES} bytes"))
     return problems
 
 

@@ -26,7 +26,7 @@ def _count_of(raw: Any) -> int:
 
 def _unpack_float(code: str, size: int) -> Callable[[int], float]:
     unpack = struct.Struct(code).unpack
-    return lambda bits: unpack(bits.to_bytes(size, "little"))[0]  # type: ignore[no-any-return]
+    return lambda bits: unpack(bits.to_bytes(size, "little"))[0]
 
 
 COMMON: Final[dict[str, Any]] = {
