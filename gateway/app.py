@@ -18,12 +18,14 @@ from typing import Any, Final
 
 from gateway.clock import Clock, SystemClock
 from gateway.config import SiteConfig
+from gateway.envelope import Envelope
 from gateway.lifecycle import State
 from gateway.registry import driver_for
-from gateway.route import RoutePattern
+from gateway.route import Route, RoutePattern, Variant
 from gateway.runtime.control import ControlServer
 from gateway.runtime.device import Device
 from gateway.runtime.doorway import Doorway
+from gateway.runtime.message import Message
 from gateway.runtime.pipeline import COALESCE_S
 from gateway.runtime.scheduler import Scheduler
 from gateway.runtime.supervisor import Keeper, Supervisor
@@ -141,6 +143,21 @@ class Gateway:
                 }
         return list(found.values())
 
+    def envelope(self, route: Route) -> Envelope | None:
+        """Return the latest value of one route with where and when it comes from; None: nothing came yet, or no route.
+
+        Only values are made by this version: other variants give None.
+        """
+        newest: tuple[Keeper, Message, int] | None = None
+        for keeper in self._keepers:
+            for message in (each for device in keeper.devices for each in device.all_messages()):
+                is_meant = (message.device, message.family) == (route.owner, route.family) and message.row is not None
+                if not is_meant or route.variant is not Variant.VALUE or route.stream not in message.streams:
+                    continue
+                if newest is None or message.received_ns > newest[1].received_ns:
+                    newest = (keeper, message, message.streams.index(route.stream))
+        return newest[1].envelope(newest[2], newest[0].name, self.boot) if newest else None
+
     def fields(self, pattern: RoutePattern) -> dict[str, dict[str, dict[str, list[str]]]]:
         """Return route and unit by device, message and field, for every route that matches."""
         found: dict[str, dict[str, dict[str, list[str]]]] = {}
@@ -200,6 +217,7 @@ def _port_status(keeper: Keeper) -> dict[str, Any]:
     counts = keeper.counts
     return {
         "name": keeper.name,
+        "bus": keeper.devices[0].profile.profile.link.bus,
         "devices": [device.name for device in keeper.devices],
         "error": keeper.error,
         "opened": counts.opened,

@@ -11,7 +11,7 @@ from gateway.app import Gateway
 from gateway.config import DeviceConfig, GatewayConfig, MqttConfig, SiteConfig
 from gateway.errors import ConfigError, RouteError, UsageError
 from gateway.framing.cobs import stuff
-from gateway.route import RoutePattern
+from gateway.route import Route, RoutePattern, Variant
 from tests.runtime.kit import COBS, reading, state
 
 
@@ -79,6 +79,31 @@ def test_routes_carry_unit_last_value_and_age(tmp_path: Path) -> None:
     assert (routes["node/climate/temperature"]["value"], routes["node/climate/temperature"]["unit"]) == (5.0, "Cel")
     assert (routes["node/health/load"]["value"], routes["node/health/load"]["age"]) == (None, None)
     assert [each["route"] for each in gateway.routes(RoutePattern("*/health"))] == ["node/health/load"]
+
+
+def test_an_envelope_is_made_for_who_asks_for_one_value(tmp_path: Path) -> None:
+    gateway = gateway_on(tmp_path, [reading(10), reading(11)])
+    route = Route("node", "climate", "temperature")
+    assert gateway.envelope(route) is None
+    played(gateway, 2)
+    envelope = gateway.envelope(route)
+    assert envelope is not None
+    assert (envelope.value, envelope.sequence, envelope.runtime) == (5.5, 2, gateway.boot)
+    assert envelope.producer.startswith("replay:")
+    assert envelope.wall_ns > 0
+    assert gateway.envelope(Route("node", "climate", "nothing")) is None
+    assert gateway.envelope(Route("node", "climate", "temperature", Variant.DESIRED)) is None
+
+
+def test_the_time_that_a_device_tells_travels_with_its_values(tmp_path: Path) -> None:
+    (tmp_path / "nmea.log").write_bytes(b"$GPRMC,123519.00,A,4807.038,N,01131.000,E,022.4,084.4,230394,003.1,W*44\r\n")
+    port = f"replay:{tmp_path / 'nmea.log'}?speed=0"
+    site = SiteConfig(devices={"gps": DeviceConfig(profile="nmea-gnss", port=port)})
+    gateway = Gateway(site, tmp_path / "data")
+    played(gateway, 1)
+    envelope = gateway.envelope(Route("gps", "position", "speed"))
+    assert envelope is not None
+    assert (envelope.value, envelope.device_time) == (22.4, "1994-03-23T12:35:19.000Z")
 
 
 def test_devices_say_what_they_are(tmp_path: Path) -> None:

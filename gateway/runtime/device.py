@@ -290,6 +290,7 @@ class Device:
             stale_after_ns=stale_after_ns(profile, profile.profile.message[key]),
             streams=streams,
             adjust=adjust,
+            device_time=profile.profile.message[key].device_time,
         )
 
     def _lane(self, key: str) -> Lane:

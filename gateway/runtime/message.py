@@ -6,10 +6,11 @@ import contextlib
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Literal
 
+from gateway.envelope import Envelope
 from gateway.errors import EncodeError
 from gateway.notation import duration_ns
 from gateway.profile.build import CompiledProfile
-from gateway.route import RoutePattern, segment_of
+from gateway.route import Route, RoutePattern, segment_of
 from gateway.schema.plan import ABSENT, MessagePlan, Refused, Row
 from gateway.schema.spec import FieldSpec, MessageSpec
 from gateway.taint import COHERENCE_STALE, TRUST_ADJUSTED, names_of
@@ -44,6 +45,7 @@ class Message:
 
     __slots__ = (
         "_adjust",
+        "_device_time",
         "_plan",
         "_plan_of",
         "_streams",
@@ -70,6 +72,7 @@ class Message:
         stale_after_ns: int,
         streams: Streams,
         adjust: dict[str, Adjust] | None = None,
+        device_time: str | None = None,
     ) -> None:
         """Take names, the plan (compiled when first needed) and what the site file adjusts."""
         self.device = device
@@ -86,6 +89,7 @@ class Message:
         self._plan_of = plan_of
         self._streams: tuple[str, ...] | None = None
         self._adjust = adjust or {}
+        self._device_time = device_time  # the field that says when the device made it
         self.decode: Callable[[bytes], Row] = self._first_decode
 
     @property
@@ -127,6 +131,23 @@ class Message:
             "values": {names[place]: row[place] for place in places if row[place] is not ABSENT},
             "taints": names_of(row[-1] | taints),
         }
+
+    def envelope(self, place: int, producer: str, runtime: str) -> Envelope:
+        """Return the field at `place` of the latest row as a record of its own. Raises: ValueError before the first."""
+        if self.row is None:
+            raise ValueError(f"{self.device}/{self.name}: nothing came yet")
+        told = self.row[self.plan.names.index(self._device_time)] if self._device_time else None
+        return Envelope(
+            route=Route(self.device, self.family, self.streams[place]),
+            producer=producer,
+            runtime=runtime,
+            sequence=self.sequence,
+            received_ns=self.received_ns,
+            wall_ns=self.wall_ns,
+            value=None if self.row[place] is ABSENT else self.row[place],
+            device_time=told if isinstance(told, str) else None,
+            taints=self.row[-1] | self.taints,
+        )
 
     def latest(self, now_ns: int) -> dict[str, Any]:
         """Return the latest row with units and age, for `status`-like answers; age None: nothing came yet."""

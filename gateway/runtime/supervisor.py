@@ -1,7 +1,8 @@
 """Layer 6: keeps every port open. One keeper per port; when one fails, the others do not notice.
 
 A port that is not there is looked for every half second to two seconds; one that is there but refuses is tried again
-with the profile's `reconnect` backoff, jittered. A fault of our own stops no other device and stays visible.
+with the profile's `reconnect` backoff, jittered, at least every 10 s. A fault of our own stops no other device and
+stays visible.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from gateway.runtime.scheduler import Scheduler
 
 SEEK_FIRST_S: Final = 0.5
 SEEK_MOST_S: Final = 2.0  # a port that returns is open again within 15 s, whatever happens on the way
+REFUSED_MOST_S: Final = 10.0  # asking a port of this machine costs nothing, and who waits for it is a person
 FAILED_MOST_S: Final = 60.0
 HEALTHY_S: Final = 5.0  # a connection that lasted so long starts its backoff anew
 CLOSE_S: Final = 1.0
@@ -58,7 +60,8 @@ class Keeper:
         profile = devices[0].profile.profile
         self._connect_timeout_s = bounds_s(profile.lifecycle.connect_timeout)[0]
         self._seeking = Backoff(SEEK_FIRST_S, SEEK_MOST_S, rand)
-        self._refused = Backoff(*bounds_s(profile.lifecycle.reconnect), rand)
+        first_s, most_s = bounds_s(profile.lifecycle.reconnect)
+        self._refused = Backoff(first_s, min(most_s, max(first_s, REFUSED_MOST_S)), rand)
         self._failed = Backoff(1.0, FAILED_MOST_S, rand)
 
     def attach(self, scheduler: Scheduler) -> None:
@@ -112,6 +115,7 @@ class Keeper:
         self.error = str(error)
         match error:
             case PortNotFoundError():
+                self._refused.reset()  # what comes back is asked anew
                 self._tell(Event.MISSING, str(error))
                 return self._seeking.delay_s()
             case PortLostError():
