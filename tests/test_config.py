@@ -126,7 +126,9 @@ def test_a_secret_in_the_file_is_refused_and_not_repeated() -> None:
     assert "s3cret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("data", [b"\xff", b"x" * 5_000_000, b"[[[[", b"a = 1\na = 2\n"])
+@pytest.mark.parametrize(
+    "data", [b"\xff", b"x" * 5_000_000, b"[[[[", b"a = 1\na = 2\n"], ids=["no text", "5 MB", "no TOML", "key twice"]
+)
 def test_what_is_no_toml_is_one_problem(data: bytes) -> None:
     with pytest.raises(ConfigError) as caught:
         read_site("site.toml", data)

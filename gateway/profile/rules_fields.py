@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator
 
 from gateway.errors import UnitError, UsageError
@@ -78,11 +79,11 @@ def _place_told(message: str, name: str, spec: MessageSpec) -> Path:
 
 def walk_fields(spec: MessageSpec, path: Path) -> Iterator[tuple[Path, FieldSpec | BitSpec]]:
     """Yield every field, bit and member of a message with its path."""
-    waiting: list[tuple[Path, FieldSpec]] = [((*path, "fields", i), field) for i, field in enumerate(spec.fields)]
+    waiting: deque[tuple[Path, FieldSpec]] = deque(((*path, "fields", i), field) for i, field in enumerate(spec.fields))
     if spec.transform is not None:
         waiting += [((*path, "transform", "gives", i), field) for i, field in enumerate(spec.transform.gives)]
     while waiting:
-        here, field = waiting.pop(0)
+        here, field = waiting.popleft()
         yield here, field
         for index, bit in enumerate(field.bits or []):
             yield (*here, "bits", index), bit

@@ -14,6 +14,7 @@ from gateway.schema.spec import FieldSpec, MessageSpec, WhenSpec
 
 _CAN_MASK = 0x1FFFFFFF
 _CAN_BYTES = 64
+_MAX_COMPARED = 64  # messages without one id, each of which is held against all behind it; a real profile has a dozen
 _BLE_BYTES = 512  # Bluetooth Core 5.4, Vol 3, Part F, 3.2.9: the longest attribute value
 _SPI_BYTES = 4096
 
@@ -36,7 +37,8 @@ def check_matching(profile: Profile, found: Findings) -> None:
             found.error(path, f"the same as in message {first!r}; the first match wins, so this one never matches")
         elif covering := next((other for other, known in earlier if _always_covers(known, spec.when)), None):
             found.warn(path, f"can never match: message {covering!r} above takes every frame that fits here")
-        by_id.setdefault(key, []).append((name, spec.when))
+        if len(by_id.setdefault(key, [])) < _MAX_COMPARED:
+            by_id[key].append((name, spec.when))
 
 
 def _one_id(when: WhenSpec) -> object:

@@ -126,7 +126,11 @@ def test_check_of_nothing_is_bad_usage(tmp_path: Path) -> None:
     assert isinstance(run("check", tmp_path / "none.toml").exception, UsageError)
 
 
-@pytest.mark.parametrize("data", [b"\xff\xfe\x00", b"#" * 10_000_000, b"[[[", b"x = " + b"[" * 100_000, b""])
+@pytest.mark.parametrize(
+    "data",
+    [b"\xff\xfe\x00", b"#" * 10_000_000, b"[[[", b"x = " + b"[" * 100_000, b""],
+    ids=["no text", "10 MB", "no TOML", "deep", "empty"],
+)
 def test_check_of_any_file_at_all_tells_a_line(tmp_path: Path, data: bytes) -> None:
     file = tmp_path / "odd.toml"
     file.write_bytes(data)

@@ -528,7 +528,21 @@ def test_a_dbc_stands_beside_its_profile(name: str) -> None:
         (b"x = " + b"[" * 60 + b"1" + b"]" * 60, 1),
         (b"\x00", 1),
     ],
-    ids=str,
+    ids=[
+        "no text",
+        "latin-1",
+        "no value",
+        "open header",
+        "key twice",
+        "10 MB",
+        "deep lists",
+        "deep tables",
+        "long key",
+        "long quoted key",
+        "long number",
+        "60 lists",
+        "NUL",
+    ],
 )
 def test_a_file_that_is_no_profile_is_told_quickly_and_once(data: bytes, line: int) -> None:
     problems = examine("p.toml", data, None, lambda _name: b"").problems
@@ -539,6 +553,11 @@ def test_a_file_that_is_no_profile_is_told_quickly_and_once(data: bytes, line: i
 def test_thousands_of_mistakes_are_told_by_the_first_hundreds() -> None:
     text = CAN + "".join(f"x{number} = 1\n" for number in range(20_000))
     assert len(found(text)) == 500
+
+
+def test_thousands_of_messages_are_checked_in_a_moment() -> None:
+    rows = (f"[message.m{n}]\nwhen = {{ bytes = {{ 0 = {n % 256}, 1 = {n // 256} }} }}\n" for n in range(4_000))
+    assert found(CAN + "".join(rows)) == []
 
 
 VALUES = st.one_of(
