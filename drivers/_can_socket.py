@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from drivers._can_frames import FD_BYTES, HEADER, pack
+from drivers._readiness import Fairness, Readiness, finish
 from gateway.clock import Clock
 from gateway.errors import (
     PortClosedError,
@@ -45,27 +46,29 @@ class SocketCanPort:
         self._clock = clock
         self._is_fd = fd
         self._socket: socket.socket | None = None
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._readiness: Readiness | None = None
+        self._retries: set[asyncio.Future[None]] = set()  # writes that wait for room
         self._lost: str | None = None
-        self._yield_first = False
+        self._fairness = Fairness(clock)
 
     async def open(self) -> None:
         """Open the socket. Raises: see `gateway.port.Port.open`."""
         await self.close()
         self._socket = self._connect()
         self._socket.setblocking(False)
+        self._readiness = Readiness(self._socket.fileno())
         self._lost = None
 
     async def read(self) -> Batch:
         """Return the frames that are there, waiting for the first. Raises: PortLostError, PortClosedError."""
-        if self._yield_first:  # the last read did not wait: let the rest of the loop run
-            self._yield_first = False
-            await asyncio.sleep(0)
-        while True:
-            batch = self._read_now()
-            if batch is not None:
-                return batch
-            await self._wait(writable=False)
+        await self._fairness.give_way()
+        waited = False
+        while (batch := self._read_now()) is None:
+            assert self._readiness is not None
+            await self._readiness.wait()
+            waited = True
+        self._fairness.read_at(batch.received_ns, waited=waited)
+        return batch
 
     def _read_now(self) -> Batch | None:
         receive = self._open_socket().recv
@@ -94,7 +97,6 @@ class SocketCanPort:
         except OSError as error:
             if not payloads:
                 raise self._lose(_cause_of(error)) from error
-        self._yield_first = True
         clock = self._clock
         return Batch(payloads, clock.monotonic_ns(), clock.wall_ns(), addresses, None, malformed)
 
@@ -106,7 +108,7 @@ class SocketCanPort:
         try:
             async with asyncio.timeout(WRITE_STALL_S):
                 while not self._try_send(record):
-                    await self._wait(writable=True)
+                    await self._pause()
         except TimeoutError as error:
             if isinstance(error, PortError):
                 raise
@@ -127,34 +129,26 @@ class SocketCanPort:
             raise self._lose(_cause_of(error)) from error
         return True
 
-    async def _wait(self, *, writable: bool) -> None:
+    async def _pause(self) -> None:
         loop = asyncio.get_running_loop()
-        number = self._open_socket().fileno()
         future = loop.create_future()
-        self._waiting.add(future)
-        timer = None
-        if writable:
-            timer = loop.call_later(RETRY_S, _finish, future)
-        else:
-            loop.add_reader(number, _finish, future)
+        self._retries.add(future)
+        timer = loop.call_later(RETRY_S, finish, future)
         try:
             await future
         finally:
-            self._waiting.discard(future)
-            if timer is not None:
-                timer.cancel()
-            elif self._socket is not None and self._socket.fileno() == number:
-                loop.remove_reader(number)
+            self._retries.discard(future)
+            timer.cancel()
 
     async def close(self) -> None:
         """Release the socket; a waiting read raises PortClosedError."""
         closing, self._socket = self._socket, None
         if closing is None:
             return
-        if closing.fileno() >= 0:
-            asyncio.get_running_loop().remove_reader(closing.fileno())
-        for future in self._waiting:
-            _finish(future)
+        if self._readiness is not None:
+            self._readiness.close()
+        for future in self._retries:
+            finish(future)
         closing.close()
 
     def _open_socket(self) -> socket.socket:
@@ -205,8 +199,3 @@ def _cause_of(error: OSError) -> str:
     if error.errno == errno.ENETDOWN:
         return "the interface is down: sudo ip link set NAME up type can bitrate RATE"
     return os.strerror(error.errno) if error.errno else str(error)
-
-
-def _finish(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

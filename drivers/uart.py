@@ -14,6 +14,7 @@ import os
 import termios
 from typing import Any, Final
 
+from drivers._readiness import Fairness, Readiness, finish
 from drivers._serial import check_target, is_url, open_tty, warning_for
 from drivers._serial_url import SerialUrlPort
 from gateway.clock import Clock
@@ -25,6 +26,7 @@ from gateway.registry import require
 
 CHUNK_BYTES: Final = 65536  # asked of the kernel at once; a tty gives at most 4,095
 MAX_CHUNKS_PER_READ: Final = 64  # bounds a batch: 256 KiB of a tty, about a millisecond of work
+SMALL_CHUNK_BYTES: Final = 512
 WRITE_STALL_S: Final = 1.0  # no byte taken for so long: the wire is stuck
 DRAIN_S: Final = 0.7  # of the second that closing may take
 NODE_CHECK_S: Final = 0.25  # unplugging shows within half a second even where the kernel does not hang up
@@ -45,9 +47,10 @@ class SerialPort:
         self._fd = -1
         self._node = ""
         self._lost: PortError | None = None
-        self._readable: asyncio.Future[None] | None = None
+        self._readiness: Readiness | None = None
         self._writable: asyncio.Future[None] | None = None
-        self._yield_first = False
+        self._watch: asyncio.TimerHandle | None = None
+        self._fairness = Fairness(clock)
         self._writing = asyncio.Lock()
         self._has_warned = False
 
@@ -59,21 +62,20 @@ class SerialPort:
         self._serial, self._node = open_tty(self.name, self._link)
         self._fd = self._serial.fd
         self._lost = None
+        self._readiness = Readiness(self._fd)
+        self._look_at_node()
 
     async def read(self) -> Batch:
         """Return the chunks that are there, waiting for the first. Raises: PortLostError, PortClosedError."""
-        if self._yield_first:  # the last read did not wait: let the rest of the loop run
-            self._yield_first = False
-            await asyncio.sleep(0)
-        while True:
-            chunks = self._read_now(waited=False)
-            if chunks:
-                self._yield_first = True
-                return self._stamped(chunks)
-            await self._wait_readable()
-            chunks = self._read_now(waited=True)
-            if chunks:
-                return self._stamped(chunks)
+        await self._fairness.give_way()
+        waited = False
+        while not (chunks := self._read_now()):
+            assert self._readiness is not None
+            await self._readiness.wait()
+            waited = True
+        now_ns = self._clock.monotonic_ns()
+        self._fairness.read_at(now_ns, waited=waited)
+        return Batch(chunks, now_ns, self._clock.wall_ns())
 
     async def write(self, data: bytes, address: Address = None) -> None:
         """Send `data` whole. Raises: PortTimeoutError when nothing was taken for a second, PortLostError ..."""
@@ -93,12 +95,12 @@ class SerialPort:
         opened, self._serial, fd, self._fd = self._serial, None, self._fd, -1
         if opened is None:
             return
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(fd)
-        loop.remove_writer(fd)
-        for waiting in (self._readable, self._writable):
-            if waiting is not None:
-                _finish(waiting)
+        asyncio.get_running_loop().remove_writer(fd)
+        finish(self._writable)
+        if self._readiness is not None:
+            self._readiness.close()
+        if self._watch is not None:
+            self._watch.cancel()
         try:
             await self._drain(opened)
         finally:
@@ -115,7 +117,7 @@ class SerialPort:
                     return
                 await asyncio.sleep(0.005)
 
-    def _read_now(self, *, waited: bool) -> list[bytes]:
+    def _read_now(self) -> list[bytes]:
         fd = self._open_fd()
         chunks: list[bytes] = []
         try:
@@ -126,34 +128,28 @@ class SerialPort:
                         break  # deliver first; the next read meets the hang-up again
                     raise self._lose("hung up")
                 chunks.append(chunk)
+                if len(chunk) < SMALL_CHUNK_BYTES:
+                    break  # that was all; asking again would cost as much as the read
         except BlockingIOError:
             pass
         except OSError as error:
             if not chunks:
                 raise self._lose(os.strerror(error.errno or errno.EIO)) from error
-        if waited and not chunks and not os.path.exists(self._node):  # noqa: PTH110 - one stat, four times a second
-            raise self._lose("its device node is gone")
         return chunks
 
-    async def _wait_readable(self) -> None:
-        loop = asyncio.get_running_loop()
-        fd = self._fd
-        self._readable = future = loop.create_future()
-        loop.add_reader(fd, _finish, future)
-        timer = loop.call_later(NODE_CHECK_S, _finish, future)
-        try:
-            await future
-        finally:
-            timer.cancel()
-            self._readable = None
-            if self._fd == fd:  # else closed meanwhile, and the number may be another's
-                loop.remove_reader(fd)
+    def _look_at_node(self) -> None:
+        """See now and then whether the node of a port that is waited for is still there."""
+        ready = self._readiness
+        if ready is not None and ready.is_waited_for and not os.path.exists(self._node):  # noqa: PTH110 - one stat
+            self._lose("its device node is gone")
+            ready.wake()
+        self._watch = asyncio.get_running_loop().call_later(NODE_CHECK_S, self._look_at_node)
 
     async def _wait_writable(self, sent: int, total: int) -> None:
         loop = asyncio.get_running_loop()
         fd = self._fd
         self._writable = future = loop.create_future()
-        loop.add_writer(fd, _finish, future)
+        loop.add_writer(fd, finish, future)
         try:
             async with asyncio.timeout(WRITE_STALL_S):
                 await future
@@ -165,9 +161,6 @@ class SerialPort:
             self._writable = None
             if self._fd == fd:
                 loop.remove_writer(fd)
-
-    def _stamped(self, chunks: list[bytes]) -> Batch:
-        return Batch(chunks, self._clock.monotonic_ns(), self._clock.wall_ns())
 
     def _open_fd(self) -> int:
         if self._serial is None:
@@ -185,11 +178,6 @@ class SerialPort:
         if warning:
             self._has_warned = True
             log.warning("%s", warning)
-
-
-def _finish(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 class SerialDriver:

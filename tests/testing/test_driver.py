@@ -140,6 +140,7 @@ class VirtualWire:
 
     def __init__(self, channel):
         self._bus = can.Bus(interface="virtual", channel=channel)
+        self.shutdown = self._bus.shutdown
 
     def send(self, data):
         self._bus.send(can.Message(arbitration_id=self.address, data=data, is_extended_id=False))
@@ -181,7 +182,9 @@ def test_the_socket_reader_keeps_the_contract():
 
 def test_the_python_can_driver_keeps_the_contract():
     make = lambda: drivers.canbus.DRIVER.make("virtual:check", LinkSpec(bus="can"), CLOCK)  # noqa: E731
-    assert violations_of(make, VirtualWire("check")) == []
+    wire = VirtualWire("check")
+    assert violations_of(make, wire) == []
+    wire.shutdown()
 
 
 def test_the_replay_driver_keeps_the_contract(tmp_path):
