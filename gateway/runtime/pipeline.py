@@ -22,11 +22,12 @@ from gateway.port import Port
 from gateway.runtime.device import Device
 from gateway.runtime.mailbox import Mailbox
 from gateway.runtime.parcel import Parcel
-from gateway.runtime.scheduler import Scheduler
+from gateway.runtime.scheduler import TURN_NS, Scheduler
 
 COALESCE_S: Final = 0.002
 LITTLE_BYTES: Final = 2048  # half of what a tty holds: a read of more is followed by the next at once
 LITTLE_FRAMES: Final = 64
+SLICE_BYTES: Final = 8192  # framed at once: about a millisecond of the worst bytes
 _NO_DATA: Final = CAN_REMOTE | CAN_ERROR
 
 
@@ -126,10 +127,17 @@ class Pipeline:
         return True
 
     async def _put_all(self, batch: Batch) -> None:
+        """Put what a large read holds, letting the rest of the loop run at least every turn."""
+        turn_ends_ns = self._clock.monotonic_ns() + TURN_NS
         for entries in self._entries(batch):
             left = _put_what_fits(entries)
             if left:
                 await _hand(left)
+            elif self._clock.monotonic_ns() < turn_ends_ns:
+                continue
+            else:
+                await asyncio.sleep(0)
+            turn_ends_ns = self._clock.monotonic_ns() + TURN_NS
 
     def _entries(self, batch: Batch) -> Iterator[list[_Entry]]:
         """Give what each chunk of a stream holds, or all frames of a packet port, ready for the mailboxes."""
@@ -141,7 +149,9 @@ class Pipeline:
         self._watch_for_silence()
         for place, chunk in enumerate(batch.payloads):
             wall_ns = batch.wall_ns if batch.stamps_ns is None else batch.stamps_ns[place]
-            yield self._found(self._framer.feed(chunk), self._stamp(batch.received_ns, wall_ns))
+            for start in range(0, len(chunk), SLICE_BYTES):
+                piece = chunk if len(chunk) <= SLICE_BYTES else chunk[start : start + SLICE_BYTES]
+                yield self._found(self._framer.feed(piece), self._stamp(batch.received_ns, wall_ns))
 
     def _stamp(self, received_ns: int, wall_ns: int, stamps_ns: list[int] | None = None) -> Parcel:
         return Parcel([], None, received_ns, wall_ns, stamps_ns, self._port.name, 0, self._taints)

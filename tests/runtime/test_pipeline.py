@@ -11,9 +11,10 @@ from gateway.frame import CAN_EXTENDED, Batch, Element
 from gateway.framing.transport import Joiner
 from gateway.route import RoutePattern
 from gateway.runtime.device import Device
+from gateway.runtime.pipeline import Pipeline, PortCounts
 from gateway.runtime.watch import Watcher
 from gateway.taint import DELIVERY_GARBAGE
-from gateway.testing import FakeClock
+from gateway.testing import FakeClock, ScriptedPort
 from tests.runtime.kit import (
     BEACON,
     Rig,
@@ -274,3 +275,35 @@ def test_whatever_comes_in_the_account_is_right(
     assert conserves(device)
     assert frames.pending == frames.dropped == 0
     assert frames.delivered == sum(message.sequence for message in device.all_messages())
+
+
+class TickingClock(FakeClock):
+    """Every look at it takes a millisecond: what works between two looks is slow."""
+
+    def monotonic_ns(self) -> int:
+        self.advance_ns(1_000_000)
+        return super().monotonic_ns()
+
+
+@pytest.mark.parametrize("chunks", [[bytes(4096)] * 64, [bytes(262_144)]])
+def test_a_babbling_port_lets_the_rest_of_the_loop_run_every_few_milliseconds(chunks: list[bytes]) -> None:
+    clock = TickingClock()
+    device = Device("node", cobs_profile(), clock)
+    port = ScriptedPort("wire", [[Batch(chunks, 1, 2), EOFError()]], clock=clock)
+    pipeline = Pipeline(port, [device], clock, PortCounts(), framer=device.profile.framer())
+    steps: list[int] = []
+
+    async def others() -> None:
+        while True:
+            steps.append(1)
+            await asyncio.sleep(0)
+
+    async def scenario() -> None:
+        await port.open()
+        running = asyncio.get_running_loop().create_task(others())
+        with pytest.raises(EOFError):
+            await pipeline.run()
+        running.cancel()
+
+    asyncio.run(scenario())
+    assert len(steps) >= 10
