@@ -43,7 +43,7 @@ class Observer:
                 about[device["name"]]["label"] or "",
                 device["profile"],
                 str(State(device["state"])),
-                device["first_error"] or device["reason"],
+                (device["first_error"] or device["reason"]).removeprefix(device["port"]).strip(": "),
                 rates[device["name"]],
                 device["frames"]["dropped"],
                 device["frames"]["refused"],

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 VALUE_CELLS: Final = 9
 UNIT_CELLS: Final = 5
-AGE_CELLS: Final = 5
+AGE_CELLS: Final = 6
 LEAST_NAME_CELLS: Final = 8
 PANEL_CELLS: Final = 38  # the narrowest panel that reads well
 EVENT_LINES: Final = 3
