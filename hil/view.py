@@ -169,7 +169,7 @@ def _panel(panel: Panel, cells: int, height: int, style: Style) -> list[_Line]:
     shown = panel.values if len(panel.values) <= room else panel.values[: max(room - 1, 0)]
     lines += [_value(value, cells, style) for value in shown]
     if len(shown) < len(panel.values) and room > 0:
-        lines.append((style.dim, f"   and {len(panel.values) - len(shown)} more"))
+        lines.append((style.dim, f"  and {len(panel.values) - len(shown)} more"))
     return lines[:height]
 
 
@@ -180,10 +180,10 @@ def _value(value: Value, cells: int, style: Style) -> _Line:
         cell = _right(text, VALUE_CELLS) + " " + fit(unit, max(UNIT_CELLS, cells_of(unit)))
     else:
         cell = _right(text, VALUE_CELLS + 1 + UNIT_CELLS)
-    room = cells - 3 - AGE_CELLS - 1
+    room = cells - 2 - AGE_CELLS - 1
     name_room = max(room - cells_of(cell), min(cells_of(value.name), LEAST_NAME_CELLS))
     age = _right("stale" if value.is_stale else age_text(value.age_s), AGE_CELLS)
-    line = f"   {fit(value.name, name_room)} {fit(cell, room - name_room)}{age}"
+    line = f"  {fit(value.name, name_room)} {fit(cell, room - name_room)}{age}"
     return style.dim if value.is_stale else "", line
 
 
