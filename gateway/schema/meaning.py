@@ -22,7 +22,7 @@ from gateway.taint import TRUST_LABEL, TRUST_NAN, TRUST_RANGE
 Raw = int | float | bytes | str | None
 _ASCII_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _MAX_DIGITS: Final = 40  # of an exact integer written as text; longer ones are read as doubles
-_MAX_BCD_BYTES: Final = 64
+MAX_BCD_BYTES: Final = 64
 _MAX_INTEGER_BITS: Final = 1000  # of a value to write; the doubles end there
 
 
@@ -166,7 +166,7 @@ def bcd_of(data: bytes) -> int | None:
     digits = data.hex()
     if not digits:
         return None
-    if not digits.isdigit() or len(data) > _MAX_BCD_BYTES:
+    if not digits.isdigit() or len(data) > MAX_BCD_BYTES:
         raise Refused("encoding")
     return int(digits)
 

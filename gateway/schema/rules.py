@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from gateway.schema.cond import Test, exclusive, parse_condition
-from gateway.schema.meaning import raw_key
+from gateway.schema.meaning import MAX_BCD_BYTES, raw_key
 from gateway.schema.rules_keys import format_problems, message_key_problems
 from gateway.schema.rules_values import Form, value_problems
 from gateway.schema.spec import BitSpec, FieldSpec, MessageSpec
@@ -214,8 +214,8 @@ class _Checker:
         if which == "length" and (form.kind in _SIZED) is (value is None):
             missing = f"missing; {form.name!r} needs a number of bytes, a field name, 'rest' or 'null'"
             self._report(where, missing if value is None else f"{form.name!r} has its own length")
-        elif isinstance(value, int) and not 1 <= value <= MAX_FIXED_BYTES:
-            self._report(where, f"{value if abs(value) < 1 << 64 else 'the number'} is outside 1..{MAX_FIXED_BYTES}")
+        elif isinstance(value, int) and not 1 <= value <= (most := _most(form, which)):
+            self._report(where, f"{value if abs(value) < 1 << 64 else 'the number'} is outside 1..{most}")
         elif isinstance(value, str) and value != "rest" and not (which == "length" and value == "null"):
             known = self._reference(value, where, field, view)
             if known is not None and (_kind(known) not in _COUNTABLE or getattr(known.spec, "array", None) is not None):
@@ -294,6 +294,10 @@ class _Checker:
         if rest and field.array is not None:
             self._report(f"{key}.array", "a member takes all that is left, so there can be no second element")
         return rest and field.array is None
+
+
+def _most(form: Form, which: str) -> int:
+    return MAX_BCD_BYTES if form.kind == "bcd" and which == "length" else MAX_FIXED_BYTES
 
 
 def _find(name: str, visible: list[dict[str, _Known]]) -> _Known | None:

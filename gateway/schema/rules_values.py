@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 from gateway.notation import number
-from gateway.schema.meaning import listed, raw_constant, raw_key
+from gateway.schema.meaning import MAX_BCD_BYTES, listed, raw_constant, raw_key
 from gateway.schema.spec import BitSpec, FieldSpec
 from gateway.schema.types import Kind, integer_range
 
@@ -33,7 +33,7 @@ class Form(NamedTuple):
         if self.kind in {"int", "bit", "bool"}:
             return integer_range(self.width, signed=self.signed)
         if self.kind == "bcd":
-            return 0, 10 ** (2 * (self.size or 32)) - 1
+            return 0, 10 ** (2 * min(self.size or MAX_BCD_BYTES, MAX_BCD_BYTES)) - 1
         return None
 
 

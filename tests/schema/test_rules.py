@@ -37,6 +37,7 @@ def test_layouts_that_work_have_no_problem(spec: MessageSpec):
         ({"type": "u8", "length": 1}, "length", "its own length"),
         ({"type": "bytes", "length": 0}, "length", "outside"),
         ({"type": "bytes", "length": 10**30}, "length", "outside"),
+        ({"type": "bcd", "length": 10**30, "invalid": 3}, "length", "outside"),
         ({"type": "u8", "array": -1}, "array", "outside"),
         ({"type": "u8", "scale": 0}, "scale", "every value the same"),
         ({"type": "u8", "scale": float("nan")}, "scale", "finite"),
