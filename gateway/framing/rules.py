@@ -206,12 +206,13 @@ def _place_problems(
     if check:
         key = "check.at" if check.at is not None else "check.kind"
         first = check.first(size)
+        grows = isinstance(spec, Length) and (check.at is None or check.at < 0)  # an empty body may go unvouched
         field = range(first, first + check.size)
         if first < 0 or first + check.size > size:
             yield key, f"the check lies outside a frame of {size} bytes"
         elif hit := next((taken[byte] for byte in field if byte in taken), None):
             yield key, f"the check overlaps `{hit}`"
-        elif check.start >= first:
+        elif check.start >= first + grows:
             yield "check.from", f"{check.start} leaves the check nothing to vouch for; it stands at {first}"
         taken |= dict.fromkeys(field, "check")
     if spec.body is not None and part[1] is not None and part[1] > size:

@@ -103,3 +103,15 @@ def test_all_problems_come_at_once():
     )
     keys = ["max", "start", "check.kind", "check.from", "length.at", "length.type", "body"]
     assert [key for key, _message in framing_problems(spec)] == keys
+
+
+def test_a_check_may_begin_where_the_body_does_for_the_body_may_be_longer_than_nothing():
+    xbee = LengthField(at=1, type="u16be", adds=4)
+    check = CheckSpec(kind="sum-8-inverted", from_=3)
+    assert framing_problems(Length(start="7e", length=xbee, check=check, body="3:-1")) == []
+
+
+def test_a_check_at_a_fixed_place_that_stands_where_it_begins_vouches_for_nothing():
+    check = CheckSpec(kind="sum-8", from_=2, at=2)
+    problems = framing_problems(Length(start="aa", length=U8, check=check, body="3:"))
+    assert [key for key, _ in problems] == ["check.from"]
