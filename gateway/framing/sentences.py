@@ -19,7 +19,8 @@ _LINE_ENDS: Final = re.compile(rb"[\r\n]*")
 class SentenceFramer(Account):
     """Sentences of at most `max_bytes` from start to check. Kinds say which checks are good.
 
-    `check` is the pattern of what follows the mark, `check_begun` of its beginnings, `check_bytes` its longest.
+    `check` is the pattern of what follows the mark, `check_at_end` the same when nothing more will come, `check_begun`
+    of its beginnings, `check_bytes` its longest.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class SentenceFramer(Account):
         check: bytes,
         check_begun: bytes,
         check_bytes: int,
+        check_at_end: bytes | None = None,
         by_line: bool,
     ) -> None:
         super().__init__(max_bytes)
@@ -42,7 +44,9 @@ class SentenceFramer(Account):
         start = rb"[" + re.escape(starts) + rb"]"
         inside = rb"[^" + re.escape(starts + mark + not_inside) + rb"]{0,%d}" % self._max_body_bytes
         self._inside = re.compile(inside)
-        self._whole = re.compile(start + rb"(" + inside + rb")" + re.escape(mark) + check)
+        unchecked = start + rb"(" + inside + rb")" + re.escape(mark)
+        self._whole = re.compile(unchecked + check)
+        self._whole_at_end = re.compile(unchecked + (check_at_end or check))
         self._begun = re.compile(start + inside + rb"(?:" + re.escape(mark) + check_begun + rb")?")
         self._pieces = re.compile(start + rb"?[^" + re.escape(starts) + rb"]*")
         self._line_end = b""  # what may still come of the line end behind the last sentence
@@ -67,7 +71,8 @@ class SentenceFramer(Account):
     def _scan(self, data: bytes, *, final: bool) -> Found:
         found: Found = []
         place = 0
-        for match in self._whole.finditer(data):
+        whole = self._whole_at_end if final else self._whole
+        for match in whole.finditer(data):
             if self._is_good(match):
                 if place < match.start():
                     self._between(found, data[place : match.start()])

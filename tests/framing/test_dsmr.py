@@ -33,6 +33,22 @@ def test_a_telegram_that_names_its_version_needs_its_crc():
     assert framer().feed(telegram) == [Garbage(telegram, "check")]
 
 
+@pytest.mark.parametrize(
+    "telegram",
+    [b"/!\r\n", b"/ISk5\\2MT382\r\n\r\n!\r\n", b"/12\r\n\r\n1-0:1.8.1(1)\r\n!\r\n", b"/ISk51-0:1.8.1(1)!\r\n"],
+)
+def test_without_crc_only_what_looks_like_a_meter_is_taken(telegram: bytes):
+    one = framer()
+    assert [found for found in [*one.feed(telegram), *one.gap()] if isinstance(found, bytes)] == []
+    assert one.statistics().garbage_bytes == len(telegram)
+
+
+def test_a_telegram_without_crc_may_be_the_last_thing_in_a_file():
+    one = framer()
+    assert one.feed(OLD[:-2]) == []
+    assert one.gap() == [BODY]
+
+
 def test_a_slash_restarts_the_telegram():
     cut = b"/ISk5\\2MT382-1000\r\n\r\n1-0:1.8.1(00"
     assert framer().feed(cut + OLD) == [Garbage(cut, "cut"), BODY]
