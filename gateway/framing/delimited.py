@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -28,14 +29,20 @@ class Delimited(Account):
         self._max_piece_bytes = max_piece_bytes
         self._unwrap = unwrap
         self._vouched = vouched
+        self._run = re.compile(rb"(?:" + re.escape(delimiter) + rb")+")
+        self._crowded = False  # the last bytes were mostly delimiters: runs of them are cut short before splitting
         self._overlong = False  # inside a piece of which some bytes were refused already
 
     def feed(self, data: bytes) -> Found:
         """Return bodies and garbage in wire order."""
         self._fed += len(data)
         found: Found = []
-        *pieces, self._pending = (self._pending + data).split(self._delimiter)
+        data = self._pending + data
+        if self._crowded:
+            data = self._without_runs(data)
+        *pieces, self._pending = data.split(self._delimiter)
         if pieces:
+            self._crowded = len(pieces) * 4 > len(data)
             if self._overlong:
                 self._refuse(found, pieces.pop(0) + self._delimiter, "too long")
                 self._overlong = False
@@ -43,6 +50,12 @@ class Delimited(Account):
         if len(self._pending) >= self.max_frame_bytes:
             self._shed(found)
         return found
+
+    def _without_runs(self, data: bytes) -> bytes:
+        """Return `data` with one delimiter in place of each run: the others would end empty pieces."""
+        shorter = self._run.sub(self._delimiter.replace(b"\\", b"\\\\"), data)
+        self._empty_bytes += len(data) - len(shorter)
+        return shorter
 
     def _take(self, pieces: list[bytes], found: Found) -> None:
         bodies = list(map(self._unwrap, pieces))

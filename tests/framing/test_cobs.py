@@ -83,6 +83,23 @@ def test_zeros_in_a_row_are_empty_bytes_not_garbage():
     assert (counts.frame_bytes, counts.empty_bytes, counts.garbage) == (3, 3, 0)
 
 
+@settings(deadline=None)
+@given(
+    st.lists(st.sampled_from([b"\x00" * 40, b"\x02a\x00", b"\x00", b"\x02a", b"\x05a\x00", b"\x01" * 60]), max_size=12)
+)
+def test_runs_of_zeros_change_nothing_but_the_count_of_empty_bytes(parts: list[bytes]):
+    stream = b"".join(parts)
+    framer = CobsFramer(20, None)
+    at_once = [*framer.feed(b"\x00" * 9), *framer.feed(stream), *framer.gap()]
+    pieces = CobsFramer(20, None)
+    one_by_one = [found for byte in stream for found in pieces.feed(bytes([byte]))] + pieces.gap()
+    assert [found for found in at_once if isinstance(found, bytes)] == [
+        found for found in one_by_one if isinstance(found, bytes)
+    ]
+    assert framer.statistics().garbage_bytes == pieces.statistics().garbage_bytes
+    assert framer.statistics().empty_bytes == pieces.statistics().empty_bytes + 9
+
+
 def test_at_a_gap_only_a_check_makes_good_for_the_missing_zero():
     sealed = CobsFramer(20, Seal(check_of("crc-16-ibm-3740")))
     assert sealed.feed(sealed.encode(b"abc")[:-1]) == []
