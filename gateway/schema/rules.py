@@ -210,11 +210,11 @@ class _Checker:
 
     def _count(self, field: FieldSpec, form: Form, which: str, key: str, view: _View) -> None:
         value = getattr(field, which)
-        where = f"{key}.{which}"
+        where, most = f"{key}.{which}", _most(form, which)
         if which == "length" and (form.kind in _SIZED) is (value is None):
             missing = f"missing; {form.name!r} needs a number of bytes, a field name, 'rest' or 'null'"
             self._report(where, missing if value is None else f"{form.name!r} has its own length")
-        elif isinstance(value, int) and not 1 <= value <= (most := _most(form, which)):
+        elif isinstance(value, int) and not 1 <= value <= most:
             self._report(where, f"{value if abs(value) < 1 << 64 else 'the number'} is outside 1..{most}")
         elif isinstance(value, str) and value != "rest" and not (which == "length" and value == "null"):
             known = self._reference(value, where, field, view)
