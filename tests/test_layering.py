@@ -19,8 +19,6 @@ LAYERS = {
     "gateway.notation": BASE,
     "gateway.spelling": BASE,
     "gateway.environment": BASE,
-    "gateway.spelling": BASE,
-    "gateway.environment": BASE,
     "gateway.frame": VALUES,
     "gateway.route": VALUES,
     "gateway.envelope": VALUES,

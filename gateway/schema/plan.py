@@ -23,7 +23,7 @@ ABSENT: Final = _Absent.ABSENT  # in a row: the field's branch is not active; it
 Row = tuple[Any, ...]  # one entry per name in `MessagePlan.names`, then the taint bits
 
 
-class Refused(Exception):  # noqa: N818 - a verdict, not a fault; caught beside the decode and turned into Garbage
+class Refused(Exception):
     """The body is not this message after all; `args[0]` is the reason. Never leaves the pipeline or the CLI."""
 
     @property
