@@ -177,7 +177,7 @@ def _pick_key(keys: list[str]) -> Pick:
     def pick(sheet: Sheet) -> str | None:
         for key in keys:
             if key in sheet:
-                return sheet[key]  # type: ignore[call-overload,no-any-return]
+                return sheet[key]  # type: ignore[call-overload]
         return ""
 
     return pick
