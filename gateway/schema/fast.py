@@ -49,10 +49,15 @@ def _static_leaf(leaf: Leaf, *, top: bool, strict: bool) -> bool:
     if leaf.fixed_size is None or leaf.test is not None or leaf.swapped or (leaf.array is not None and leaf.bits):
         return False
     if leaf.members is not None:
-        return _static(leaf.members, top=False, strict=strict)
-    unread = leaf.name is not None and leaf.is_internal  # its encoding is judged all the same
+        unread = leaf.is_internal and _has_text(leaf.members)  # its encoding is judged all the same
+        return not unread and _static(leaf.members, top=False, strict=strict)
+    unread = leaf.name is not None and leaf.is_internal
     plain_text = leaf.const is None and not leaf.meaning.invalid and leaf.meaning.labels is None and not unread
     return leaf.kind in {"int", "float", "bool", "bytes"} or (leaf.kind == "text" and plain_text)
+
+
+def _has_text(scope: Scope) -> bool:
+    return any(leaf.kind == "text" or (leaf.members is not None and _has_text(leaf.members)) for leaf in scope.leaves)
 
 
 def _count(scope: Scope) -> int:
