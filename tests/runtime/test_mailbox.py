@@ -380,7 +380,7 @@ def test_arrival_is_told_once_for_many_puts() -> None:
 
 
 class MailboxLaws(RuleBasedStateMachine):
-    """Whatever is done: frames are conserved, none comes twice, none out of order within its producer and key."""
+    """Whatever is done: frames are conserved, none comes twice, none out of order within its producer, key and priority."""
 
     @initialize(
         capacity=st.integers(1, 6),
@@ -395,12 +395,15 @@ class MailboxLaws(RuleBasedStateMachine):
         self.numbers = count(1)
         self.putting: list[asyncio.Task[None]] = []
         self.seen: list[int] = []
+        self.line_of: dict[int, tuple[str, str, int]] = {}
         self.given = 0
 
     def make(self, keys: str, producer: str, priority: int) -> Parcel:
         self.given += len(keys)
+        numbers = [next(self.numbers) for _ in keys]
+        self.line_of.update({number: (producer, key, priority) for number, key in zip(numbers, keys, strict=True)})
         return parcel(
-            *(next(self.numbers) for _ in keys),
+            *numbers,
             keys=keys,
             producer=producer,
             priority=priority,
@@ -466,6 +469,10 @@ class MailboxLaws(RuleBasedStateMachine):
         assert now.pending == 0
         assert now.frames_in == now.delivered + now.dropped + now.refused == self.given
         assert len(self.seen) == len(set(self.seen))
+        if self.order != "latest":
+            for line in set(self.line_of.values()):
+                mine = [number for number in self.seen if self.line_of[number] == line]
+                assert mine == sorted(mine)
         for producer in self.putting:
             if producer.done() and not producer.cancelled():
                 producer.exception()
