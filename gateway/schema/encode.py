@@ -21,6 +21,7 @@ from gateway.schema.spec import MessageSpec
 from gateway.schema.wire import Chain, construct_of, evaluation_order, holds, key_of, raw_named
 
 _MAX_GUESSES: Final = 4096  # combinations of internal branch fields tried
+_GUESSABLE: Final = frozenset({"int", "bit", "bool"})
 
 
 def encoder(spec: MessageSpec, scope: Scope) -> Callable[[dict[str, Any]], bytes]:
@@ -113,8 +114,8 @@ def _guesses(scope: Scope, values: Mapping[str, Any]) -> Iterator[dict[str, _Raw
                 numbers += [low for low, _ in clause.ranges] + ([1] if clause.truth is not None else [])
                 seen = options.setdefault(clause.name, [0])
                 seen += sorted(number for number in numbers if number not in seen)
-    own = {leaf.name: leaf for leaf in scope.named()}
-    names = [name for name in options if name in own and own[name].const is None]
+    own = {leaf.name for leaf in scope.named() if leaf.kind in _GUESSABLE and leaf.array is None and leaf.const is None}
+    names = [name for name in options if name in own]
     for combination in product(*(options[name] for name in names)):
         yield {name: _Raw(number) for name, number in zip(names, combination, strict=True)}
 
