@@ -16,12 +16,12 @@ from gateway.cli.inputs_lines import (
     parse_adv,
     parse_candump,
 )
-from gateway.cli.inputs_wire import SentenceWindow
+from gateway.cli.inputs_wire import Window, flag_in_front, window_of
 from gateway.errors import EncodeError, UsageError
 from gateway.frame import Address, Element, Garbage
 from gateway.framing.base import Framer
 from gateway.framing.build import build_joiner
-from gateway.framing.spec import CAN_TRANSPORTS, Nmea0183
+from gateway.framing.spec import CAN_TRANSPORTS
 from gateway.framing.transport import Joiner
 from gateway.profile.build import CompiledProfile
 from gateway.schema.spec import WhenSpec
@@ -55,11 +55,12 @@ class Bodies:
         """
         self.bus = compiled.profile.link.bus
         self.framer: Framer | None = None
-        self._window: SentenceWindow | None = None
+        self._window: Window | None = None
+        self._flag_in_front = flag_in_front(compiled.profile.framing)
         framing = None if payload else compiled.profile.framing
         if framing is not None and not isinstance(framing, CAN_TRANSPORTS):
             self.framer = compiled.framer()
-            self._window = SentenceWindow(framing) if isinstance(framing, Nmea0183) else None
+            self._window = window_of(framing)
         self.joiner = None if payload else joiner_of(compiled)
         self._compiled = compiled
         self._elements = list(_elements(compiled)) if self.bus == "ble" else []
@@ -94,7 +95,7 @@ class Bodies:
         if self._window is not None:
             return self._window.wire(body)
         try:
-            return body if self.framer is None else self.framer.encode(body)
+            return body if self.framer is None else self.framer.encode(body)[self._flag_in_front :]
         except EncodeError:
             return body
 

@@ -1,7 +1,8 @@
 """Layer 9: which bytes of the input a refused sentence was.
 
 A frame of most kinds is written in one way only, so that building it again gives the bytes that stood on the wire. A
-sentence may begin with "$" or "!" and end with or without CR LF: it has to be looked up.
+sentence may begin with "$" or "!" and end with or without CR LF, a line may have a CR before its LF: these have to be
+looked up. The flag in front of an HDLC or SLIP frame counts as empty, it may be the last frame's.
 """
 
 from __future__ import annotations
@@ -9,17 +10,33 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from gateway.framing.spec import Nmea0183
+from gateway.framing.spec import FramingSpec, Hdlc, Line, Nmea0183, Slip
 
 _CHECK_AND_END: Final = re.compile(rb"[0-9A-Fa-f]{2}\r?\n?")
 
 
-class SentenceWindow:
-    """The last bytes fed to a framer: those that the sentences it has just given can have come from."""
+def window_of(spec: FramingSpec) -> Window | None:
+    """Return what looks up the frames of this kind, None where building them again is enough."""
+    match spec:
+        case Nmea0183():
+            return SentenceWindow(spec)
+        case Line(end=end) if bytes.fromhex(end) == b"\n":
+            return LineWindow(spec)
+        case _:
+            return None
 
-    def __init__(self, spec: Nmea0183) -> None:
-        self._starts = [bytes([code]) for code in spec.start.encode()]
-        self._kept_bytes = spec.max + 2  # a sentence that was begun before, with its line end
+
+def flag_in_front(spec: FramingSpec | None) -> int:
+    """Return how many bytes of a built frame only end what stood before it."""
+    return 1 if isinstance(spec, Hdlc | Slip) else 0
+
+
+class Window:
+    """The last bytes fed to a framer: those that the frames it has just given can have come from."""
+
+    def __init__(self, kept_bytes: int) -> None:
+        """Take how many bytes of a frame can have been fed before, its end included."""
+        self._kept_bytes = kept_bytes
         self._bytes = b""
         self._place = 0  # in wire order: the one looked for stands behind the last found
 
@@ -28,6 +45,36 @@ class SentenceWindow:
         old = max(0, len(self._bytes) - self._kept_bytes)
         self._bytes = self._bytes[old:] + data
         self._place = max(0, self._place - old)
+
+    def wire(self, body: bytes) -> bytes:
+        """Return the whole frame around `body`; the body alone if it did not come from here."""
+        raise NotImplementedError
+
+
+class LineWindow(Window):
+    """Lines that end with LF or CR LF."""
+
+    def __init__(self, spec: Line) -> None:
+        super().__init__(spec.max + 3)
+        self._bytes = b"\n"  # every line stands behind the end of another
+
+    def wire(self, body: bytes) -> bytes:
+        """Return the line with its end; the body alone if it did not come from here."""
+        places = [(self._bytes.find(b"\n" + body + end, self._place), end) for end in (b"\n", b"\r\n")]
+        found = [(place, end) for place, end in places if place >= 0]
+        if not found:
+            return body
+        place, end = min(found)
+        self._place = place + 1 + len(body) + len(end) - 1
+        return body + end
+
+
+class SentenceWindow(Window):
+    """Sentences from their start to their check and line end."""
+
+    def __init__(self, spec: Nmea0183) -> None:
+        super().__init__(spec.max + 2)
+        self._starts = [bytes([code]) for code in spec.start.encode()]
 
     def wire(self, body: bytes) -> bytes:
         """Return the whole sentence around `body`; the body alone if it did not come from here."""
