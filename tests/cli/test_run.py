@@ -162,7 +162,7 @@ def test_a_killed_gateway_leaves_nothing_that_stops_the_next(site: Path, tmp_pat
 
 def test_a_data_folder_with_a_very_long_path_works(site: Path, tmp_path: Path) -> None:
     data = tmp_path.joinpath(*["long" * 25] * 4)
-    with running(site, "--data", data):
+    with running(site, "--data", data, "--coalesce", "0ms"):
         assert answer(data, "status").returncode == 0
 
 
@@ -194,6 +194,8 @@ def test_a_wrong_site_file_is_refused_with_line_and_key(tmp_path: Path) -> None:
         (["x=y"], "NAME=PROFILE@PORT"),
         (["x=cobs-nod@/dev/null"], "cobs-node"),
         (["missing.toml"], "missing.toml"),
+        (["x=cobs-node@/dev/null", "--coalesce", "soon"], "no duration"),
+        (["x=cobs-node@/dev/null", "--coalesce", "1s"], "at most 100ms"),
     ],
 )
 def test_arguments_that_mean_nothing_are_refused_with_a_hint(arguments: list[str], told: str) -> None:

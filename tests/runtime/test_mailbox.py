@@ -380,7 +380,7 @@ def test_arrival_is_told_once_for_many_puts() -> None:
 
 
 class MailboxLaws(RuleBasedStateMachine):
-    """Whatever is done: frames are conserved, none comes twice, none out of order within its producer, key and priority."""
+    """Whatever is done: frames are conserved, none comes twice, none overtakes another of its line."""
 
     @initialize(
         capacity=st.integers(1, 6),
