@@ -1,7 +1,8 @@
 """Layer 6: drains every mailbox of the gateway, one turn after the other.
 
 A turn ends after 2 ms, so that reading, sockets and timers come to their right between turns. Who is served is decided
-in `turns`; what serving means is the receiver's. Many puts wake it once.
+in `turns`; what serving means is the receiver's. An idle scheduler takes its turn within the put, for a wake of the
+loop costs as much as many frames; what a turn leaves is served by the scheduler's own task.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ class Scheduler:
 
         def arrived() -> None:
             self._turns.ready(stop, self._clock.monotonic_ns())
-            self.poke()
+            if self._idle is not None and not self._idle.done() and self.turn():
+                self.poke()
 
         mailbox.on_arrival = arrived
         if len(mailbox):

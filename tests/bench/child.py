@@ -27,6 +27,7 @@ from gateway.runtime.supervisor import Supervisor
 from gateway.runtime.wiring import wire
 
 SILENCE_S = 3.0
+LOOK_S = 0.1  # seldom enough that looking costs nothing beside the frames
 
 
 class InheritedSocket:
@@ -65,7 +66,7 @@ async def measure(device: Device, frames: int, samples: list[float]) -> tuple[fl
     cpu, wall = time.process_time(), time.monotonic()
     seen, moved = 0, wall
     while True:
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(LOOK_S)
         account = device.frames()
         now = time.monotonic()
         if account.frames_in != account.delivered + account.dropped + account.refused + account.pending:
