@@ -121,6 +121,4 @@ class RoutePattern:
     def matches(self, owner: str, family: str | None = None, stream: str | None = None) -> bool:
         """Return whether the parts given match; a part that is None is not asked about."""
         given = (owner, family, stream)
-        return all(
-            part is None or fnmatchcase(part, glob) for part, glob in zip(given, self._parts, strict=False)
-        )
+        return all(part is None or fnmatchcase(part, glob) for part, glob in zip(given, self._parts, strict=False))

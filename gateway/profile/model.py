@@ -200,4 +200,3 @@ class Profile(_Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
     queue: QueueSpec = QueueSpec()
     record: RecordSpec = RecordSpec()
     firmware: FirmwareSpec | None = None
-
