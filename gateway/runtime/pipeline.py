@@ -22,7 +22,7 @@ from gateway.port import Port
 from gateway.runtime.device import Device
 from gateway.runtime.mailbox import Mailbox
 from gateway.runtime.parcel import Parcel
-from gateway.runtime.scheduler import TURN_NS, Scheduler
+from gateway.runtime.scheduler import TURN_NS
 
 COALESCE_S: Final = 0.002
 LITTLE_BYTES: Final = 2048  # half of what a tty holds: a read of more is followed by the next at once
@@ -73,7 +73,6 @@ class Pipeline:
         self._devices = devices
         self._clock = clock
         self._counts = counts
-        self._scheduler: Scheduler | None = None
         self._framer = framer
         self._joiners = joiners or [None] * len(devices)
         self._alone = devices[0] if len(devices) == 1 and self._joiners[0] is None else None
@@ -84,12 +83,8 @@ class Pipeline:
         self._heard_s = 0.0
         self._gap_timer: asyncio.TimerHandle | None = None
 
-    async def run(self, scheduler: Scheduler | None = None) -> None:
-        """Read until the port fails, whose error comes out; pending frames are found first.
-
-        `scheduler`, where given, serves a little read at once instead of being woken for it.
-        """
-        self._scheduler = scheduler
+    async def run(self) -> None:
+        """Read until the port fails, whose error comes out; pending frames are found first."""
         try:
             while True:
                 batch = await self._port.read()
@@ -111,23 +106,11 @@ class Pipeline:
                 self._devices[0].lose(batch.dropped)
         size = sum(map(len, batch.payloads))
         counts.bytes_in += size
-        little = size < LITTLE_BYTES if self._framer else len(batch.payloads) < LITTLE_FRAMES
-        if not little or self._scheduler is None:
-            await self._put_all(batch)
-            return little
-        self._scheduler.hold()
-        try:
-            left: list[_Entry] = []
-            for entries in self._entries(batch):
-                left += entries if left else _put_what_fits(entries)
-        finally:
-            self._scheduler.release()
-        if left:
-            await _hand(left)
-        return True
+        await self._put_all(batch)
+        return size < LITTLE_BYTES if self._framer else len(batch.payloads) < LITTLE_FRAMES
 
     async def _put_all(self, batch: Batch) -> None:
-        """Put what a large read holds, letting the rest of the loop run at least every turn."""
+        """Put what a read holds, letting the rest of the loop run at least every turn."""
         turn_ends_ns = self._clock.monotonic_ns() + TURN_NS
         for entries in self._entries(batch):
             left = _put_what_fits(entries)

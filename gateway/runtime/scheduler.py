@@ -38,7 +38,7 @@ class Scheduler:
         self._clock = clock or SystemClock()
         self._turns = Turns()
         self._idle: asyncio.Future[None] | None = None
-        self._is_held = False
+        self._is_serving = False  # what a receiver puts while it is served waits for the next choice of this turn
         self._buses: dict[str, asyncio.Lock] = {}
         self._count = self._longest_ns = 0
         self._frames: dict[Lane, int] = dict.fromkeys(LANES, 0)
@@ -59,7 +59,8 @@ class Scheduler:
 
         def arrived() -> None:
             self._turns.ready(stop, self._clock.monotonic_ns())
-            if self._idle is not None and not self._idle.done() and self.turn():
+            is_idle = self._idle is not None and not self._idle.done()
+            if is_idle and not self._is_serving and self.turn():
                 self.poke()
 
         mailbox.on_arrival = arrived
@@ -74,18 +75,8 @@ class Scheduler:
 
     def poke(self) -> None:
         """Look again: something arrived, or a guard opened."""
-        if self._idle is not None and not self._is_held and not self._idle.done():
+        if self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
-
-    def hold(self) -> None:
-        """Let arrivals wake nobody until `release`: the caller puts a little, without waiting in between."""
-        self._is_held = True
-
-    def release(self) -> None:
-        """Serve what arrived at once, within one turn; a wake-up for a few frames costs more than serving them."""
-        self._is_held = False
-        if self.turn():
-            self.poke()
 
     def bus(self, name: str) -> asyncio.Lock:
         """Return the exclusive lock of one physical bus: who writes holds it."""
@@ -110,13 +101,17 @@ class Scheduler:
             return False
         start_ns = now_ns = self._clock.monotonic_ns()
         end_ns = start_ns + TURN_NS
-        while now_ns < end_ns:
-            stop = turns.next(now_ns)
-            if stop is None:  # nothing, or nothing that its guard lets through
-                break
-            now_ns = self._serve(stop, now_ns, end_ns)
-            if not turns.waiting:
-                break
+        self._is_serving = True
+        try:
+            while now_ns < end_ns:
+                stop = turns.next(now_ns)
+                if stop is None:  # nothing, or nothing that its guard lets through
+                    break
+                now_ns = self._serve(stop, now_ns, end_ns)
+                if not turns.waiting:
+                    break
+        finally:
+            self._is_serving = False
         self._count += 1
         if now_ns - start_ns > self._longest_ns:  # noqa: PLR1730 - a call of max costs more than the comparison
             self._longest_ns = now_ns - start_ns

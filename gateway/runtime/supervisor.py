@@ -55,7 +55,6 @@ class Keeper:
         self.error: str | None = None  # of the last attempt; None while open
         self._port = port
         self._make_pipeline = make_pipeline
-        self._scheduler: Scheduler | None = None
         self._clock = clock
         profile = devices[0].profile.profile
         self._connect_timeout_s = bounds_s(profile.lifecycle.connect_timeout)[0]
@@ -66,7 +65,6 @@ class Keeper:
 
     def attach(self, scheduler: Scheduler) -> None:
         """Let `scheduler` serve the mailboxes of the devices."""
-        self._scheduler = scheduler
         for device in self.devices:
             for mailbox in device.mailboxes.values():
                 scheduler.attach(mailbox, _guarded(device))
@@ -92,7 +90,7 @@ class Keeper:
                 self.counts.opened += 1
                 self.error = None
                 self._tell(Event.OPENED)
-                await self._make_pipeline(port, self.counts).run(self._scheduler)
+                await self._make_pipeline(port, self.counts).run()
             finally:
                 await self._close(port)
         except EOFError as ended:

@@ -97,6 +97,23 @@ def test_what_a_turn_within_a_put_leaves_is_served_by_the_scheduler_itself() -> 
     assert (0 < within < 200, in_all) == (True, 200)
 
 
+def test_a_blocked_producer_is_served_in_order_however_much_it_brought() -> None:
+    async def scenario() -> list[object]:
+        clock = FakeClock()
+        scheduler = Scheduler(clock)
+        worker = Worker(clock, 10)
+        worker.mailbox = Mailbox("m", 1, when_full="block", clock=clock)
+        scheduler.attach(worker.mailbox, worker)
+        running = asyncio.get_running_loop().create_task(scheduler.run())
+        await asyncio.sleep(0)
+        await worker.mailbox.put(Parcel(list(range(5000))))
+        await asyncio.sleep(1)
+        running.cancel()
+        return [item for _, item in worker.served]
+
+    assert run_on_fake_clock(scenario()) == list(range(5000))
+
+
 def test_a_guarded_mailbox_is_served_after_its_guard_opened() -> None:
     async def scenario() -> list[object]:
         clock = FakeClock()
