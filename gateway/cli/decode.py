@@ -16,10 +16,9 @@ from gateway.cli.inputs_lines import parse_candump
 from gateway.cli.inputs_select import FORMATS, LOG_FORMATS, Bodies, format_of, items_of, items_of_hex, joined_items
 from gateway.cli.output import Progress, Records
 from gateway.errors import UsageError
-from gateway.frame import CAN_EXTENDED, Address, Garbage
+from gateway.frame import Address, Garbage
 from gateway.profile.build import CompiledProfile
 from gateway.profile.load import find_profile, load_profile
-from gateway.schema.match import is_extended
 from gateway.schema.plan import ABSENT, Refused
 
 Reading = tuple[str, dict[str, Any], int]  # message, values by name, taint bits
@@ -34,17 +33,13 @@ class Interpreter:
         self._plans = compiled.messages
         self._raw = raw
         self._is_can = compiled.profile.link.bus == "can"
-        self._ids = {
-            spec.when.can_id | (CAN_EXTENDED if is_extended(spec.when) else 0)
-            for spec in compiled.profile.message.values()
-            if spec.when.can_id is not None and spec.direction != "out"
-        }
 
     def read(self, body: bytes, address: Address) -> Reading | str:
         """Return message, values and taints of a body, or the few words why it is refused."""
         name = self._match(body, address)
         if name is None:
-            return "unknown id" if self._is_can and address not in self._ids else "unknown"
+            known = not self._is_can or (isinstance(address, int) and self._compiled.knows_id(address))
+            return "unknown" if known else "unknown id"
         if self._compiled.sees_company_id:
             body = self._compiled.body_seen(name, body, address)
         plan = self._plans[name]

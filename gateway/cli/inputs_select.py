@@ -20,9 +20,8 @@ from gateway.cli.inputs_wire import Window, flag_in_front, window_of
 from gateway.errors import EncodeError, UsageError
 from gateway.frame import Address, Element, Garbage
 from gateway.framing.base import Framer
-from gateway.framing.build import build_joiner
+from gateway.framing.build import CanJoiner, build_joiner
 from gateway.framing.spec import CAN_TRANSPORTS
-from gateway.framing.transport import Joiner
 from gateway.profile.build import CompiledProfile
 from gateway.schema.spec import WhenSpec
 
@@ -125,7 +124,7 @@ def items_of(bodies: Bodies, form: str, pieces: Iterable[bytes]) -> Iterator[Ite
     return items if bodies.joiner is None else joined_items(items, bodies.joiner)
 
 
-def joined_items(items: Iterable[Item], joiner: Joiner) -> Iterator[Item]:
+def joined_items(items: Iterable[Item], joiner: CanJoiner) -> Iterator[Item]:
     """Give the parameter groups in CAN frames, each at the time and with the id that its last frame completes it."""
     t, now_ns = None, 0
     for t, text, address, body in items:
@@ -144,7 +143,7 @@ def joined_items(items: Iterable[Item], joiner: Joiner) -> Iterator[Item]:
             yield t, None, None, left
 
 
-def joiner_of(compiled: CompiledProfile) -> Joiner | None:
+def joiner_of(compiled: CompiledProfile) -> CanJoiner | None:
     """Return what joins the CAN frames of this profile's transport, None where frames are whole."""
     messages = compiled.profile.message.values()
     fast = {spec.when.pgn for spec in messages if spec.when.fast and spec.when.pgn is not None}

@@ -10,6 +10,7 @@ from gateway.framing.cobs import CobsFramer
 from gateway.framing.dsmr import DsmrP1Framer
 from gateway.framing.hdlc import HdlcFramer
 from gateway.framing.identity import IdentityFramer
+from gateway.framing.isotp import IsoTpJoiner
 from gateway.framing.length import FixedFramer, LengthFramer
 from gateway.framing.line import LineFramer
 from gateway.framing.modbus import ModbusRtuFramer
@@ -25,6 +26,7 @@ from gateway.framing.spec import (
     FramingSpec,
     Gap,
     Hdlc,
+    IsoTp,
     Length,
     Line,
     ModbusRtu,
@@ -35,6 +37,8 @@ from gateway.framing.spec import (
 )
 from gateway.framing.transport import Joiner
 from gateway.framing.vedirect import VeDirectFramer
+
+CanJoiner = Joiner | IsoTpJoiner
 
 _MAKERS: Final[dict[type, Callable[[Any], Framer]]] = {
     Cobs: lambda spec: CobsFramer(spec.max, seal_of(spec.check)),
@@ -60,9 +64,11 @@ def build_framer(spec: FramingSpec | None) -> Framer:
     return make(spec) if make else IdentityFramer()
 
 
-def build_joiner(spec: FramingSpec | None, fast_pgns: Collection[int] = ()) -> Joiner | None:
-    """Return what joins the segments of J1939 and NMEA 2000; `fast_pgns` come as fast packets. None for other kinds."""
+def build_joiner(spec: FramingSpec | None, fast_pgns: Collection[int] = ()) -> CanJoiner | None:
+    """Return what joins the segments of a CAN transport; `fast_pgns` come as fast packets. None for other kinds."""
     match spec:
+        case IsoTp():
+            return IsoTpJoiner(spec)
         case J1939():
             return Joiner()
         case Nmea2000():

@@ -141,8 +141,12 @@ def _id_problems(spec: IsoTp) -> Found:
     for key, can_id in (("tx", spec.tx), ("rx", spec.rx)):
         if not 0 <= can_id <= _LARGEST_CAN_ID:
             yield key, f"{can_id:#x} is no CAN id"
-    if spec.tx == spec.rx:
+    if not 0 <= spec.mask <= _LARGEST_CAN_ID:
+        yield "mask", f"{spec.mask:#x} does not fit the 29 bits of a CAN id"
+    elif spec.tx == spec.rx:
         yield "rx", "must differ from `tx`"
+    elif (spec.tx ^ spec.rx) & spec.mask == 0:
+        yield "mask", f"{spec.mask:#x} leaves open the bits in which `tx` and `rx` differ"
 
 
 def _layout_problems(spec: Length | Fixed) -> Found:

@@ -88,10 +88,12 @@ class ModbusRtu(_Kind, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
 
 
 class IsoTp(_Kind, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="isotp"):
-    """ISO 15765-2 segments on a pair of CAN ids."""
+    """ISO 15765-2 segments on a pair of CAN ids, or on several that differ in the bits `mask` leaves open."""
 
     tx: int
     rx: int
+    mask: int = 0x1FFFFFFF
+    max: int = 4095  # the longest message that a classic first frame can announce
 
 
 class J1939(_Kind, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="j1939"):

@@ -73,11 +73,15 @@ _Joined = list[Pdu | Garbage]
 
 
 class Joiner:
-    """Joins the segments of one bus. Single frames pass. At most 256 transfers are open; the oldest gives way."""
+    """Joins the segments of one bus. Single frames pass. At most 256 transfers are open; the oldest gives way.
+
+    Segments that only go on with a transfer already given up say nothing new and are left out.
+    """
 
     def __init__(self, fast_pgns: Collection[int] = ()) -> None:
         self._fast_pgns = frozenset(fast_pgns)
         self._open: dict[_Key, _Open] = {}  # in order of their beginning
+        self._broken: dict[_Key, int] = {}  # number of the segment that would go on with what was given up
         self._next_deadline_ns = 0
 
     def feed(self, can_id: int, data: bytes, now_ns: int) -> _Joined:
@@ -115,10 +119,17 @@ class Joiner:
         joined: _Joined = []
         for key in list(self._open):
             self._give_up(joined, key, "cut")
+        self._broken.clear()
         return joined
+
+    def _note_broken(self, key: _Key, number: int) -> None:
+        if key not in self._broken and len(self._broken) >= _MAX_OPEN:
+            del self._broken[next(iter(self._broken))]
+        self._broken[key] = number
 
     def _give_up(self, joined: _Joined, key: _Key, reason: str) -> None:
         transfer = self._open.pop(key)
+        self._note_broken(key, transfer.first_number + len(transfer.segments))
         joined.append(Garbage(b"".join(transfer.segments), reason))
 
     def _begin(self, joined: _Joined, key: _Key, transfer: _Open) -> None:
@@ -126,6 +137,7 @@ class Joiner:
             self._give_up(joined, key, "cut")
         elif len(self._open) >= _MAX_OPEN:
             self._give_up(joined, next(iter(self._open)), "too many")
+        self._broken.pop(key, None)
         self._open[key] = transfer
         self._next_deadline_ns = min(self._next_deadline_ns or transfer.deadline_ns, transfer.deadline_ns)
 
@@ -182,14 +194,16 @@ class Joiner:
     def _segment(self, joined: _Joined, key: _Key, data: bytes, number: int, now_ns: int) -> None:
         transfer = self._open.get(key)
         if transfer is None:
-            joined.append(Garbage(data, "no start"))
+            if self._broken.get(key) != number:
+                joined.append(Garbage(data, "no start"))
+            self._note_broken(key, number + 1)
             return
         expected = transfer.first_number + len(transfer.segments)
         if number < expected:
             joined.append(Garbage(data, "doubled"))
         elif number > expected:
             self._give_up(joined, key, "missing")
-            joined.append(Garbage(data, "no start"))
+            self._note_broken(key, number + 1)
         else:
             transfer.segments.append(data[1:])
             transfer.deadline_ns = now_ns + transfer.limit_ns

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gateway.frame import Address
+from msgspec import structs
+
+from gateway.frame import CAN_EXTENDED, CAN_ID_MASK, Address
 from gateway.framing.base import Framer
 from gateway.framing.build import build_framer
-from gateway.framing.spec import CAN_TRANSPORTS
+from gateway.framing.isotp import partner_of
+from gateway.framing.spec import CAN_TRANSPORTS, IsoTp
 from gateway.profile.model import Profile
 from gateway.schema.compile import compile_message
-from gateway.schema.match import body_seen, build_matcher
+from gateway.schema.match import body_seen, build_matcher, is_extended
 from gateway.schema.plan import MessagePlan
+from gateway.schema.spec import MessageSpec, WhenSpec
 
 
 class _Plans(dict[str, MessagePlan]):
@@ -37,10 +41,20 @@ class CompiledProfile:
         """Take a checked profile (`load_profile`); compiles the matcher, and nothing else yet."""
         self.profile = profile
         self.messages: dict[str, MessagePlan] = _Plans(profile, transforms or {})
-        self.match: Callable[[bytes, Address], str | None] = build_matcher(profile.message)
+        self.match: Callable[[bytes, Address], str | None] = build_matcher(on_transport(profile))
         """From body and address to the message's name; None: no message of this profile."""
         self.sees_company_id = any(spec.when.manufacturer == "any" for spec in profile.message.values())
         """Whether some message wants `body_seen` before its decode."""
+        self._can_ids = {
+            spec.when.can_id | (CAN_EXTENDED if is_extended(spec.when) else 0)
+            for spec in profile.message.values()
+            if spec.when.can_id is not None and spec.direction != "out"
+        }
+
+    def knows_id(self, can_id: int) -> bool:
+        """Return whether some message, or the transport, is bound to this id (linux/can.h flags)."""
+        framing = self.profile.framing
+        return can_id in self._can_ids or (isinstance(framing, IsoTp) and partner_of(framing, can_id) is not None)
 
     def framer(self) -> Framer:
         """Return a new framer for one open port; identity where the bus delivers whole frames."""
@@ -54,3 +68,17 @@ class CompiledProfile:
     def family_of(self, name: str) -> str:
         """Return the route family of a message: its own, the profile's, else the message's name."""
         return self.profile.message[name].family or self.profile.profile.family or name
+
+
+def on_transport(profile: Profile) -> Mapping[str, MessageSpec]:
+    """Return the messages as they are matched: under ISO-TP, one that names no id is a message of the id `rx`."""
+    framing = profile.framing
+    if not isinstance(framing, IsoTp):
+        return profile.message
+    mask = None if framing.mask == CAN_ID_MASK else framing.mask
+    return {
+        name: spec
+        if spec.when.can_id is not None or (spec.ask is not None and spec.when == WhenSpec())
+        else structs.replace(spec, when=structs.replace(spec.when, can_id=framing.rx, can_mask=mask))
+        for name, spec in profile.message.items()
+    }

@@ -17,7 +17,7 @@ from gateway.clock import Clock
 from gateway.errors import MailboxFullError
 from gateway.frame import CAN_ERROR, CAN_REMOTE, Address, Batch, Garbage
 from gateway.framing.base import Framer
-from gateway.framing.transport import Joiner
+from gateway.framing.build import CanJoiner
 from gateway.port import Port
 from gateway.runtime.device import Device
 from gateway.runtime.mailbox import Mailbox
@@ -60,7 +60,7 @@ class Pipeline:
         counts: PortCounts,
         *,
         framer: Framer | None = None,
-        joiners: Sequence[Joiner | None] = (),
+        joiners: Sequence[CanJoiner | None] = (),
         gap_s: float = 1.0,
         coalesce_s: float = COALESCE_S,
         taints: int = 0,
@@ -187,7 +187,7 @@ class Pipeline:
 
     def _joined(
         self,
-        joiner: Joiner,
+        joiner: CanJoiner,
         payloads: list[bytes],
         addresses: list[Address],
         stamp: Parcel,

@@ -17,9 +17,8 @@ from gateway.clock import Clock
 from gateway.config import DeviceConfig, SiteConfig
 from gateway.driver import Driver
 from gateway.errors import ConfigError, DriverError, GatewayError, PortError, Problem, UsageError
-from gateway.framing.build import build_joiner
+from gateway.framing.build import CanJoiner, build_joiner
 from gateway.framing.spec import Gap, ModbusRtu
-from gateway.framing.transport import Joiner
 from gateway.notation import duration_ns
 from gateway.port import Port
 from gateway.profile.build import CompiledProfile
@@ -181,6 +180,6 @@ def _pipeline(each: _Wire, clock: Clock, coalesce_s: float, port: Port, counts: 
     )
 
 
-def _joiner(profile: Profile) -> Joiner | None:
+def _joiner(profile: Profile) -> CanJoiner | None:
     fast = {spec.when.pgn for spec in profile.message.values() if spec.when.fast and spec.when.pgn is not None}
     return build_joiner(profile.framing, fast)
