@@ -16,7 +16,7 @@ from gateway.cli.inputs_lines import parse_candump
 from gateway.cli.inputs_select import FORMATS, LOG_FORMATS, Bodies, format_of, items_of, items_of_hex, joined_items
 from gateway.cli.output import Progress, Records
 from gateway.errors import UsageError
-from gateway.frame import Address, Garbage
+from gateway.frame import Address, Element, Garbage
 from gateway.profile.build import CompiledProfile
 from gateway.profile.load import find_profile, load_profile
 from gateway.schema.plan import ABSENT, Refused
@@ -31,11 +31,17 @@ class Interpreter:
         self._compiled = compiled
         self._match = compiled.match
         self._plans = compiled.messages
+        self._unsealer = compiled.unsealer()
         self._raw = raw
         self._is_can = compiled.profile.link.bus == "can"
 
     def read(self, body: bytes, address: Address) -> Reading | str:
         """Return message, values and taints of a body, or the few words why it is refused."""
+        if self._unsealer is not None and isinstance(address, Element):
+            opened = self._unsealer.open(body, address)
+            if isinstance(opened, str):
+                return opened
+            body = opened.body
         name = self._match(body, address)
         if name is None:
             known = not self._is_can or (isinstance(address, int) and self._compiled.knows_id(address))
@@ -74,12 +80,15 @@ def write_records(items: Iterable[Item], interpreter: Interpreter, bodies: Bodie
     "form",
     type=click.Choice(FORMATS),
     help="How FILE is written. Default: by its suffix (.hex .bin .candump .jsonl .asc .blf .trc), "
-    "else by the profile's bus: uart bin, can candump, ble adv, spi hex.",
+    "else by the profile's bus: uart bin, can candump, ble adv or gatt, spi hex.",
 )
 @click.option("--hex", "hex_text", metavar="HEX", help="Decode these bytes instead of a file.")
 @click.option("--payload", is_flag=True, help="Bytes are message bodies already: no framing.")
 @click.option("--address", metavar="A", help="CAN id (123, 18FEF100) or BLE address of bytes that carry none.")
 @click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A parameter of the profile.")
+@click.option(
+    "--key", metavar="HEX", help="The device's key, for encrypted advertisements: the same as --param key=HEX."
+)
 @click.option("--raw", is_flag=True, help="Wire numbers before scale, labels and sentinels; internal fields too.")
 @click.pass_context
 def command(
@@ -92,13 +101,14 @@ def command(
     payload: bool,
     address: str | None,
     params: tuple[str, ...],
+    key: str | None,
     raw: bool,
 ) -> None:
     """Decode recorded bytes with PROFILE: a file, a shipped name, or a .dbc.
 
     FILE is a log or capture, "-" standard input. Formats: hex (a line goes through the framing), bin (the raw stream),
-    candump (log or screen format), adv (BLE advertisements as JSON), jsonl ({"hex", "t", "address"} a line),
-    asc, blf, trc (CAN logs of other programs).
+    candump (log or screen format), adv (BLE advertisements as JSON), gatt ({"characteristic", "hex"} a line),
+    jsonl ({"hex", "t", "address"} a line), asc, blf, trc (CAN logs of other programs).
 
     Output: {"n","t","address","message","values","taints"}, or {"n","t","address","garbage","reason"} for what is
     refused. Exit 0: all decoded. 1: something was refused. 2: bad usage, profile or DBC.
@@ -107,7 +117,7 @@ def command(
         raise click.UsageError("give either FILE or --hex")
     if hex_text is not None and form not in (None, "hex"):
         raise click.UsageError(f"--hex is not {form}")
-    compiled = CompiledProfile(load_profile(find_profile(profile), params_of(params)))
+    compiled = CompiledProfile(load_profile(find_profile(profile), params_of(params, key)))
     bodies = Bodies(compiled, payload=payload, address=address)
     records = Records(sys.stdout.buffer)
     interpreter = Interpreter(compiled, raw=raw)
@@ -115,7 +125,7 @@ def command(
         if hex_text is not None:
             write_records(items_of_hex(bodies, _checked_hex(hex_text)), interpreter, bodies, records)
         else:
-            _decode_file(file, form or format_of(file, bodies.bus), interpreter, bodies, records)
+            _decode_file(file, form or format_of(file, compiled.profile.link), interpreter, bodies, records)
         records.flush()
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -124,9 +134,9 @@ def command(
         ctx.exit(EXIT_NO)
 
 
-def params_of(texts: Iterable[str]) -> dict[str, object]:
-    """Return NAME=VALUE options as a table. Raises: UsageError."""
-    found: dict[str, object] = {}
+def params_of(texts: Iterable[str], key: str | None = None) -> dict[str, object]:
+    """Return NAME=VALUE options, and a key given by itself, as a table. Raises: UsageError."""
+    found: dict[str, object] = {} if key is None else {"key": key}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
@@ -191,6 +201,8 @@ def likely_format(first: bytes) -> str | None:
     if not line:
         return None
     if line.startswith(b"{"):
+        if b'"characteristic"' in line:
+            return "gatt"
         return "adv" if b'"manufacturer_data"' in line or b'"service_data"' in line else "jsonl"
     if parse_candump(line)[0][1] is not None:  # it has a CAN id
         return "candump"

@@ -1,4 +1,4 @@
-"""Layer 9: the line formats that `decode` reads: hex, candump, adv, jsonl.
+"""Layer 9: the line formats that `decode` reads: hex, candump, adv, gatt, jsonl.
 
 A line that is not what it should be is one garbage item with the line's bytes; blank lines and `#` comments are
 skipped.
@@ -17,7 +17,7 @@ import msgspec
 from gateway.cli.inputs import Item, cut
 from gateway.errors import UsageError
 from gateway.frame import CAN_ERROR, CAN_EXTENDED, CAN_ID_MASK, CAN_REMOTE, Address, Element, Garbage
-from gateway.schema.advert import elements_of
+from gateway.schema.advert import elements_of, service_uuid
 
 Split = Callable[[bytes], "list[bytes | Garbage]"]  # a line's bytes to bodies: through the framing, or as they are
 Parse = Callable[[bytes], "list[Item]"]
@@ -49,6 +49,7 @@ class Row(msgspec.Struct, frozen=True):
     address: str | None = None
     adv: dict[str, Any] | None = None  # instead of hex: an advertisement
     candump: str | None = None  # instead of hex: a line of candump
+    characteristic: str | None = None  # beside hex: it is the value of this GATT characteristic
 
 
 _ROW: Final = msgspec.json.Decoder(Row)
@@ -95,6 +96,8 @@ def jsonl_parser(split: Split, address_of: Callable[[str | None], tuple[str | No
                 return [(row.t, *item[1:]) for item in _adverts(row.adv)]
         except ValueError:
             return _refused(line, "not an advertisement")
+        if row.characteristic is not None:
+            return _gatt(line, row)
         if row.hex is None:
             return _refused(line, "no hex")
         try:
@@ -118,6 +121,15 @@ def parse_adv(line: bytes) -> list[Item]:
         return _refused(line, "not json")
     except ValueError:
         return _refused(line, "not an advertisement")
+
+
+def parse_gatt(line: bytes) -> list[Item]:
+    """Return the one item of a `{"characteristic": UUID, "hex": HEX, "t": seconds, "address": text}` line."""
+    try:
+        row = _ROW.decode(line)
+    except _NOT_JSON:
+        return _refused(line, "not json")
+    return _gatt(line, row)
 
 
 def parse_candump(line: bytes) -> list[Item]:
@@ -174,6 +186,20 @@ def _adverts(line: dict[str, Any]) -> list[Item]:
         address = str(line["address"]).upper()
         return [(None, address, Element(address), Garbage(b"", "no data"))]
     return found
+
+
+def _gatt(line: bytes, row: Row) -> list[Item]:
+    if row.characteristic is None or row.hex is None:
+        return _refused(line, "no characteristic" if row.characteristic is None else "no hex", row.t)
+    try:
+        uuid = service_uuid(row.characteristic)
+    except ValueError:
+        return _refused(line, "not a characteristic", row.t)
+    address = None if row.address is None else row.address.upper()
+    try:
+        return [(row.t, address, Element(address or "", characteristic=uuid), bytes.fromhex(row.hex))]
+    except ValueError:
+        return _refused(line, "not hex", row.t)
 
 
 def _refused(line: bytes, reason: str, seconds: float | None = None) -> list[Item]:

@@ -15,6 +15,7 @@ from gateway.cli.inputs_lines import (
     line_items,
     parse_adv,
     parse_candump,
+    parse_gatt,
 )
 from gateway.cli.inputs_wire import Window, flag_in_front, window_of
 from gateway.errors import EncodeError, UsageError
@@ -23,9 +24,11 @@ from gateway.framing.base import Framer
 from gateway.framing.build import CanJoiner, build_joiner
 from gateway.framing.spec import CAN_TRANSPORTS
 from gateway.profile.build import CompiledProfile
+from gateway.profile.model import LinkSpec
+from gateway.schema.match import facts_of
 from gateway.schema.spec import WhenSpec
 
-FORMATS: Final = ("hex", "bin", "candump", "adv", "jsonl", "asc", "blf", "trc")
+FORMATS: Final = ("hex", "bin", "candump", "adv", "gatt", "jsonl", "asc", "blf", "trc")
 LOG_FORMATS: Final = frozenset({"asc", "blf", "trc"})  # other programs' CAN logs, read by the replay driver
 _FORMAT_OF_SUFFIX: Final = {
     ".hex": "hex",
@@ -39,9 +42,10 @@ _FORMAT_OF_SUFFIX: Final = {
 _FORMAT_OF_BUS: Final = {"uart": "bin", "can": "candump", "ble": "adv", "spi": "hex"}
 
 
-def format_of(file: str, bus: str) -> str:
-    """Return the format that a file's suffix names, else the bus's usual one."""
-    return _FORMAT_OF_SUFFIX.get(PurePath(file).suffix.lower(), _FORMAT_OF_BUS[bus])
+def format_of(file: str, link: LinkSpec) -> str:
+    """Return the format that a file's suffix names, else the usual one of the link's bus and mode."""
+    usual = "gatt" if link.bus == "ble" and link.mode == "gatt" else _FORMAT_OF_BUS[link.bus]
+    return _FORMAT_OF_SUFFIX.get(PurePath(file).suffix.lower(), usual)
 
 
 class Bodies:
@@ -160,7 +164,8 @@ def _single_items(bodies: Bodies, form: str, pieces: Iterable[bytes]) -> Iterato
         return _elements_found(bodies, line_items(lines(pieces), parse))
     if form == "jsonl":
         return _elements_found(bodies, line_items(lines(pieces), jsonl_parser(bodies.split, bodies.address_of)))
-    return line_items(lines(pieces), parse_adv if form == "adv" else parse_candump)
+    parsers = {"adv": parse_adv, "gatt": parse_gatt, "candump": parse_candump}
+    return line_items(lines(pieces), parsers[form])
 
 
 def _elements_found(bodies: Bodies, items: Iterator[Item]) -> Iterator[Item]:
@@ -170,7 +175,7 @@ def _elements_found(bodies: Bodies, items: Iterator[Item]) -> Iterator[Item]:
 def _elements(compiled: CompiledProfile) -> Iterator[WhenSpec]:
     seen = set()
     for spec in compiled.profile.message.values():
-        when = spec.when
+        when = facts_of(spec)
         key = (when.manufacturer, when.service, when.characteristic, when.name)
         if key not in seen and key != (None, None, None, None):
             seen.add(key)

@@ -13,6 +13,7 @@ from gateway.framing.build import build_framer
 from gateway.framing.isotp import partner_of
 from gateway.framing.spec import CAN_TRANSPORTS, IsoTp
 from gateway.profile.model import Profile
+from gateway.profile.unseal import Unsealer
 from gateway.schema.compile import compile_message
 from gateway.schema.match import body_seen, build_matcher, is_extended
 from gateway.schema.plan import MessagePlan
@@ -60,6 +61,10 @@ class CompiledProfile:
         """Return a new framer for one open port; identity where the bus delivers whole frames."""
         spec = self.profile.framing
         return build_framer(None if isinstance(spec, CAN_TRANSPORTS) else spec)
+
+    def unsealer(self) -> Unsealer | None:
+        """Return what opens encrypted advertisements, with counters of its own; None where `link.cipher` is none."""
+        return None if self.profile.link.cipher == "none" else Unsealer(self.profile.link)
 
     def body_seen(self, name: str, body: bytes, address: Address) -> bytes:
         """Return the body as message `name` sees it; differs only under `manufacturer = "any"`."""

@@ -10,6 +10,7 @@ from gateway.notation import duration_ns
 from gateway.profile.findings import Findings
 from gateway.profile.model import LINK_KEYS, MATCH_KEYS, LinkSpec, MatchSpec, ParamSpec, Profile
 from gateway.profile.params import check_value, integer_range, is_known_type
+from gateway.schema.cipher import KEY_BYTES
 from gateway.schema.spec import RecordSpec
 from gateway.spelling import did_you_mean
 
@@ -130,8 +131,11 @@ def _check_ble(link: LinkSpec, found: Findings) -> None:
         found.error(("link", "mode"), f"{link.mode!r} is not allowed; one of advertisement, gatt")
     if link.cipher != "none" and link.key is None:
         found.error(("link", "key"), f"missing; cipher {link.cipher!r} needs a key, for example key = '{{key}}'")
-    if link.key is not None and not re.fullmatch(r"([0-9A-Fa-f]{2} ?)+", link.key):
+    if link.key and not re.fullmatch(r"([0-9A-Fa-f]{2} ?)+", link.key):
         found.error(("link", "key"), "a key is hex digits, two per byte")
+    elif link.key and link.cipher != "none" and len(bytes.fromhex(link.key)) != KEY_BYTES:
+        size = len(bytes.fromhex(link.key))
+        found.error(("link", "key"), f"the key has {size} bytes; cipher {link.cipher!r} needs {KEY_BYTES}")
 
 
 def _check_spi(link: LinkSpec, found: Findings) -> None:

@@ -28,12 +28,12 @@ def build_matcher(messages: Mapping[str, MessageSpec]) -> Matcher:
     candidates = [
         (name, spec)
         for name, spec in messages.items()
-        if spec.direction != "out" and not (spec.ask is not None and spec.when == WhenSpec())
+        if spec.direction != "out" and not (spec.ask is not None and facts_of(spec) == WhenSpec())
     ]
     exact, rest = _split_by_can_id(candidates)
     if exact:
         return _by_can_id(exact, rest)
-    if len(candidates) == 1 and candidates[0][1].when == WhenSpec():
+    if len(candidates) == 1 and facts_of(candidates[0][1]) == WhenSpec():
         only = candidates[0][0]
         return lambda _body, _address: only
     by_byte = _by_byte(candidates)
@@ -44,7 +44,7 @@ def build_matcher(messages: Mapping[str, MessageSpec]) -> Matcher:
 
 def tests_of(spec: MessageSpec) -> list[_Test]:
     """Return the tests behind one `when`, cheapest first; all must hold."""
-    when = spec.when
+    when = facts_of(spec)
     tests: list[_Test] = []
     if when.can_id is not None:
         tests.append(_can_id_test(when))
@@ -59,6 +59,13 @@ def tests_of(spec: MessageSpec) -> list[_Test]:
     if when.has is not None:
         tests.append(_has_test(when.has, spec))
     return tests
+
+
+def facts_of(spec: MessageSpec) -> WhenSpec:
+    """Return `when`; a GATT value says itself which characteristic it was asked from, so that needs no `when`."""
+    if spec.ask is not None and spec.ask.characteristic is not None and spec.when == WhenSpec():
+        return WhenSpec(characteristic=spec.ask.characteristic)
+    return spec.when
 
 
 def body_seen(spec: MessageSpec, body: bytes, address: Address) -> bytes:

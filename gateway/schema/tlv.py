@@ -1,13 +1,15 @@
 """Layer 2: messages of tagged elements: [header] then [tag] [length, if declared] [value], again and again.
 
 A tag that comes again gives NAME, NAME_2, ... up to NAME_8; more of one are skipped and taint `trust.case`. An unknown
-tag without a declared length ends the decode: what it would mean to go on is not known.
+tag without a declared length ends the decode: what it would mean to go on is not known. A tagged struct without a name
+is several fields behind one tag: its members are the message's values. On writing, the first tag that has the name and
+takes the value is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -134,6 +136,8 @@ def _split(spec: MessageSpec) -> tuple[MessageSpec, list[FieldSpec]]:
 
 
 def _alone(field: FieldSpec, spec: MessageSpec) -> MessageSpec:
+    if field.type == "struct" and field.name is None and field.array is None:
+        return MessageSpec(fields=field.fields or [], order=spec.order)
     return MessageSpec(fields=[msgspec.structs.replace(field, tag=None)], order=spec.order)
 
 
@@ -147,13 +151,13 @@ def _encoder(spec: MessageSpec) -> Callable[[dict[str, Any]], bytes]:
     tag, length = parse_type(spec.tag_type, spec.order), None
     if spec.length_type is not None:
         length = parse_type(spec.length_type, spec.order)
-    builders: dict[str, tuple[bytes, Callable[[dict[str, Any]], bytes]]] = {}
+    builders: list[_Builder] = []
     for field in elements:
         one = _alone(field, spec)
         scope = layout_of(one)
         mark = (field.tag or 0).to_bytes(tag.size or 1, tag.order)
-        for leaf in scope.named():
-            builders.setdefault(str(leaf.name), (mark, encoder(one, scope)))
+        names = frozenset(str(leaf.name) for leaf in scope.named())
+        builders.append(_Builder(mark, names, encoder(one, scope)))
 
     def encode(values: dict[str, Any]) -> bytes:
         given = {name: value for name, value in values.items() if name in head_names}
@@ -163,23 +167,38 @@ def _encoder(spec: MessageSpec) -> Callable[[dict[str, Any]], bytes]:
     return encode
 
 
+class _Builder(NamedTuple):
+    """What writes the elements of one tag."""
+
+    mark: bytes
+    names: frozenset[str]
+    build: Callable[[dict[str, Any]], bytes]
+
+
 def _elements(
-    builders: Mapping[str, tuple[bytes, Callable[[dict[str, Any]], bytes]]],
-    values: Mapping[str, Any],
-    done: set[str],
-    length: WireType | None,
+    builders: Sequence[_Builder], values: Mapping[str, Any], done: set[str], length: WireType | None
 ) -> list[bytes]:
     parts: list[bytes] = []
-    for name, (mark, build) in builders.items():
+    refusals: dict[str, EncodeError] = {}
+    for mark, names, build in builders:
         for index in range(MAX_REPEATS):
-            spelled = _numbered(name, index)
-            if spelled in values and spelled not in done:
-                done.add(spelled)
-                data = build({name: values[spelled]})
-                parts.append(mark + _sized(data, length, spelled) + data)
-    unknown = [name for name in values if name not in done]
-    if unknown:
-        raise EncodeError(f"unknown field {unknown[0]!r}; one of {', '.join(builders)}")
+            spelled = {_numbered(name, index): name for name in names}
+            given = {name: values[each] for each, name in spelled.items() if each in values and each not in done}
+            if not given:
+                continue
+            try:
+                data = build(given)
+            except EncodeError as error:  # another tag of the same name may have room for it
+                refusals.update({each: error for each in spelled if each not in refusals})
+                continue
+            done.update(each for each in spelled if each in values)
+            parts.append(mark + _sized(data, length, " ".join(sorted(spelled))) + data)
+    left = [name for name in values if name not in done]
+    if left and left[0] in refusals:
+        raise refusals[left[0]]
+    if left:
+        known = {name: None for builder in builders for name in sorted(builder.names)}
+        raise EncodeError(f"unknown field {left[0]!r}; one of {', '.join(known)}")
     return parts
 
 
