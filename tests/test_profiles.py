@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from gateway.errors import EncodeError
-from gateway.frame import CAN_EXTENDED, Address, Garbage
+from gateway.frame import CAN_EXTENDED, Address, Element, Garbage, short_uuid
 from gateway.profile.build import CompiledProfile
 from gateway.profile.load import check_profile, load_profile, shipped_profiles
+from gateway.profile.unseal import Unsealer
 from gateway.schema.advert import elements_of
+from gateway.schema.cipher import Opened
 from gateway.schema.match import apply_when
 from gateway.schema.plan import values_of
 from gateway.taint import TRUST_RANGE, names_of
@@ -20,7 +22,7 @@ from gateway.taint import TRUST_RANGE, names_of
 Row = dict[str, Any]
 SHIPPED = shipped_profiles()
 NAMES = sorted(SHIPPED)
-FORMS = {"hex", "adv", "candump"}
+FORMS = {"hex", "adv", "candump"}  # and "characteristic" beside "hex": the value of a GATT characteristic
 
 
 def golden_rows(folder: Path) -> list[Row]:
@@ -39,14 +41,17 @@ def all_rows() -> list[Any]:
     return rows
 
 
-def compiled(name: str) -> CompiledProfile:
-    return CompiledProfile(load_profile(SHIPPED[name]))
+def compiled(name: str, row: Row | None = None) -> CompiledProfile:
+    return CompiledProfile(load_profile(SHIPPED[name], (row or {}).get("params")))
 
 
 def bodies_of(profile: CompiledProfile, row: Row) -> list[tuple[bytes, Address]]:
     """Return what the row's wire form gives: frames with their addresses; nothing in it may be refused."""
     if "adv" in row:
-        return list(elements_of(row["adv"]))
+        unsealer, found = profile.unsealer(), elements_of(row["adv"])
+        return found if unsealer is None else [(opened(unsealer, *item), item[1]) for item in found]
+    if "characteristic" in row:
+        return [(bytes.fromhex(row["hex"]), Element("", characteristic=short_uuid(row["characteristic"])))]
     if "candump" in row:
         identifier, _, data = row["candump"].split()[2].partition("#")
         flag = CAN_EXTENDED if len(identifier) == 8 else 0
@@ -55,6 +60,12 @@ def bodies_of(profile: CompiledProfile, row: Row) -> list[tuple[bytes, Address]]
     found = framer.feed(bytes.fromhex(row["hex"])) + framer.gap()
     assert not [item for item in found if isinstance(item, Garbage)], "a golden frame is refused by its own framing"
     return [(item, None) for item in found if not isinstance(item, Garbage)]
+
+
+def opened(unsealer: Unsealer, body: bytes, element: Element) -> bytes:
+    result = unsealer.open(body, element)
+    assert isinstance(result, Opened), result
+    return result.body
 
 
 def close_to(value: Any) -> Any:
@@ -98,7 +109,7 @@ def test_every_message_that_comes_in_has_a_golden_row(name):
 
 @pytest.mark.parametrize(("name", "row"), all_rows())
 def test_a_golden_row_decodes_to_its_values(name, row):
-    profile = compiled(name)
+    profile = compiled(name, row)
     ((body, address),) = bodies_of(profile, row)
     assert profile.match(body, address) == row["message"]
     plan = profile.messages[row["message"]]
@@ -111,7 +122,7 @@ def test_a_golden_row_decodes_to_its_values(name, row):
 
 @pytest.mark.parametrize(("name", "row"), all_rows())
 def test_a_golden_row_is_built_again_from_its_values(name, row):
-    profile = compiled(name)
+    profile = compiled(name, row)
     plan = profile.messages[row["message"]]
     ((body, address),) = bodies_of(profile, row)
     if plan.decode(profile.body_seen(row["message"], body, address))[-1] & TRUST_RANGE:
@@ -119,7 +130,7 @@ def test_a_golden_row_is_built_again_from_its_values(name, row):
             plan.encode(row["values"])
         return
     body = apply_when(profile.profile.message[row["message"]], plan.encode(row["values"]))
-    if "hex" in row:
+    if "hex" in row and "characteristic" not in row:
         framer = profile.framer()
         (body,) = framer.feed(framer.encode(body)) + framer.gap()
     assert profile.match(body, address) == row["message"]
