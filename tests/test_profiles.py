@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gateway.cli.inputs_select import joiner_of
 from gateway.errors import EncodeError
 from gateway.frame import CAN_EXTENDED, Address, Element, Garbage, short_uuid
 from gateway.profile.build import CompiledProfile
@@ -53,9 +54,7 @@ def bodies_of(profile: CompiledProfile, row: Row) -> list[tuple[bytes, Address]]
     if "characteristic" in row:
         return [(bytes.fromhex(row["hex"]), Element("", characteristic=short_uuid(row["characteristic"])))]
     if "candump" in row:
-        identifier, _, data = row["candump"].split()[2].partition("#")
-        flag = CAN_EXTENDED if len(identifier) == 8 else 0
-        return [(bytes.fromhex(data[2:] if data.startswith("#") else data), int(identifier, 16) | flag)]
+        return on_can(profile, [row["candump"]] if isinstance(row["candump"], str) else row["candump"])
     framer = profile.framer()
     found = framer.feed(bytes.fromhex(row["hex"])) + framer.gap()
     assert not [item for item in found if isinstance(item, Garbage)], "a golden frame is refused by its own framing"
@@ -66,6 +65,22 @@ def opened(unsealer: Unsealer, body: bytes, element: Element) -> bytes:
     result = unsealer.open(body, element)
     assert isinstance(result, Opened), result
     return result.body
+
+
+def on_can(profile: CompiledProfile, lines: list[str]) -> list[tuple[bytes, Address]]:
+    """Return the messages in candump lines, joined where the profile has a transport."""
+    joiner, found = joiner_of(profile), []
+    for number, line in enumerate(lines):
+        identifier, _, data = line.split()[2].partition("#")
+        address = int(identifier, 16) | (CAN_EXTENDED if len(identifier) == 8 else 0)
+        body = bytes.fromhex(data[2:] if data.startswith("#") else data)
+        if joiner is None:
+            found.append((body, address))
+            continue
+        pieces = joiner.feed(address, body, number)
+        assert not [piece for piece in pieces if isinstance(piece, Garbage)], "a golden frame is refused by its framing"
+        found += [(piece.payload, piece.can_id) for piece in pieces if not isinstance(piece, Garbage)]
+    return found
 
 
 def close_to(value: Any) -> Any:
