@@ -11,10 +11,12 @@ import pytest
 from gateway.cli.inputs_select import joiner_of
 from gateway.errors import EncodeError
 from gateway.frame import CAN_EXTENDED, Address, Element, Garbage, short_uuid
+from gateway.framing.modbus_pdu import Question, answer_in, question_in
 from gateway.profile.build import CompiledProfile
 from gateway.profile.load import check_profile, load_profile, shipped_profiles
 from gateway.profile.unseal import Unsealer
 from gateway.schema.advert import elements_of
+from gateway.schema.asked import build_asked_matcher
 from gateway.schema.cipher import Opened
 from gateway.schema.match import apply_when
 from gateway.schema.plan import values_of
@@ -23,7 +25,7 @@ from gateway.taint import TRUST_RANGE, names_of
 Row = dict[str, Any]
 SHIPPED = shipped_profiles()
 NAMES = sorted(SHIPPED)
-FORMS = {"hex", "adv", "candump"}  # and "characteristic" beside "hex": the value of a GATT characteristic
+FORMS = {"hex", "adv", "candump", "request"}  # and "characteristic" beside "hex": the value of a GATT characteristic
 
 
 def golden_rows(folder: Path) -> list[Row]:
@@ -51,6 +53,8 @@ def bodies_of(profile: CompiledProfile, row: Row) -> list[tuple[bytes, Address]]
     if "adv" in row:
         unsealer, found = profile.unsealer(), elements_of(row["adv"])
         return found if unsealer is None else [(opened(unsealer, *item), item[1]) for item in found]
+    if "request" in row:
+        return [(modbus_pair(profile, row)[1], None)]
     if "characteristic" in row:
         return [(bytes.fromhex(row["hex"]), Element("", characteristic=short_uuid(row["characteristic"])))]
     if "candump" in row:
@@ -81,6 +85,21 @@ def on_can(profile: CompiledProfile, lines: list[str]) -> list[tuple[bytes, Addr
         assert not [piece for piece in pieces if isinstance(piece, Garbage)], "a golden frame is refused by its framing"
         found += [(piece.payload, piece.can_id) for piece in pieces if not isinstance(piece, Garbage)]
     return found
+
+
+def modbus_pair(profile: CompiledProfile, row: Row) -> tuple[Question, bytes]:
+    question = question_in(bytes.fromhex(row["request"]))
+    assert isinstance(question, Question)
+    assert question.unit == profile.profile.unit
+    body = answer_in(bytes.fromhex(row["response"]), question)
+    assert isinstance(body, bytes), body
+    return question, body
+
+
+def message_of(profile: CompiledProfile, row: Row, body: bytes, address: Address) -> str | None:
+    if "request" in row:
+        return build_asked_matcher(profile.profile.message)(modbus_pair(profile, row)[0], body)
+    return profile.match(body, address)
 
 
 def close_to(value: Any) -> Any:
@@ -126,7 +145,7 @@ def test_every_message_that_comes_in_has_a_golden_row(name):
 def test_a_golden_row_decodes_to_its_values(name, row):
     profile = compiled(name, row)
     ((body, address),) = bodies_of(profile, row)
-    assert profile.match(body, address) == row["message"]
+    assert message_of(profile, row, body, address) == row["message"]
     plan = profile.messages[row["message"]]
     found = plan.decode(profile.body_seen(row["message"], body, address))
     assert values_of(plan, found) == close_to(row["values"])
@@ -148,6 +167,6 @@ def test_a_golden_row_is_built_again_from_its_values(name, row):
     if "hex" in row and "characteristic" not in row:
         framer = profile.framer()
         (body,) = framer.feed(framer.encode(body)) + framer.gap()
-    assert profile.match(body, address) == row["message"]
+    assert message_of(profile, row, body, address) == row["message"]
     again = plan.decode(profile.body_seen(row["message"], body, address))
     assert values_of(plan, again) == close_to(row["values"])

@@ -113,6 +113,7 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
         "length": "bytes to read from the register",
         "characteristic": "GATT UUID to read",
         "send": "raw hex, framed",
+        "framed": "false: send goes out as it is, with its own start and check",
         "can_id": "of the raw request",
     },
     "FieldSpec": {
@@ -155,6 +156,7 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
         "use": "its registered name",
         "with": "other messages whose last fields it needs",
         "gives": "fields that come out, without type",
+        "constants": "numbers that it takes beside the fields, by name",
     },
     "RecordSpec": {
         "at_most": "not stored oftener",
@@ -186,6 +188,7 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
         "ask": "a message",
         "write": "a register",
         "send": "raw hex",
+        "framed": "false: send goes out as it is, with its own start and check",
         "set": "a setpoint, with value",
         "wait": "a duration",
     },

@@ -5,13 +5,13 @@ Message and field specs are in `gateway.schema.spec`, framing kinds in `gateway.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from gateway.framing.spec import FramingSpec
 from gateway.notation import Duration, HexText
-from gateway.schema.spec import Condition, MessageSpec, RecordSpec
+from gateway.schema.spec import INTERNAL, Condition, MessageSpec, RecordSpec
 
 
 class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -153,6 +153,7 @@ class ConnectStep(_Document, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ask: str | None = None
     write: RegisterWrite | None = None
     send: HexText | None = None
+    framed: bool = True  # False: `send` goes out as it is
     set: str | None = None
     value: Any = None
     wait: Duration | None = None
@@ -200,3 +201,4 @@ class Profile(_Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
     queue: QueueSpec = QueueSpec()
     record: RecordSpec = RecordSpec()
     firmware: FirmwareSpec | None = None
+    unit: Annotated[int | None, INTERNAL] = None  # value of parameter `unit`: the Modbus unit address (PROFILES 3)

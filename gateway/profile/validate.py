@@ -82,6 +82,8 @@ def _structured(document: Document, parameters: Parameters) -> tuple[Profile, fr
     raw = {key: value for key, value in document.raw.items() if key != "params"}
     data = walk(document, raw, Profile, (), parameters)
     data["params"] = parameters.specs
+    if isinstance(parameters.values.get("unit"), int):
+        data["unit"] = parameters.values["unit"]
     if not document.has_errors:
         try:
             return msgspec.convert(data, Profile), frozenset()

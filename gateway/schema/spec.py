@@ -97,6 +97,7 @@ class AskSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     length: int | None = None
     characteristic: str | None = None
     send: HexText | None = None
+    framed: bool = True  # False: `send` goes out as it is; some devices frame requests otherwise than answers
     can_id: int | None = None
 
 
@@ -106,6 +107,7 @@ class TransformSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     use: str
     with_: list[str] = msgspec.field(default_factory=list, name="with")
     gives: list[FieldSpec] = msgspec.field(default_factory=list)
+    constants: dict[str, float | int | str] = msgspec.field(default_factory=dict)  # text: "1/1024", "{param}"
 
 
 class RecordSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

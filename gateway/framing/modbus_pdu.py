@@ -1,0 +1,106 @@
+"""Layer 2: what one Modbus RTU request asks, and whether a frame is the answer to it. Reads only; no I/O, no time.
+
+request: [unit:1] [function:1] [start:2] [count:2] [CRC-16/MODBUS:2, low byte first]
+answer:  [unit:1] [function:1] [bytes:1] [registers or coils:bytes] [CRC:2]
+refusal: [unit:1] [function | 80:1] [exception code:1] [CRC:2]
+
+A frame that is no answer is a few stable words, never an exception of ours: bad input from a wire is a value.
+
+Source: MODBUS Application Protocol Specification V1.1b3, sections 6.1 to 6.4 and 7; Serial Line V1.02, section 2.5.1.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from gateway.framing.checks import check_of
+
+FUNCTIONS: Final = {"coils": 1, "discrete": 2, "holding": 3, "input": 4}  # PROFILES 4: the keys of `ask`
+MAX_COUNTS: Final = {1: 2000, 2: 2000, 3: 125, 4: 125}
+REQUEST_BYTES: Final = 8
+EXCEPTIONS: Final = {
+    1: "illegal function",
+    2: "illegal data address",
+    3: "illegal data value",
+    4: "server device failure",
+    5: "acknowledge",
+    6: "server device busy",
+    8: "memory parity error",
+    10: "gateway path unavailable",
+    11: "gateway target device failed to respond",
+}
+_CRC: Final = check_of("crc-16-modbus").compute
+_LEAST_BYTES: Final = 5  # of an answer: the refusal
+
+
+class Question(NamedTuple):
+    """What a read request asks for."""
+
+    unit: int
+    function: int  # 1 coils, 2 discrete inputs, 3 holding registers, 4 input registers
+    start: int
+    quantity: int  # of registers or bits
+
+    @property
+    def answer_bytes(self) -> int:
+        """Return how many bytes of registers or bits the answer carries."""
+        return 2 * self.quantity if self.function in {3, 4} else (self.quantity + 7) // 8
+
+    @property
+    def frame_bytes(self) -> int:
+        """Return the size of the whole answer on the wire."""
+        return self.answer_bytes + 5
+
+
+def sealed(unit: bytes) -> bytes:
+    """Return a unit with its CRC behind it."""
+    return unit + _CRC(unit).to_bytes(2, "little")
+
+
+def request_of(question: Question) -> bytes:
+    """Return the request's whole frame."""
+    unit, function, start, quantity = question
+    return sealed(bytes([unit, function]) + start.to_bytes(2) + quantity.to_bytes(2))
+
+
+def question_in(frame: bytes) -> Question | str:
+    """Return what a request's whole frame asks for, or the few words why it is none that reads."""
+    if len(frame) < 4:
+        return "request cut"
+    if _CRC(frame):
+        return "request check"
+    if frame[1] not in MAX_COUNTS:
+        return "request function"
+    if len(frame) != REQUEST_BYTES:
+        return "request length"
+    question = Question(frame[0], frame[1], int.from_bytes(frame[2:4]), int.from_bytes(frame[4:6]))
+    if not 1 <= question.quantity <= MAX_COUNTS[question.function] or question.start + question.quantity > 0x10000:
+        return "request count"
+    return question
+
+
+def answer_in(frame: bytes, question: Question) -> bytes | str:
+    """Return the register or coil bytes of an answer's whole frame, or the few words why it does not answer.
+
+    Reasons: "no answer", "cut", "check", "unit", "function", "length", "exception N" with the name of code N.
+    """
+    if not frame:
+        return "no answer"
+    if len(frame) < _LEAST_BYTES:
+        return "cut"
+    if _CRC(frame):
+        return "check"
+    if frame[0] != question.unit:
+        return "unit"
+    if frame[1] & 0x7F != question.function:
+        return "function"
+    if frame[1] & 0x80:
+        return exception_of(frame[2]) if len(frame) == _LEAST_BYTES else "length"
+    if frame[2] != question.answer_bytes or len(frame) != question.frame_bytes:
+        return "length"
+    return frame[3:-2]
+
+
+def exception_of(code: int) -> str:
+    """Return the few words for an exception code: "exception 2 (illegal data address)"."""
+    return f"exception {code} ({EXCEPTIONS.get(code, 'unknown')})"
