@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.cli.inputs_select import joiner_of
@@ -167,6 +168,10 @@ def test_a_golden_row_is_built_again_from_its_values(name, row):
     if "hex" in row and "characteristic" not in row:
         framer = profile.framer()
         (body,) = framer.feed(framer.encode(body)) + framer.gap()
+    if profile.profile.message[row["message"]].when.manufacturer == "any":  # the company id leads such a body
+        assert isinstance(address, Element)
+        address = msgspec.structs.replace(address, manufacturer=int.from_bytes(body[:2], "little"))
+        body = body[2:]
     assert message_of(profile, row, body, address) == row["message"]
     again = plan.decode(profile.body_seen(row["message"], body, address))
     assert values_of(plan, again) == close_to(row["values"])
