@@ -1,19 +1,27 @@
-"""Layer 4: finds driver plugins by entry point and says in one line what is missing.
+"""Layer 4: finds driver and transform plugins by entry point and says in one line what is missing.
 
 Nothing is imported before it is asked for; a plugin that fails to load is reported as a value and stops no other.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 from gateway.driver import Driver
 from gateway.errors import DriverError
+from gateway.profile.model import Profile
+
+log = logging.getLogger(__name__)
 
 GROUP: Final = "gateway.drivers"
+TRANSFORMS: Final = "gateway.transforms"
+
+TransformFunction = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 _EXTRA_OF_BUS: Final = {"uart": ("serial", "uart"), "can": ("can", "can"), "spi": ("spidev", "spi")}
 
@@ -55,6 +63,34 @@ def load_driver(entry: EntryPoint) -> Driver | DriverError:
     return driver  # type: ignore[no-any-return]  # the protocol's members were looked for above
 
 
+def transforms() -> dict[str, TransformFunction]:
+    """Return every transform plugin by name, the built-in ones too; one that cannot be loaded is told and left out."""
+    found = {name: load_transform(entry) for name, entry in sorted(_entries(TRANSFORMS).items())}
+    return {name: function for name, function in found.items() if function is not None}
+
+
+def transforms_of(profile: Profile) -> dict[str, TransformFunction]:
+    """Return the transforms that a profile uses, as far as they are installed."""
+    used = {spec.transform.use for spec in profile.message.values() if spec.transform is not None}
+    found = (
+        {name: load_transform(entry) for name, entry in _entries(TRANSFORMS).items() if name in used} if used else {}
+    )
+    return {name: function for name, function in found.items() if function is not None}
+
+
+def load_transform(entry: EntryPoint) -> TransformFunction | None:
+    """Return the function behind `entry`; None, and a line in the log, if it is none."""
+    try:
+        function = entry.load()
+    except Exception as error:  # noqa: BLE001 - plugin loading: whatever is wrong with one must not stop the others
+        log.warning("transform %r (%s) is broken: %s: %s", entry.name, entry.value, type(error).__name__, error)
+        return None
+    if not callable(function):
+        log.warning("transform %r (%s) is broken: it is no function", entry.name, entry.value)
+        return None
+    return function  # type: ignore[no-any-return]  # what it takes and gives shows when it is called
+
+
 def require(module: str, extra: str) -> ModuleType:
     """Import a hardware library. Raises: DriverError with the command that installs it."""
     try:
@@ -64,8 +100,8 @@ def require(module: str, extra: str) -> ModuleType:
         raise DriverError(f"{top} is not installed; run: pip install 'tidegate[{extra}]'") from error
 
 
-def _entries() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
+def _entries(group: str = GROUP) -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=group)}
 
 
 def _nothing_for(target: str, bus: str) -> DriverError:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
 from gateway.cli import EXIT_NO
-from gateway.cli.inputs import Item, chunks, opened
+from gateway.cli.inputs import Item, chunks, lines, opened
 from gateway.cli.inputs_lines import parse_candump
+from gateway.cli.inputs_modbus import Judged, pairs
 from gateway.cli.inputs_select import FORMATS, LOG_FORMATS, Bodies, format_of, items_of, items_of_hex, joined_items
+from gateway.cli.inputs_spi import spi_transfers
 from gateway.cli.output import Progress, Records
 from gateway.errors import UsageError
 from gateway.frame import Address, Element, Garbage
 from gateway.profile.build import CompiledProfile
 from gateway.profile.load import find_profile, load_profile
-from gateway.schema.plan import ABSENT, Refused
+from gateway.registry import transforms_of
+from gateway.schema.plan import ABSENT, Refused, Row
 
 Reading = tuple[str, dict[str, Any], int]  # message, values by name, taint bits
 
@@ -28,9 +31,11 @@ class Interpreter:
     """Bodies of one profile to values, or the reason why not."""
 
     def __init__(self, compiled: CompiledProfile, *, raw: bool = False) -> None:
-        self._compiled = compiled
+        self.compiled = compiled
         self._match = compiled.match
         self._plans = compiled.messages
+        self._memory = compiled.memory()
+        self._decoders: dict[str, Callable[[bytes], Row]] = {}
         self._unsealer = compiled.unsealer()
         self._raw = raw
         self._is_can = compiled.profile.link.bus == "can"
@@ -44,15 +49,22 @@ class Interpreter:
             body = opened.body
         name = self._match(body, address)
         if name is None:
-            known = not self._is_can or (isinstance(address, int) and self._compiled.knows_id(address))
+            known = not self._is_can or (isinstance(address, int) and self.compiled.knows_id(address))
             return "unknown" if known else "unknown id"
-        if self._compiled.sees_company_id:
-            body = self._compiled.body_seen(name, body, address)
+        if self.compiled.sees_company_id:
+            body = self.compiled.body_seen(name, body, address)
+        return self.read_as(name, body)
+
+    def read_as(self, name: str, body: bytes) -> Reading | str:
+        """Return message, values and taints of a body known to be message `name`, or why it is refused."""
         plan = self._plans[name]
+        decode = self._decoders.get(name)
+        if decode is None:
+            decode = self._decoders[name] = self._memory.decoder(name)
         try:
             if self._raw:
                 return name, plan.decode_raw(body), 0
-            row = plan.decode(body)
+            row = decode(body)
         except Refused as refusal:
             return refusal.reason
         return name, {key: value for key, value in zip(plan.names, row, strict=False) if value is not ABSENT}, row[-1]
@@ -72,6 +84,19 @@ def write_records(items: Iterable[Item], interpreter: Interpreter, bodies: Bodie
             write(t, text, *found)
 
 
+def write_pairs(found: Iterable[Judged], interpreter: Interpreter, records: Records) -> None:
+    """Decode and write every pair of request and answer: exactly one record each."""
+    for t, judged in found:
+        if isinstance(judged, Garbage):
+            records.garbage(t, None, judged.raw, judged.reason)
+            continue
+        reading = interpreter.read_as(judged.message, judged.body)
+        if isinstance(reading, str):
+            records.garbage(t, None, judged.wire, reading)
+        else:
+            records.message(t, None, *reading)
+
+
 @click.command()
 @click.argument("profile")
 @click.argument("file", default="-")
@@ -80,7 +105,7 @@ def write_records(items: Iterable[Item], interpreter: Interpreter, bodies: Bodie
     "form",
     type=click.Choice(FORMATS),
     help="How FILE is written. Default: by its suffix (.hex .bin .candump .jsonl .asc .blf .trc), "
-    "else by the profile's bus: uart bin, can candump, ble adv or gatt, spi hex.",
+    "else by the profile's bus: uart bin, can candump, ble adv or gatt, spi spi.",
 )
 @click.option("--hex", "hex_text", metavar="HEX", help="Decode these bytes instead of a file.")
 @click.option("--payload", is_flag=True, help="Bytes are message bodies already: no framing.")
@@ -117,7 +142,8 @@ def command(
         raise click.UsageError("give either FILE or --hex")
     if hex_text is not None and form not in (None, "hex"):
         raise click.UsageError(f"--hex is not {form}")
-    compiled = CompiledProfile(load_profile(find_profile(profile), params_of(params, key)))
+    loaded = load_profile(find_profile(profile), params_of(params, key))
+    compiled = CompiledProfile(loaded, transforms_of(loaded))
     bodies = Bodies(compiled, payload=payload, address=address)
     records = Records(sys.stdout.buffer)
     interpreter = Interpreter(compiled, raw=raw)
@@ -169,7 +195,12 @@ def _decode_file(file: str, form: str, interpreter: Interpreter, bodies: Bodies,
             return
         with opened(file) as stream:
             first, pieces = _first(chunks(stream, before_read))
-            write_records(items_of(bodies, form, pieces), interpreter, bodies, records)
+            if form == "modbus":
+                write_pairs(pairs(bodies.profile, lines(pieces)), interpreter, records)
+            elif form == "spi":
+                write_pairs(spi_transfers(interpreter.compiled, lines(pieces)), interpreter, records)
+            else:
+                write_records(items_of(bodies, form, pieces), interpreter, bodies, records)
     finally:
         progress.end()
     if records.count and records.count == records.refused:
@@ -196,11 +227,15 @@ def _hint(form: str, first: bytes) -> None:
 
 def likely_format(first: bytes) -> str | None:
     """Return the text format that the beginning of an input has all the marks of."""
-    lines = (line.strip() for line in first[:4096].split(b"\n"))
-    line = next((line for line in lines if line and not line.startswith(b"#")), b"")
+    stripped = (line.strip() for line in first[:4096].split(b"\n"))
+    line = next((line for line in stripped if line and not line.startswith(b"#")), b"")
     if not line:
         return None
     if line.startswith(b"{"):
+        if b'"tx"' in line and b'"rx"' in line:
+            return "spi"
+        if b'"request"' in line and b'"response"' in line:
+            return "modbus"
         if b'"characteristic"' in line:
             return "gatt"
         return "adv" if b'"manufacturer_data"' in line or b'"service_data"' in line else "jsonl"

@@ -28,7 +28,7 @@ from gateway.profile.model import LinkSpec
 from gateway.schema.match import facts_of
 from gateway.schema.spec import WhenSpec
 
-FORMATS: Final = ("hex", "bin", "candump", "adv", "gatt", "jsonl", "asc", "blf", "trc")
+FORMATS: Final = ("hex", "bin", "candump", "adv", "gatt", "jsonl", "modbus", "spi", "asc", "blf", "trc")
 LOG_FORMATS: Final = frozenset({"asc", "blf", "trc"})  # other programs' CAN logs, read by the replay driver
 _FORMAT_OF_SUFFIX: Final = {
     ".hex": "hex",
@@ -39,13 +39,14 @@ _FORMAT_OF_SUFFIX: Final = {
     ".blf": "blf",
     ".trc": "trc",
 }
-_FORMAT_OF_BUS: Final = {"uart": "bin", "can": "candump", "ble": "adv", "spi": "hex"}
+_FORMAT_OF_BUS: Final = {"uart": "bin", "can": "candump", "ble": "adv", "spi": "spi"}
 
 
 def format_of(file: str, link: LinkSpec) -> str:
     """Return the format that a file's suffix names, else the usual one of the link's bus and mode."""
     usual = "gatt" if link.bus == "ble" and link.mode == "gatt" else _FORMAT_OF_BUS[link.bus]
-    return _FORMAT_OF_SUFFIX.get(PurePath(file).suffix.lower(), usual)
+    named = _FORMAT_OF_SUFFIX.get(PurePath(file).suffix.lower(), usual)
+    return "spi" if named == "jsonl" and link.bus == "spi" else named
 
 
 class Bodies:
@@ -56,6 +57,7 @@ class Bodies:
 
         Raises: UsageError for an address that this bus does not have.
         """
+        self.profile = compiled.profile
         self.bus = compiled.profile.link.bus
         self.framer: Framer | None = None
         self._window: Window | None = None

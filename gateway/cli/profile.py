@@ -87,12 +87,14 @@ def show_command(name: str, *, as_json: bool) -> None:
 def check_command(context: click.Context, files: tuple[str, ...], *, as_json: bool) -> None:
     """Check files."""
     from gateway.profile.load import check_profile, find_profile
+    from gateway.registry import transforms
 
+    known = transforms()
     paths = [find_profile(name) for name in files]
     problems: list[Problem] = []
     messages: list[dict[str, str]] = []
     for path in paths:
-        found = check_profile(path)
+        found = check_profile(path, known)
         told = [] if _refuses(found) else _paths_taken(path)
         problems += found
         messages += told

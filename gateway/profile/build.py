@@ -18,6 +18,8 @@ from gateway.schema.compile import compile_message
 from gateway.schema.match import body_seen, build_matcher, is_extended
 from gateway.schema.plan import MessagePlan
 from gateway.schema.spec import MessageSpec, WhenSpec
+from gateway.schema.transfer import Transfers
+from gateway.schema.transformed import Memory
 
 
 class _Plans(dict[str, MessagePlan]):
@@ -65,6 +67,20 @@ class CompiledProfile:
     def unsealer(self) -> Unsealer | None:
         """Return what opens encrypted advertisements, with counters of its own; None where `link.cipher` is none."""
         return None if self.profile.link.cipher == "none" else Unsealer(self.profile.link)
+
+    def transfers(self) -> Transfers:
+        """Return what builds SPI transfers and tells them apart."""
+        link = self.profile.link
+        return Transfers(
+            self.profile.message,
+            read_mask=link.read_mask,
+            write_mask=link.write_mask,
+            address_bytes=link.address_bytes,
+        )
+
+    def memory(self) -> Memory:
+        """Return a new memory for one device: its `decoder(name)` decodes with what other messages said last."""
+        return Memory(self.messages, self.profile.message)
 
     def body_seen(self, name: str, body: bytes, address: Address) -> bytes:
         """Return the body as message `name` sees it; differs only under `manufacturer = "any"`."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -20,6 +20,8 @@ from gateway.environment import data_folder
 from gateway.errors import GatewayError, Problem, ProfileError, UsageError
 from gateway.profile.model import Profile
 from gateway.spelling import did_you_mean
+
+Transforms = Mapping[str, Callable[..., Any]]
 
 MAX_FILE_BYTES: Final = 32_000_000  # of any file read here; documents refuse less with a line
 MAX_CACHED: Final = 512  # profiles; the oldest go first
@@ -68,8 +70,11 @@ def load_profile(path: Path | str, params: Mapping[str, object] | None = None) -
     return examined.profile
 
 
-def check_profile(path: Path | str) -> list[Problem]:
-    """Return everything wrong with a profile or DBC file, warnings too, in file order. Examples stand in for params."""
+def check_profile(path: Path | str, transforms: Transforms | None = None) -> list[Problem]:
+    """Return everything wrong with a profile or DBC file, warnings too, in file order. Examples stand in for params.
+
+    `transforms` are those that are installed, by name; None: any will do.
+    """
     from gateway.profile.validate import examine
 
     file = Path(path)
@@ -81,18 +86,18 @@ def check_profile(path: Path | str) -> list[Problem]:
             return check_dbc(str(file), data)
     except ProfileError as error:
         return list(error.problems)
-    examined = examine(str(file), data, None, lambda name: _read_limited(file.parent / name), _transforms())
+    examined = examine(str(file), data, None, lambda name: _read_limited(file.parent / name), transforms)
     if examined.profile is None:
         return examined.problems
-    return [*examined.problems, *_uncompilable(examined.profile, file, data)]
+    return [*examined.problems, *_uncompilable(examined.profile, file, data, transforms or {})]
 
 
-def _uncompilable(profile: Profile, file: Path, data: bytes) -> list[Problem]:
+def _uncompilable(profile: Profile, file: Path, data: bytes, transforms: Transforms) -> list[Problem]:
     """Return what only shows when layouts are built: a construct object that is missing or none."""
     from gateway.profile.build import CompiledProfile
     from gateway.profile.document import Document
 
-    compiled = CompiledProfile(profile)
+    compiled = CompiledProfile(profile, transforms)
     problems = []
     for name, spec in profile.message.items():
         try:
@@ -190,12 +195,6 @@ def _read_limited(path: Path) -> bytes:
     """Return the file, at most one byte more than anything that is accepted."""
     with path.open("rb") as stream:
         return stream.read(MAX_FILE_BYTES + 1)
-
-
-def _transforms() -> set[str] | None:
-    from importlib.metadata import entry_points
-
-    return {entry.name for entry in entry_points(group="gateway.transforms")} or None
 
 
 def _digest(data: bytes, path: Path, params: Mapping[str, object] | None) -> str:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from gateway.framing.spec import ModbusRtu, Nmea0183, Nmea2000
-from gateway.notation import duration_ns
+from gateway.notation import duration_ns, number
 from gateway.profile.findings import Findings
 from gateway.profile.model import Profile
 from gateway.profile.positions import Path
 from gateway.profile.rules_link import UUID, check_name, check_record, check_segment
 from gateway.schema.match import length_bounds
-from gateway.schema.spec import AskSpec, FieldSpec, MessageSpec, WhenSpec
+from gateway.schema.spec import AskSpec, FieldSpec, MessageSpec, TransformSpec, WhenSpec
 from gateway.spelling import did_you_mean
 
 WHEN_KEYS: Final[dict[str, frozenset[str]]] = {
@@ -153,6 +153,8 @@ def _check_ask(spec: MessageSpec, path: Path, profile: Profile, found: Findings)
     for key in ("count", "length", "can_id"):
         if getattr(ask, key) is not None and key not in takes:
             found.error((*ask_path, key), f"{key!r} does not go with {kind!r}")
+    if not ask.framed and kind != "send":
+        found.error((*ask_path, "framed"), f"'framed' does not go with {kind!r}")
     if kind in _MODBUS_TABLES:
         _check_modbus_ask(kind, spec, path, profile, found)
     elif kind == "register":
@@ -249,6 +251,7 @@ def _check_transform(name: str, profile: Profile, found: Findings, transforms: C
     if transforms is not None and spec.transform.use not in transforms:
         message = f"no transform {spec.transform.use!r} is installed{did_you_mean(spec.transform.use, transforms)}"
         found.warn((*path, "use"), message)
+    _check_constants(spec.transform, (*path, "constants"), found)
     for index, other in enumerate(spec.transform.with_):
         if other == name:
             found.error((*path, "with", index), "a message cannot wait for itself")
@@ -264,6 +267,25 @@ def _check_transform(name: str, profile: Profile, found: Findings, transforms: C
             found.error((*path, "gives", index, "name"), "missing; what a transform gives has a name")
         if field.type is not None:
             found.error((*path, "gives", index, "type"), "what a transform gives has no type on the wire")
+    _check_given(spec.transform, (*path, "gives"), found, transforms)
+
+
+def _check_constants(transform: TransformSpec, path: Path, found: Findings) -> None:
+    for name, value in transform.constants.items():
+        try:
+            number(value)
+        except (ValueError, ZeroDivisionError, OverflowError):
+            found.error((*path, name), f"{value!r} is no number; write for example 3950 or '1/1024'")
+
+
+def _check_given(transform: TransformSpec, path: Path, found: Findings, transforms: Collection[str] | None) -> None:
+    """Refuse a field that the transform never gives, where it says what it does."""
+    function = transforms.get(transform.use) if isinstance(transforms, Mapping) else None
+    known: Collection[str] = getattr(function, "gives", None) or ()
+    for index, field in enumerate(transform.gives if known else []):
+        if field.name is not None and field.name not in known:
+            message = f"{transform.use!r} gives no {field.name!r}{did_you_mean(field.name, known)}"
+            found.error((*path, index, "name"), message)
 
 
 def _waits_for(name: str, target: str, profile: Profile) -> bool:

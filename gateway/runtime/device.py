@@ -41,6 +41,37 @@ class Frames(NamedTuple):
         return dict(zip(("in", "delivered", "dropped", "refused", "pending"), self, strict=True))
 
 
+class PollCounts:
+    """What came of asking one device, since the gateway started."""
+
+    __slots__ = ("answered", "asked", "exceptions", "failing", "failures", "late", "timeouts")
+
+    def __init__(self) -> None:
+        self.asked = self.answered = self.timeouts = self.late = 0
+        self.exceptions: dict[str, int] = {}  # refusals by reason: a few stable words
+        self.failures = 0  # polls in a row without answer: more than none means it is asked more seldom
+        self.failing: dict[str, str] = {}  # message -> why its last poll gave nothing
+
+    def settle(self, message: str, kind: str, reason: str) -> None:
+        """Count one poll: "answered", "silent" or "refused"."""
+        if kind == "answered":
+            self.answered += 1
+            self.failing.pop(message, None)
+            return
+        self.failing[message] = reason
+        if kind == "silent":
+            self.timeouts += 1
+        else:
+            self.exceptions[reason] = self.exceptions.get(reason, 0) + 1
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the object that `status --json` shows."""
+        return {name: getattr(self, name) for name in ("asked", "answered", "timeouts", "exceptions", "late")} | {
+            "slowed": self.failures > 0,
+            "failing": self.failing,
+        }
+
+
 class Device:
     """One profile instance behind one port."""
 
@@ -64,6 +95,7 @@ class Device:
         self.fault: str | None = None  # the first fault of our own; stays until the end
         self.told: tuple[State, str] | None = None  # the last state and reason that were logged
         self.watchers: list[Watcher] = []
+        self.polls = PollCounts()
         self.last_frame_ns: int | None = None  # monotonic
         self.in_hand = 0  # frames offered that the pipeline has not put yet: it waits for room
         self._clock = clock
@@ -72,6 +104,7 @@ class Device:
         self._refused_here = 0  # by their decode
         self._owed = 0  # taints that the next frame must carry
         self._owed_each: dict[str, int] = {}  # taints that the next frame of each message must carry
+        self._memory = profile.memory()  # what transforms need of other messages
         streams = Streams()
         self.stale_after_ns = duration_ns(profile.profile.lifecycle.stale_after)
         self.messages: dict[str, Message] = {
@@ -260,6 +293,8 @@ class Device:
         self.lifecycle = after = before.after(event, self._clock.monotonic_ns(), reason)
         if event in {Event.MISSING, Event.REFUSED, Event.LOST, Event.BROKEN} and self.first_error is None:
             self.first_error = reason
+        if event in {Event.LOST, Event.CLOSED, Event.MISSING}:
+            self._memory.forget()  # what comes next may be another device: its calibration is to be read again
         if event is Event.BROKEN and self.fault is None:
             self.fault = reason
         if after.state is State.CONNECTED and before.state is not State.CONNECTED:
@@ -291,6 +326,7 @@ class Device:
             streams=streams,
             adjust=adjust,
             device_time=profile.profile.message[key].device_time,
+            decoder_of=lambda: self._memory.decoder(key),
         )
 
     def _lane(self, key: str) -> Lane:

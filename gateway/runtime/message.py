@@ -45,6 +45,7 @@ class Message:
 
     __slots__ = (
         "_adjust",
+        "_decoder_of",
         "_device_time",
         "_plan",
         "_plan_of",
@@ -73,8 +74,12 @@ class Message:
         streams: Streams,
         adjust: dict[str, Adjust] | None = None,
         device_time: str | None = None,
+        decoder_of: Callable[[], Callable[[bytes], Row]] | None = None,
     ) -> None:
-        """Take names, the plan (compiled when first needed) and what the site file adjusts."""
+        """Take names, the plan (compiled when first needed) and what the site file adjusts.
+
+        `decoder_of` gives what decodes it where that is not the plan alone: the device's memory of other messages.
+        """
         self.device = device
         self.name = name
         self.family = segment_of(family)
@@ -87,6 +92,7 @@ class Message:
         self.wall_ns = 0
         self._plan: MessagePlan | None = None
         self._plan_of = plan_of
+        self._decoder_of = decoder_of or (lambda: self.plan.decode)
         self._streams: tuple[str, ...] | None = None
         self._adjust = adjust or {}
         self._device_time = device_time  # the field that says when the device made it
@@ -179,12 +185,12 @@ class Message:
 
     def _first_decode(self, body: bytes) -> Row:
         """Compile, then be out of the way: later frames go straight to the plan."""
-        self.decode = self._adjusted() if self._adjust else self.plan.decode
+        self.decode = self._adjusted() if self._adjust else self._decoder_of()
         return self.decode(body)
 
     def _adjusted(self) -> Callable[[bytes], Row]:
         plan = self.plan
-        decode = plan.decode
+        decode = self._decoder_of()
         places = [(plan.names.index(name), *self._adjust[name]) for name in self._adjust if name in plan.names]
         if not places:
             return decode
