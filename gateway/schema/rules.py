@@ -242,20 +242,27 @@ class _Checker:
         if form is not None and form.kind != "int":
             self._report(f"{key}.bits", f"a {form.name} has no bits; write an integer type")
             return
-        taken: dict[int, str] = {}
+        taken: dict[int, list[tuple[str, Test | None]]] = {}
         for index, bit in enumerate(field.bits):
             place = f"{key}.bits[{index}]"
             own = self._condition(bit, place, view, free=False)
             both = own if test is None else test if own is None else Test((*test.clauses, *own.clauses))
-            width = self._bit_place(bit, form, place, taken)
+            width = self._bit_place(bit, form, place, taken, own)
             inner = Form("bit", None, width, bit.signed, f"{width} bits") if width else None
             if inner is not None:
                 for below, message in value_problems(bit, inner):
                     self._report(f"{place}.{below}", message)
             self._remember(bit, inner, both, place, view)
 
-    def _bit_place(self, bit: BitSpec, form: Form | None, key: str, taken: dict[int, str]) -> int:
-        """Return the width of a bit field that stands where it may, else 0."""
+    def _bit_place(
+        self,
+        bit: BitSpec,
+        form: Form | None,
+        key: str,
+        taken: dict[int, list[tuple[str, Test | None]]],
+        own: Test | None,
+    ) -> int:
+        """Return the width of a bit field that stands where it may, else 0; exclusive ones may share bits."""
         try:
             shift, width = parse_bits(bit.at)
         except ValueError as error:
@@ -269,11 +276,13 @@ class _Checker:
         if shift + width > 64:
             self._report(f"{key}.at", f"bit {shift + width - 1} is outside of any integer")
             return 0
-        for number in range(shift, shift + width):
-            if number in taken:
-                self._report(f"{key}.at", f"bit {number} belongs to {taken[number]} already")
+        owners = ((number, *owner) for number in range(shift, shift + width) for owner in taken.get(number, ()))
+        for number, owner, test in owners:
+            if not _apart(test, own):
+                self._report(f"{key}.at", f"bit {number} belongs to {owner} already")
                 break
-        taken |= dict.fromkeys(range(shift, shift + width), repr(bit.name) if bit.name else "another field")
+        for number in range(shift, shift + width):
+            taken.setdefault(number, []).append((repr(bit.name) if bit.name else "another field", own))
         return width
 
     def _members(

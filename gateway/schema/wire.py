@@ -171,10 +171,28 @@ def _swapped(leaf: Leaf, item: Any) -> Any:
 
 
 def _bits(leaf: Leaf) -> Any:
+    """Return what reads the bits of an integer; those that exclusive conditions share are read side by side."""
+    layers: list[list[tuple[int, Leaf]]] = []
+    for index, bit in enumerate(leaf.bits):
+        free = (layer for layer in layers if not any(_overlap(bit, other) for _, other in layer))
+        layer = next(free, None)
+        if layer is None:
+            layers.append([(index, bit)])
+        else:
+            layer.append((index, bit))
+    structs = [_bit_struct(leaf, layer) for layer in layers]
+    return structs[0] if len(structs) == 1 else _SideBySide(structs, leaf.size or 0)
+
+
+def _overlap(one: Leaf, other: Leaf) -> bool:
+    return one.shift < other.shift + other.width and other.shift < one.shift + one.width
+
+
+def _bit_struct(leaf: Leaf, bits: list[tuple[int, Leaf]]) -> Any:
     """Return a BitStruct, most significant bit first, gaps as padding."""
     members = []
     top = 8 * (leaf.size or 0)
-    for index, bit in sorted(enumerate(leaf.bits), key=lambda pair: -pair[1].shift):
+    for index, bit in sorted(bits, key=lambda pair: -pair[1].shift):
         gap = top - bit.shift - bit.width
         if gap:
             members.append(construct.Padding(gap))
@@ -184,6 +202,34 @@ def _bits(leaf: Leaf) -> Any:
         members.append(construct.Padding(top))
     whole = construct.BitStruct(*members)
     return construct.ByteSwapped(whole) if leaf.order == "little" and (leaf.size or 0) > 1 else whole
+
+
+class _SideBySide(construct.Construct):  # type: ignore[misc]
+    """Several structs over the same bytes, the members of all in one container; built, what does not hold is zero."""
+
+    def __init__(self, structs: list[Any], size: int) -> None:
+        super().__init__()
+        self._structs = structs
+        self._size = size
+
+    def _parse(self, stream: BytesIO, context: Any, path: str) -> Any:
+        start, found = stream.tell(), construct.Container()
+        for each in self._structs:
+            stream.seek(start)
+            found.update(each._parsereport(stream, context, path))  # noqa: SLF001 - construct's way to nest
+        return found
+
+    def _build(self, obj: Any, stream: BytesIO, context: Any, path: str) -> Any:
+        del context, path
+        number = 0
+        for each in self._structs:
+            number |= int.from_bytes(each.build(obj), "big")
+        stream.write(number.to_bytes(self._size, "big"))
+        return obj
+
+    def _sizeof(self, context: Any, path: str) -> int:
+        del context, path
+        return self._size
 
 
 def _reached(context: Any, stream: BytesIO) -> None:

@@ -72,6 +72,11 @@ def test_layouts_that_work_have_no_problem(spec: MessageSpec):
         ({"type": "struct", "scale": 2, "fields": [U8]}, "scale", "its parts may"),
         ({"type": "u8", "bits": [{"at": "8"}]}, "bits[0].at", "bit 8 is outside u8"),
         ({"type": "u8", "bits": [{"at": "3:0"}, {"name": "b", "at": "3"}]}, "bits[1].at", "bit 3 belongs to"),
+        (
+            {"type": "u8", "bits": [{"name": "f", "at": "7"}, {"at": "1"}, {"name": "b", "at": "1", "if": "f"}]},
+            "bits[2].at",
+            "bit 1 belongs to",
+        ),
         ({"type": "u8", "bits": [{"at": "0:3"}]}, "bits[0].at", "higher bit first"),
         ({"type": "u8", "bits": [{"at": "x"}]}, "bits[0].at", "no bit place"),
         ({"type": "u8", "bits": [{"at": "3:0", "const": 16}]}, "bits[0].const", "outside"),
