@@ -58,7 +58,7 @@ class Gateway:
         self._clock = clock or SystemClock()
         self._started_ns = self._clock.monotonic_ns()
         self._scheduler = Scheduler(self._clock)
-        self._keepers = wire(site, folder, self._clock, driver_for, coalesce_s)
+        self._keepers = wire(site, folder, self._clock, driver_for, coalesce_s, bus=self._scheduler.bus)
         self._supervisor = Supervisor(self._scheduler, self._keepers)
         self.unused = _unused_tables(site)
 
@@ -209,6 +209,7 @@ class Gateway:
             "port": keeper.name,
             "profile": device.profile.profile.profile.id,
             "frames": device.frames().as_json(),
+            "polls": device.polls.as_json(),
             "messages": {message.name: message.sequence for message in device.all_messages()},
         }
 

@@ -22,6 +22,7 @@ from gateway.port import Port
 from gateway.runtime.device import Device
 from gateway.runtime.mailbox import Mailbox
 from gateway.runtime.parcel import Parcel
+from gateway.runtime.poller import Poller
 from gateway.runtime.scheduler import TURN_NS
 
 COALESCE_S: Final = 0.002
@@ -60,12 +61,15 @@ class Pipeline:
         counts: PortCounts,
         *,
         framer: Framer | None = None,
+        poller: Poller | None = None,
         joiners: Sequence[CanJoiner | None] = (),
         gap_s: float = 1.0,
         coalesce_s: float = COALESCE_S,
         taints: int = 0,
     ) -> None:
         """Take an open port and its devices; `framer` on a stream, `joiners` (one per device) where some join segments.
+
+        `poller`: who asks on this wire; answers go to who asked, before any message is matched.
 
         `gap_s`: silence after which pending bytes are given up. `taints`: of every frame, for example replayed.
         """
@@ -74,6 +78,7 @@ class Pipeline:
         self._clock = clock
         self._counts = counts
         self._framer = framer
+        self._poller = poller
         self._joiners = joiners or [None] * len(devices)
         self._alone = devices[0] if len(devices) == 1 and self._joiners[0] is None else None
         self._gap_s = gap_s
@@ -84,7 +89,18 @@ class Pipeline:
         self._gap_timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
-        """Read until the port fails, whose error comes out; pending frames are found first."""
+        """Read, and ask where there is a poller, until the port fails, whose error comes out; pending frames first."""
+        if self._poller is None:
+            await self._read()
+            return
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._read(), name=f"{self._port.name}/read")
+                group.create_task(self._poller.run(self._port), name=f"{self._port.name}/poll")
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+
+    async def _read(self) -> None:
         try:
             while True:
                 batch = await self._port.read()
@@ -161,10 +177,25 @@ class Pipeline:
         return ready
 
     def _sorted(self, bodies: list[bytes], addresses: list[Address] | None, stamp: Parcel) -> list[_Entry]:
-        """Match every frame with every device; what no device knows is counted."""
+        """Give every frame to who asked for it, else to the devices that match it; what nobody knows is counted."""
         self._counts.frames += len(bodies)
-        if not bodies:
-            return []
+        if self._poller is None:
+            return self._matched(bodies, addresses, stamp) if bodies else []
+        ready: list[_Entry] = []
+        for body in bodies:
+            verdict = self._poller.hear(body, stamp.received_ns)
+            if verdict is None:
+                ready += self._matched([body], addresses, stamp)
+            elif verdict.device is not None and verdict.message is not None:
+                ready += self._for(verdict.device, [verdict.body], [verdict.message], None, stamp)
+            elif verdict.device is not None:
+                verdict.device.refuse(1, marks=False)
+            else:
+                self._counts.unknown += 1
+        return ready
+
+    def _matched(self, bodies: list[bytes], addresses: list[Address] | None, stamp: Parcel) -> list[_Entry]:
+        """Match frames with every device; what no device knows is counted."""
         if self._alone is not None:
             names = list(map(self._alone.profile.match, bodies, repeat(None) if addresses is None else addresses))
             return self._for(self._alone, bodies, names, addresses, stamp)

@@ -6,6 +6,7 @@ does not stop the others: its devices stand FAILED with the reason.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -24,9 +25,11 @@ from gateway.port import Port
 from gateway.profile.build import CompiledProfile
 from gateway.profile.load import find_profile, load_profile
 from gateway.profile.model import LinkSpec, Profile
+from gateway.registry import transforms_of
 from gateway.runtime.device import Device
 from gateway.runtime.message import Adjust
 from gateway.runtime.pipeline import COALESCE_S, Pipeline, PortCounts
+from gateway.runtime.poller import Poller
 from gateway.runtime.supervisor import Keeper
 from gateway.taint import ORDER_REPLAYED
 
@@ -35,6 +38,7 @@ MODBUS_GAP_LEAST_S: Final = 0.002
 BITS_PER_CHARACTER: Final = 11  # Modbus over Serial Line V1.02, 2.5.1: start, 8 data, parity, stop
 
 DriverFor = Callable[[str, str], Driver]
+LockOf = Callable[[str], asyncio.Lock]
 
 
 class _Wire(NamedTuple):
@@ -52,13 +56,16 @@ def wire(
     clock: Clock,
     driver_for: DriverFor,
     coalesce_s: float = COALESCE_S,
+    *,
+    bus: LockOf | None = None,
 ) -> list[Keeper]:
     """Return one keeper per port. Raises: ConfigError with keys and without file, ProfileError, DriverError.
 
-    `folder` is where relative profile paths start. DriverError and PortError only where no port at all can be made.
+    `folder` is where relative profile paths start; `bus` gives the lock of one physical wire, a new one by default.
+    DriverError and PortError only where no port at all can be made.
     """
     wires = _wires(site, folder, clock)
-    keepers = [_keeper(each, clock, driver_for, partial(_pipeline, each, clock, coalesce_s)) for each in wires]
+    keepers = [_keeper(each, clock, driver_for, partial(_pipeline, each, clock, coalesce_s, bus)) for each in wires]
     errors = [keeper.fault for keeper in keepers if keeper.fault is not None]
     if errors and len(errors) == len(keepers):
         raise errors[0]
@@ -95,7 +102,8 @@ def _compiled(
     path = find_profile(config.profile, folder)
     key = (str(path), repr(sorted(config.params.items())))
     if key not in known:
-        known[key] = CompiledProfile(load_profile(path, dict(config.params)))
+        profile = load_profile(path, dict(config.params))
+        known[key] = CompiledProfile(profile, transforms_of(profile))
     return known[key]
 
 
@@ -160,24 +168,45 @@ def _keeper(each: _Wire, clock: Clock, driver_for: DriverFor, make: Callable[[Po
     return Keeper(each.name, port, each.devices, make, clock)
 
 
-def _pipeline(each: _Wire, clock: Clock, coalesce_s: float, port: Port, counts: PortCounts) -> Pipeline:
+def _pipeline(  # noqa: PLR0917 - the first four are bound once, by name of the wire they belong to
+    each: _Wire,
+    clock: Clock,
+    coalesce_s: float,
+    bus: LockOf | None,
+    port: Port,
+    counts: PortCounts,
+) -> Pipeline:
     framing = each.devices[0].profile.profile.framing
     silence_s = GAP_S
     if isinstance(framing, Gap):
         silence_s, coalesce_s = duration_ns(framing.silence) / 1e9, 0.0
     elif isinstance(framing, ModbusRtu):
         silence_s, coalesce_s = max(MODBUS_GAP_LEAST_S, 3.5 * BITS_PER_CHARACTER / each.link.baud), 0.0
+    is_replay = each.target.startswith("replay:")
+    poller = None
+    if port.is_stream and not is_replay and (isinstance(framing, ModbusRtu) or any(map(_asks, each.devices))):
+        framer = each.devices[0].profile.framer()
+        lock = asyncio.Lock() if bus is None else bus(each.target)
+        poller = Poller(each.devices, framer, lock, clock, baud=each.link.baud, gap_s=silence_s)
     return Pipeline(
         port,
         each.devices,
         clock,
         counts,
+        poller=poller,
         framer=each.devices[0].profile.framer() if port.is_stream else None,
         joiners=[_joiner(device.profile.profile) for device in each.devices],
         gap_s=silence_s,
         coalesce_s=coalesce_s,
-        taints=ORDER_REPLAYED if each.target.startswith("replay:") else 0,
+        taints=ORDER_REPLAYED if is_replay else 0,
     )
+
+
+def _asks(device: Device) -> bool:
+    """Return whether a device of a serial port has something to say on its own: questions or connect steps."""
+    profile = device.profile.profile
+    asked = [spec for spec in profile.message.values() if spec.ask is not None and spec.every != "never"]
+    return bool(asked or profile.lifecycle.connect)
 
 
 def _joiner(profile: Profile) -> CanJoiner | None:
