@@ -66,6 +66,7 @@ class BthomeCipher(_Keyed):
         """Take the device's key, or no bytes."""
         super().__init__(key)
         self._counter: int | None = None  # of the newest message that opened
+        self._encrypts = False  # it has sent an encrypted message, and we have a key
 
     def decrypt(self, element: Element, body: bytes) -> Opened | str:
         """Return [device info, not encrypted] [MAC, if any] [objects]; an equal counter repeats, a lower is refused."""
@@ -73,9 +74,10 @@ class BthomeCipher(_Keyed):
             return Opened(body)
         info = body[0]
         if not info & self._ENCRYPTED:
-            return Opened(body) if self._counter is None else NOT_ENCRYPTED
+            return NOT_ENCRYPTED if self._encrypts else Opened(body)
         if not self._key:
             return NO_KEY
+        self._encrypts = True
         start = 7 if info & self._WITH_MAC else 1
         if len(body) < start + 8:
             return CUT

@@ -27,12 +27,12 @@ DEVICES = [
 ]
 
 
-def sealed(counter: int, plain: str = "02ca0903bf13", info: int = 0x41) -> bytes:
+def sealed(counter: int, mac: str = MAC) -> bytes:
     """Return a BTHome body as a device makes it."""
     tail = counter.to_bytes(4, "little")
-    nonce = bytes.fromhex(MAC.replace(":", "")) + b"\xd2\xfc" + bytes([info]) + tail
-    both = AESCCM(KEY, tag_length=4).encrypt(nonce, bytes.fromhex(plain), None)
-    return bytes([info]) + both[:-4] + tail + both[-4:]
+    nonce = bytes.fromhex(mac.replace(":", "")) + b"\xd2\xfc\x41" + tail
+    both = AESCCM(KEY, tag_length=4).encrypt(nonce, bytes.fromhex("02ca0903bf13"), None)
+    return b"\x41" + both[:-4] + tail + both[-4:]
 
 
 def test_bthome_opens_to_what_an_unencrypted_device_would_send():
@@ -125,6 +125,9 @@ def test_a_plain_message_in_the_name_of_a_device_that_encrypts_is_refused():
     assert cipher.decrypt(HEARD, plain) == Opened(plain)
     assert isinstance(cipher.decrypt(HEARD, sealed(1)), Opened)
     assert cipher.decrypt(HEARD, plain) == "not encrypted"
+    keyless = BthomeCipher(b"")
+    assert keyless.decrypt(HEARD, sealed(1)) == "no key"
+    assert keyless.decrypt(HEARD, plain) == Opened(plain)
 
 
 def test_a_system_that_hides_addresses_is_named_as_the_reason():
