@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from gateway.taint import TRUST_RANGE, names_of
 Row = dict[str, Any]
 SHIPPED = shipped_profiles()
 NAMES = sorted(SHIPPED)
-FORMS = {"hex", "adv", "candump", "request"}  # and "characteristic" beside "hex": the value of a GATT characteristic
+FORMS = {"hex", "adv", "candump", "request", "tx"}  # beside "hex", "characteristic": the value of a GATT characteristic
 
 
 def golden_rows(folder: Path) -> list[Row]:
@@ -54,6 +55,8 @@ def bodies_of(profile: CompiledProfile, row: Row) -> list[tuple[bytes, Address]]
     if "adv" in row:
         unsealer, found = profile.unsealer(), elements_of(row["adv"])
         return found if unsealer is None else [(opened(unsealer, *item), item[1]) for item in found]
+    if "tx" in row:
+        return [(spi_transfer(profile, row)[1], None)]
     if "request" in row:
         return [(modbus_pair(profile, row)[1], None)]
     if "characteristic" in row:
@@ -97,7 +100,24 @@ def modbus_pair(profile: CompiledProfile, row: Row) -> tuple[Question, bytes]:
     return question, body
 
 
+def spi_transfer(profile: CompiledProfile, row: Row) -> tuple[str, bytes]:
+    found = profile.transfers().read(bytes.fromhex(row["tx"]), bytes.fromhex(row["rx"]))
+    assert not isinstance(found, Garbage), found
+    return found
+
+
+def after_earlier_rows(profile: CompiledProfile, name: str, row: Row) -> Callable[[bytes], tuple[Any, ...]]:
+    """Return what decodes this row's message once the transfers above it in its file were read: calibration first."""
+    memory, rows = profile.memory(), golden_rows(SHIPPED[name].parent)
+    for earlier in rows[: rows.index(row)] if "tx" in row else []:
+        message, body = spi_transfer(profile, earlier)
+        memory.decoder(message)(body)
+    return memory.decoder(row["message"])
+
+
 def message_of(profile: CompiledProfile, row: Row, body: bytes, address: Address) -> str | None:
+    if "tx" in row:
+        return spi_transfer(profile, row)[0]
     if "request" in row:
         return build_asked_matcher(profile.profile.message)(modbus_pair(profile, row)[0], body)
     return profile.match(body, address)
@@ -148,7 +168,7 @@ def test_a_golden_row_decodes_to_its_values(name, row):
     ((body, address),) = bodies_of(profile, row)
     assert message_of(profile, row, body, address) == row["message"]
     plan = profile.messages[row["message"]]
-    found = plan.decode(profile.body_seen(row["message"], body, address))
+    found = after_earlier_rows(profile, name, row)(profile.body_seen(row["message"], body, address))
     assert values_of(plan, found) == close_to(row["values"])
     assert list(values_of(plan, found)) == list(row["values"]), "values come in field order"
     if "taints" in row:
