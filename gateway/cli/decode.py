@@ -166,7 +166,7 @@ def params_of(texts: Iterable[str], key: str | None = None) -> dict[str, object]
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise UsageError(f"--param {text!r}: write NAME=VALUE")
+            raise UsageError(f"--param {text[:3]!r}...: write NAME=VALUE")
         found[name] = value
     return found
 

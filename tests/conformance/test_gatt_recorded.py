@@ -1,8 +1,8 @@
 """GATT values from the tests of bluetooth-sig-python, against what it reads in them.
 
 Where we differ on purpose: a value cut off gives what is there and is marked, there it is an error; values over the
-declared range are kept and marked; bytes left over are counted, there they are an error; a sentinel is null. Of revolutions and
-time of which only the first is there, it reads neither (test_undersized_data_handling), we the first.
+declared range are kept and marked; bytes left over are counted, there they are an error; a sentinel is null. Of
+revolutions and time of which only the first is there, it reads neither (test_undersized_data_handling), we the first.
 """
 
 from __future__ import annotations
