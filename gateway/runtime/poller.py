@@ -2,7 +2,8 @@
 
 Under the wire's lock a request is written and its answer awaited; what is asked when is decided in `polls`. An answer
 is what fits the open question (Modbus: unit, function and size; else `when`). Late answers, wrong units and echoes are
-counted and never become values. Ports are opened and read elsewhere.
+counted and never become values. A Modbus answer does not say which registers it holds: while an unanswered request to
+the same unit may still be answered, what would fit that one too is taken for late. Ports are opened and read elsewhere.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from gateway.schema.match import tests_of
 from gateway.schema.spec import AskSpec, MessageSpec
 
 DEFAULT_UNIT: Final = 1  # of a profile without parameter `unit`
+OWED_NS: Final = 10 * NS  # for so long an answer may still come
 _FOREVER_S: Final = 3600.0
 
 
@@ -72,7 +74,7 @@ class Poller:
         self._gap_s = gap_s if self._is_modbus else 0.0
         self._heard_ns = 0
         self._open: tuple[_Target, asyncio.Future[_Outcome]] | None = None
-        self._late: dict[str, tuple[_Target, int]] = {}  # device -> unanswered, and until when its answer is late
+        self._owed: list[tuple[_Target, int]] = []  # timed out, and until when an answer to it is late; oldest first
         self._units: dict[int, Device] = {}
         self._matchers: dict[str, AskedMatcher] = {}
         self._targets: dict[Poll, _Target] = {}
@@ -125,8 +127,10 @@ class Poller:
         except PortTimeoutError:
             return _Outcome("silent", "the wire did not take the request")
         except TimeoutError:
-            until_ns = self._clock.monotonic_ns() + target.poll.timeout_ns
-            self._late[target.device.name] = target, until_ns
+            now_ns = self._clock.monotonic_ns()
+            self._owed = [owed for owed in self._owed if owed[1] > now_ns]
+            span_ns = OWED_NS if self._is_modbus else min(OWED_NS, 4 * target.poll.timeout_ns)
+            self._owed.append((target, now_ns + span_ns))
             return _Outcome("silent", "no answer")
         finally:
             self._open = None
@@ -148,11 +152,12 @@ class Poller:
     def hear(self, body: bytes, received_ns: int) -> Verdict | None:
         """Return what a frame is; None: nothing that was asked for, a message may match it as on any other wire."""
         self._heard_ns = received_ns
-        return self._hear_modbus(body) if self._is_modbus else self._hear_raw(body, received_ns)
+        return self._hear_modbus(body, received_ns) if self._is_modbus else self._hear_raw(body, received_ns)
 
-    def _hear_modbus(self, body: bytes) -> Verdict:
+    def _hear_modbus(self, body: bytes, received_ns: int) -> Verdict:
         owner = self._units.get(body[0])
         if self._open is None or self._open[1].done():
+            self._pays(body, received_ns, None)
             return self._stray(owner)
         target, answer = self._open
         assert target.question is not None
@@ -160,13 +165,27 @@ class Poller:
             return Verdict(None, None, body)
         found = answer_in(sealed(body), target.question)
         if isinstance(found, bytes):
+            if self._pays(body, received_ns, target.question):
+                return self._stray(owner)
             name = self._matchers[target.device.name](target.question, found)
             answer.set_result(_ANSWERED if name is not None else _Outcome("refused", "not as `when` says"))
             return Verdict(target.device, name, found)
         if found.startswith("exception"):
             answer.set_result(_Outcome("refused", found))
             return Verdict(target.device, None, body)
+        self._pays(body, received_ns, target.question)
         return self._stray(owner)
+
+    def _pays(self, body: bytes, received_ns: int, asked: Question | None) -> bool:
+        """Return whether a frame may answer an earlier request, which then is owed no more; `asked` itself aside."""
+        for place, (target, until_ns) in enumerate(self._owed):
+            question = target.question
+            if question is None or question == asked or received_ns > until_ns:
+                continue
+            if isinstance(answer_in(sealed(body), question), bytes):
+                del self._owed[place]
+                return True
+        return False
 
     def _hear_raw(self, body: bytes, received_ns: int) -> Verdict | None:
         if self._open is not None and not self._open[1].done():
@@ -174,9 +193,9 @@ class Poller:
             if _fits(target.spec, body):
                 answer.set_result(_ANSWERED)
                 return Verdict(target.device, target.poll.message, body)
-        for target, until_ns in self._late.values():
+        for place, (target, until_ns) in enumerate(self._owed):
             if received_ns <= until_ns and _fits(target.spec, body):
-                del self._late[target.device.name]
+                del self._owed[place]
                 return self._stray(target.device)
         return None
 

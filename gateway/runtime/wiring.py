@@ -35,6 +35,7 @@ from gateway.taint import ORDER_REPLAYED
 
 GAP_S: Final = 1.0  # a framing that knows its ends gives up pending bytes after so long a silence
 MODBUS_GAP_LEAST_S: Final = 0.002
+ADAPTER_GAP_S: Final = 0.05  # USB adapters hand over an answer in pieces, 16 ms apart; CRCs keep frames apart here
 BITS_PER_CHARACTER: Final = 11  # Modbus over Serial Line V1.02, 2.5.1: start, 8 data, parity, stop
 
 DriverFor = Callable[[str, str], Driver]
@@ -188,6 +189,7 @@ def _pipeline(  # noqa: PLR0917 - the first four are bound once, by name of the 
         framer = each.devices[0].profile.framer()
         lock = asyncio.Lock() if bus is None else bus(each.target)
         poller = Poller(each.devices, framer, lock, clock, baud=each.link.baud, gap_s=silence_s)
+        silence_s = max(silence_s, ADAPTER_GAP_S)
     return Pipeline(
         port,
         each.devices,
