@@ -133,6 +133,7 @@ def command(
 
     FILE is a log or capture, "-" standard input. Formats: hex (a line goes through the framing), bin (the raw stream),
     candump (log or screen format), adv (BLE advertisements as JSON), gatt ({"characteristic", "hex"} a line),
+    modbus ({"request", "response"} a line), spi ({"tx", "rx"}, a whole transfer a line; calibration first),
     jsonl ({"hex", "t", "address"} a line), asc, blf, trc (CAN logs of other programs).
 
     Output: {"n","t","address","message","values","taints"}, or {"n","t","address","garbage","reason"} for what is
