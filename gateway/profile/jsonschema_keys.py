@@ -139,7 +139,7 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
         "scale": "value = raw * scale + offset; a number or '1/1024'",
         "offset": "value = raw * scale + offset",
         "units": "UCUM: 'Cel', '%', 'km/h', '/min'",
-        "invalid": "raw value or list of them that become null",
+        "invalid": "raw value, range '0xfb00..0xffff' or list of them that become null",
         "minimum": "engineering; values outside are kept and tainted",
         "maximum": "engineering; values outside are kept and tainted",
         "labels": "raw number = text",

@@ -234,9 +234,10 @@ def _raw_guards(leaf: Leaf, source: Source) -> list[str]:
     if meaning.labels is None:
         if ends is not None and meaning.flags is None and not meaning.boolean and not leaf.is_internal:
             low, high = _ordinary(leaf, *ends)
-        marks = [mark for mark in meaning.invalid if not (_below(mark, low) or _above(mark, high))]
+        marks = [mark for mark in meaning.invalid.single if not (_below(mark, low) or _above(mark, high))]
         guards += [f"{{raw}} < {source.constant(low)}"] if low is not None else []
         guards += [f"{{raw}} > {source.constant(high)}"] if high is not None else []
+        guards += [_range_guard(each, ends, source) for each in meaning.invalid.ranges]
         if len(marks) == 1:
             guards.append(f"{{raw}} == {source.constant(marks[0])}")
         elif marks:
@@ -244,6 +245,12 @@ def _raw_guards(leaf: Leaf, source: Source) -> list[str]:
     elif leaf.is_internal and meaning.invalid:
         guards.append(f"{{raw}} in {source.constant(meaning.invalid)}")
     return guards
+
+
+def _range_guard(marks: range, ends: tuple[int, int] | None, source: Source) -> str:
+    if ends is not None and marks.stop > ends[1]:
+        return f"{{raw}} >= {source.constant(marks.start)}"
+    return f"{source.constant(marks.start)} <= {{raw}} <= {source.constant(marks.stop - 1)}"
 
 
 def _below(mark: Any, low: int | None) -> bool:

@@ -10,7 +10,7 @@ import re
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from gateway.errors import EncodeError
 from gateway.notation import hex_bytes, number
@@ -23,7 +23,33 @@ Raw = int | float | bytes | str | None
 _ASCII_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _MAX_DIGITS: Final = 40  # of an exact integer written as text; longer ones are read as doubles
 MAX_BCD_BYTES: Final = 64
+_RANGE: Final = re.compile(r" *(-?(?:0[xX][0-9a-fA-F]+|[0-9]+)) *\.\. *(-?(?:0[xX][0-9a-fA-F]+|[0-9]+)) *")
 _MAX_INTEGER_BITS: Final = 1000  # of a value to write; the doubles end there
+
+
+class Marks(tuple[Any, ...]):  # noqa: SLOT001 - a tuple has no room for slots, and `ranges` needs a place
+    """The raw values that mean null: single ones and the first of each range, then `in` asks the ranges too."""
+
+    ranges: tuple[range, ...]
+
+    def __new__(cls, items: Iterable[Any]) -> Self:
+        """Take values and ranges."""
+        given = tuple(items)
+        marks = super().__new__(cls, (item.start if isinstance(item, range) else item for item in given))
+        marks.ranges = tuple(item for item in given if isinstance(item, range))
+        return marks
+
+    @property
+    def single(self) -> list[Any]:
+        """Return the values that stand in no range."""
+        return [mark for mark in self if not any(mark in each for each in self.ranges)]
+
+    def __contains__(self, raw: object) -> bool:
+        """Return whether a raw value means null."""
+        return super().__contains__(raw) or (isinstance(raw, int) and any(raw in each for each in self.ranges))
+
+
+NO_MARKS: Final = Marks(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +59,7 @@ class Meaning:
     kind: Kind
     scale: float = 1.0
     offset: float = 0.0
-    invalid: tuple[Any, ...] = ()  # raw
+    invalid: Marks = NO_MARKS  # raw
     low: float | None = None  # engineering
     high: float | None = None
     labels: dict[Any, str] | None = None  # raw -> text
@@ -196,7 +222,7 @@ def meaning_of(spec: FieldSpec | BitSpec, kind: Kind, size: int | None, width: i
         kind=kind,
         scale=scale,
         offset=offset,
-        invalid=tuple(raw_constant(item, kind, size) for item in listed(spec.invalid)),
+        invalid=Marks(mark_of(item, kind, size) for item in listed(spec.invalid)),
         low=_limit(spec.minimum, scale, offset, min),
         high=_limit(spec.maximum, scale, offset, max),
         labels=None if spec.labels is None else {raw_key(key, kind): text for key, text in spec.labels.items()},
@@ -219,6 +245,17 @@ def _limit(limit: float | None, scale: float, offset: float, outer: Callable[[fl
 def listed(value: Any) -> Iterable[Any]:
     """Return a list as it is, None as no items, anything else as one item."""
     return value if isinstance(value, list) else () if value is None else (value,)
+
+
+def mark_of(item: Any, kind: Kind, size: int | None) -> Any:
+    """Return one item of `invalid`: a raw constant, or the range that "0xfb00..0xffff" says. Raises: ValueError."""
+    match = _RANGE.fullmatch(item) if isinstance(item, str) and kind in {"int", "bit"} else None
+    if match is None:
+        return raw_constant(item, kind, size)
+    low, high = int(match[1], 0), int(match[2], 0)
+    if low > high:
+        raise ValueError(f"{item!r}: the range runs backwards")
+    return range(low, high + 1)
 
 
 def raw_constant(value: Any, kind: Kind, size: int | None) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 from gateway.notation import number
-from gateway.schema.meaning import MAX_BCD_BYTES, listed, raw_constant, raw_key
+from gateway.schema.meaning import MAX_BCD_BYTES, listed, mark_of, raw_constant, raw_key
 from gateway.schema.spec import BitSpec, FieldSpec
 from gateway.schema.types import Kind, integer_range
 
@@ -43,7 +43,7 @@ def value_problems(spec: FieldSpec | BitSpec, form: Form) -> Iterator[Problem]:
     yield from _limits(spec, form)
     for index, item in enumerate(listed(spec.invalid)):
         key = f"invalid[{index}]" if isinstance(spec.invalid, list) else "invalid"
-        yield from _constant(item, form, key)
+        yield from _mark(item, form, key)
     if spec.const is not None:
         yield from _constant(spec.const, form, "const")
     yield from _labels(spec, form)
@@ -89,6 +89,19 @@ def _limits(spec: FieldSpec | BitSpec, form: Form) -> Iterator[Problem]:
             yield key, f"a {form.name} has no {key}"
         elif not -_LARGEST < value < _LARGEST:
             yield key, "is not a finite number"
+
+
+def _mark(item: Any, form: Form, key: str) -> Iterator[Problem]:
+    """Yield what is wrong with one item of `invalid`."""
+    try:
+        mark = mark_of(item, form.kind, form.size)
+    except (ValueError, TypeError, OverflowError):
+        mark = None
+    if not isinstance(mark, range):
+        yield from _constant(item, form, key)
+        return
+    for end in {mark.start, mark.stop - 1}:
+        yield from _constant(end, form, key)
 
 
 def _constant(item: Any, form: Form, key: str) -> Iterator[Problem]:

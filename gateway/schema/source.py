@@ -113,7 +113,7 @@ def null_tests(leaf: Leaf, raw: str, source: Source) -> list[str]:
     """Return expressions of which any one makes the value null, NaN not included."""
     tests = [f"{raw} is None"] if leaf.kind in {"bcd", "ascii"} else []
     marks = leaf.meaning.invalid
-    if len(marks) == 1:
+    if len(marks) == 1 and not marks.ranges:
         tests.append(f"{raw} == {source.constant(marks[0])}")
     elif marks:
         tests.append(f"{raw} in {source.constant(marks)}")

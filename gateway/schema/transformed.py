@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from gateway.errors import EncodeError
 from gateway.notation import number
-from gateway.schema.meaning import Meaning, listed, meaning_of
+from gateway.schema.meaning import Marks, Meaning, listed, mark_of, meaning_of
 from gateway.schema.plan import MessagePlan, Row
 from gateway.schema.spec import BitSpec, FieldSpec, MessageSpec
 from gateway.taint import TRUST_NAN
@@ -137,15 +137,17 @@ def raw_fields(plan: MessagePlan, spec: MessageSpec, body: bytes) -> dict[str, A
     return fields
 
 
-def _sentinels(fields: list[FieldSpec]) -> Iterator[tuple[str, tuple[Any, ...]]]:
+def _sentinels(fields: list[FieldSpec]) -> Iterator[tuple[str, Marks]]:
     parts: Iterator[FieldSpec | BitSpec] = (part for field in fields for part in field.bits or (field,))
     for part in parts:
         if part.name and part.invalid is not None:
-            yield part.name, tuple(_plain(item) for item in listed(part.invalid))
+            yield part.name, Marks(_plain(item) for item in listed(part.invalid))
 
 
 def _plain(value: Any) -> Any:
-    """Return hex text as raw fields have it, everything else as it is."""
+    """Return hex text as raw fields have it, a range of integers as one, everything else as it is."""
+    if isinstance(value, str) and ".." in value:
+        return mark_of(value, "int", None)
     return value.replace(" ", "").lower() if isinstance(value, str) else value
 
 

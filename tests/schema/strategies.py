@@ -34,7 +34,9 @@ def meanings(draw: Any, low: int, high: int) -> dict[str, Any]:
     raws = st.integers(low, high)
     kind = draw(st.sampled_from(["plain", "scaled", "scaled", "labels", "flags"]))
     if draw(st.booleans()):
-        keys["invalid"] = draw(raws | st.lists(raws, min_size=1, max_size=3) | st.just(high))
+        ends = st.tuples(raws, raws).map(sorted)
+        spans = ends.map(lambda pair: f"{pair[0]}..{pair[1]}") | raws.map(lambda raw: f"{raw}..{high}")
+        keys["invalid"] = draw(raws | st.lists(raws | spans, min_size=1, max_size=3) | st.just(high) | spans)
     if kind == "scaled":
         keys |= {"scale": draw(SCALES), "offset": draw(OFFSETS)}
     if kind == "labels":

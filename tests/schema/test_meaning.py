@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.errors import EncodeError
 from gateway.schema.meaning import Meaning, ascii_of, bcd_of, meaning_of
 from gateway.schema.plan import Refused
+from gateway.schema.rules import message_problems
 from gateway.taint import TRUST_RANGE
-from tests.schema.made import plan_of, spec_of
+from tests.schema.made import plan_of, spec_of, values
 
 SCALES = st.sampled_from([1, 0.1, 0.005, 0.001, 1 / 1024, -0.5, 3])
 
@@ -72,3 +74,18 @@ def test_digits_without_end_stay_bounded():
     assert math.isinf(ascii_of(b"9" * 4000) or 0)
     with pytest.raises(Refused):
         bcd_of(b"\x99" * 4000)
+
+
+def test_a_range_of_marks_is_null_and_the_first_is_written():
+    plan = plan_of({"name": "rpm", "type": "u16le", "scale": 0.125, "invalid": [0xFFFF, "0xfb00..0xfffe"]})
+    shown = {text: values(plan, text)["rpm"] for text in ("fffa", "00fb", "34fe", "ffff")}
+    assert shown == {"fffa": 8031.875, "00fb": None, "34fe": None, "ffff": None}
+    assert plan.encode({"rpm": None}) == b"\xff\xff"
+    with pytest.raises(EncodeError, match="invalid"):
+        plan.encode({"rpm": 0xFB00 * 0.125})
+
+
+@pytest.mark.parametrize("invalid", ["5..4", "0..256", "-1..3", "1...2"])
+def test_a_range_of_marks_that_no_raw_number_can_be_is_a_problem(invalid):
+    spec = spec_of({"name": "a", "type": "u8", "invalid": invalid})
+    assert [key for key, _ in message_problems("made", spec)] == ["fields[0].invalid"]
