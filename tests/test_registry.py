@@ -8,7 +8,17 @@ import pytest
 
 import gateway.registry as registry
 from gateway.errors import DriverError
-from gateway.registry import driver_for, drivers, load_driver, require
+from gateway.profile.load import find_profile, load_profile
+from gateway.registry import (
+    TRANSFORMS,
+    driver_for,
+    drivers,
+    load_driver,
+    load_transform,
+    require,
+    transforms,
+    transforms_of,
+)
 
 GROUP = "gateway.drivers"
 
@@ -91,3 +101,20 @@ def test_finding_drivers_imports_no_hardware_library():
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+def test_a_profile_gets_the_transforms_it_uses_and_no_other():
+    assert set(transforms_of(load_profile(find_profile("bme280")))) == {"bosch-bme280"}
+    assert transforms_of(load_profile(find_profile("pms5003"))) == {}
+
+
+@pytest.mark.parametrize("value", ["nowhere.at:all", "gateway.registry:NOTHING", "gateway.registry:TRANSFORMS"])
+def test_a_broken_plugin_is_told_and_left_out(value, caplog):
+    assert load_transform(EntryPoint("odd", value, TRANSFORMS)) is None
+    assert "'odd'" in caplog.text
+    assert value in caplog.text
+
+
+def test_installed_transforms_can_all_be_loaded(caplog):
+    assert "bosch-bme280" in transforms()
+    assert caplog.text == ""
