@@ -38,4 +38,16 @@ def _plain(answer: dict[str, Any]) -> str:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in port["garbage_by_reason"].items())
             garbage = f"{port['garbage']:,} pieces of garbage" + (f" ({reasons})" if reasons else "")
             lines.append(f"{port['name']}: {garbage}, {port['unknown']:,} unknown, {port['dropped']:,} dropped")
+    lines += [line for device in answer["devices"] if (line := _polls(device["name"], device["polls"]))]
     return "\n".join(lines)
+
+
+def _polls(name: str, polls: dict[str, Any]) -> str:
+    """Return what went wrong in asking one device, "" where nothing did."""
+    refused = [f"{count:,} {reason}" for reason, count in polls["exceptions"].items()]
+    found = [f"{polls[key]:,} {word}" for key, word in (("timeouts", "timed out"), ("late", "late")) if polls[key]]
+    if not found and not refused:
+        return ""
+    now = "".join(f"; {message}: {reason}" for message, reason in polls["failing"].items())
+    slowed = ", asked more seldom" if polls["slowed"] else ""
+    return f"{name}: {polls['asked']:,} asked, {', '.join(found + refused)}{slowed}{now}"
