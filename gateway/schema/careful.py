@@ -173,6 +173,10 @@ class _Careful(ValueWriter):
                     self._out.put(f"{here} = {place.plus(0)} + {size} * {count}")
                 else:
                     self._out.put(f"{here} = max({here}, n + 1)")
+        else:
+            with self._out.block(f"if {here} > n and not {items}"):
+                self._cut(leaf)
+                self._out.put(f"{items} = None")
         return items, Place(here, 0)
 
     def _many(self, leaf: Leaf, items: str, here: str, count: str | None) -> None:

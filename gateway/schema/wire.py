@@ -310,7 +310,8 @@ class _NullTerminated(construct.Construct):  # type: ignore[misc]
 class _Elements(construct.Subconstruct):  # type: ignore[misc]
     """A list. Elements that begin within the body are parsed; none does: CUT; missing of a fixed count: CUT each.
 
-    An element that takes no bytes ends the list.
+    The rest of a body that ends before it is CUT, of one that ends there no elements. An element that takes no bytes
+    ends the list.
     """
 
     def __init__(self, subcon: Any, count: Callable[[Any], int | None], size: int | None, *, fixed: bool) -> None:
@@ -328,7 +329,7 @@ class _Elements(construct.Subconstruct):  # type: ignore[misc]
             items.append(self.subcon._parsereport(stream, context, path))  # noqa: SLF001
             if stream.tell() == before:
                 break
-        value: Any = items
+        value: Any = items if items or start <= total or count is not None else CUT
         if count is not None and len(items) < count:
             value = (*items, *[CUT] * (count - len(items) if self._fixed else 0)) if items else CUT
             behind = max(stream.tell(), total + 1) if self._size is None else start + self._size * count

@@ -115,8 +115,8 @@ def test_a_cut_value_gives_what_is_there():
     lines = [value("2a37", "1f2c01"), value("2a37", "1f2c"), value("2a19", "")]
     result = decode("heart-rate", "--format", "gatt", lines=lines)
     assert [row["values"] for row in records(result)] == [
-        {"contact": True, "rate": 300, "energy": None, "rr_interval": []},
-        {"contact": True, "rate": None, "energy": None, "rr_interval": []},
+        {"contact": True, "rate": 300, "energy": None, "rr_interval": None},
+        {"contact": True, "rate": None, "energy": None, "rr_interval": None},
         {"battery": None},
     ]
     assert {tuple(row["taints"]) for row in records(result)} == {("trust.truncated",)}  # type: ignore[arg-type]
