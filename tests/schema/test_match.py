@@ -135,3 +135,17 @@ def test_no_frame_makes_a_matcher_raise(body, address):
         d=WhenSpec(can_id=5, length=8),
     )
     assert match(body, address) in {None, "a", "b", "c", "d"}
+
+
+def test_a_characteristic_that_is_asked_for_needs_no_when():
+    level = MessageSpec(ask=AskSpec(characteristic="2A19"))
+    match = build_matcher({"level": level})
+    assert match(b"d", Element("", characteristic="2a19")) == "level"
+    assert match(b"d", Element("", characteristic="2a37")) is None
+    assert match(b"d", None) is None
+    assert (
+        build_matcher({"narrow": MessageSpec(ask=level.ask, when=WhenSpec(length=1)), "level": level})(
+            b"dd", Element("", characteristic="2a19")
+        )
+        == "level"
+    )

@@ -87,9 +87,55 @@ def test_wide_tags_follow_the_message_order():
     assert values(plan, "020107") == {"a": 7}
 
 
+SEVERAL = spec_of(
+    {"name": "level", "tag": 1, "type": "u8"},
+    {"name": "level", "tag": 2, "type": "s32le", "scale": 0.5},
+    {"name": "level", "tag": 3, "type": "bool"},
+    {"tag": 4, "type": "u16le", "bits": [{"name": "turn", "at": "7:0"}, {"name": "steps", "at": "15:8"}]},
+    {
+        "tag": 5,
+        "type": "struct",
+        "fields": [{"name": "_n", "type": "u8"}, {"name": "text", "type": "text", "length": "_n"}],
+    },
+    format="tlv",
+)
+
+
+def test_a_struct_without_a_name_is_several_values_behind_one_tag():
+    plan = compile_message("several", SEVERAL)
+    assert plan.names[:16:8] == ("level", "turn")
+    assert values(plan, "0502 6869 040103 0500 040204") == {
+        "turn": 1,
+        "turn_2": 2,
+        "steps": 3,
+        "steps_2": 4,
+        "text": "hi",
+        "text_2": "",
+    }
+    assert plan.decode_raw(bytes.fromhex("05026869")) == {"_n": 2, "text": "hi"}
+    assert values(plan, "0504 6869") == {"text": None}
+
+
+def test_values_behind_one_tag_are_written_together():
+    plan = compile_message("several", SEVERAL)
+    assert plan.encode({"steps": 3, "turn": 1, "steps_2": 4, "turn_2": 2, "text": "hi"}).hex() == "04010304020405026869"
+    with pytest.raises(EncodeError, match="steps"):
+        plan.encode({"turn": 1})
+
+
+def test_the_first_tag_of_a_name_that_takes_the_value_is_written():
+    plan = compile_message("several", SEVERAL)
+    assert plan.encode({"level": 200}).hex() == "01c8"
+    assert plan.encode({"level": 300}).hex() == "0258020000"
+    assert plan.encode({"level": True}).hex() == "0301"
+    assert plan.encode({"level": 5, "level_2": -1}).hex() == "010502feffffff"
+    with pytest.raises(EncodeError, match="level: 1e\\+30 does not fit"):
+        plan.encode({"level": 1e30})
+
+
 @settings(max_examples=100, deadline=None)
 @given(body=st.lists(st.sampled_from([0, 1, 2, 3, 4, 0x45, 0x53, 0xFF]), max_size=30).map(bytes) | st.binary())
-@pytest.mark.parametrize("spec", [BTHOME, SIZED], ids=["plain", "sized"])
+@pytest.mark.parametrize("spec", [BTHOME, SIZED, SEVERAL], ids=["plain", "sized", "several"])
 def test_generated_code_reads_elements_as_construct_does(spec, body):
     plan = compile_message("made", spec)
     assert outcome(plan.decode, body) == outcome(reference_decode(spec), body)
