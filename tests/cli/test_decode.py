@@ -4,6 +4,7 @@ import json
 import resource
 import subprocess
 import sys
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -339,15 +340,26 @@ def test_a_joined_parameter_group_is_one_record_at_its_last_frame(tmp_path):
 
 
 @pytest.mark.parametrize("name", sorted(shipped_profiles()))
-def test_what_a_shipped_profile_says_of_itself_is_true(name):
+def test_what_a_shipped_profile_says_of_itself_is_true(name, tmp_path):
     golden = shipped_profiles()[name].parent / "golden.jsonl"
     rows = [json.loads(line) for line in golden.read_text().splitlines()]
 
-    found = decode(name, golden)
+    for (form, params), alike in groupby(rows, key=lambda row: (form_of(row), row.get("params", {}))):
+        together = list(alike)
+        wire = [row["candump"] if form == "candump" else json.dumps(row) for row in together]
+        file = tmp_path / "golden"
+        file.write_text("\n".join(line for each in wire for line in ([each] if isinstance(each, str) else each)))
+        options = [text for key, value in params.items() for text in ("--param", f"{key}={value}")]
+        found = decode(name, file, "--format", form, *options)
+        assert [record["message"] for record in found] == [row["message"] for row in together]
+        for record, row in zip(found, together, strict=True):
+            assert_near(record["values"], row["values"])
 
-    assert [record["message"] for record in found] == [row["message"] for row in rows]
-    for record, row in zip(found, rows, strict=True):
-        assert_near(record["values"], row["values"])
+
+def form_of(row):
+    """Return the format in which `decode` reads a golden row."""
+    forms = {"request": "modbus", "tx": "spi", "characteristic": "gatt", "candump": "candump"}
+    return next((form for key, form in forms.items() if key in row), "jsonl")
 
 
 def assert_near(found, expected):
