@@ -305,6 +305,10 @@ class Pipeline:
 
     def _silence(self) -> None:
         if self._framer is None:
+            left = [piece for joiner in self._joiners if joiner is not None for piece in joiner.gap()]
+            for piece in left:
+                if isinstance(piece, Garbage):
+                    self._refuse(piece)
             return
         now_ns, wall_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
         for entry in self._found(self._framer.gap(), self._stamp(now_ns, wall_ns)):
