@@ -6,16 +6,14 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gateway.cli import EXIT_NO
 from gateway.cli.inputs import Item, chunks, lines, opened
 from gateway.cli.inputs_lines import parse_candump
-from gateway.cli.inputs_modbus import Judged, pairs
 from gateway.cli.inputs_select import FORMATS, LOG_FORMATS, Bodies, format_of, items_of, items_of_hex, joined_items
-from gateway.cli.inputs_spi import spi_transfers
 from gateway.cli.output import Progress, Records
 from gateway.errors import UsageError
 from gateway.frame import Address, Element, Garbage
@@ -23,6 +21,9 @@ from gateway.profile.build import CompiledProfile
 from gateway.profile.load import find_profile, load_profile
 from gateway.registry import transforms_of
 from gateway.schema.plan import ABSENT, Refused, Row
+
+if TYPE_CHECKING:
+    from gateway.cli.inputs_modbus import Answer
 
 Reading = tuple[str, dict[str, Any], int]  # message, values by name, taint bits
 
@@ -84,7 +85,9 @@ def write_records(items: Iterable[Item], interpreter: Interpreter, bodies: Bodie
             write(t, text, *found)
 
 
-def write_pairs(found: Iterable[Judged], interpreter: Interpreter, records: Records) -> None:
+def write_pairs(
+    found: Iterable[tuple[float | None, Answer | Garbage]], interpreter: Interpreter, records: Records
+) -> None:
     """Decode and write every pair of request and answer: exactly one record each."""
     for t, judged in found:
         if isinstance(judged, Garbage):
@@ -197,8 +200,12 @@ def _decode_file(file: str, form: str, interpreter: Interpreter, bodies: Bodies,
         with opened(file) as stream:
             first, pieces = _first(chunks(stream, before_read))
             if form == "modbus":
+                from gateway.cli.inputs_modbus import pairs
+
                 write_pairs(pairs(bodies.profile, lines(pieces)), interpreter, records)
             elif form == "spi":
+                from gateway.cli.inputs_spi import spi_transfers
+
                 write_pairs(spi_transfers(interpreter.compiled, lines(pieces)), interpreter, records)
             else:
                 write_records(items_of(bodies, form, pieces), interpreter, bodies, records)
