@@ -46,6 +46,7 @@ class TlvPlan:
         self.names: tuple[str, ...] = tuple(str(each) for each in named)
         self.units: tuple[str, ...] = tuple(each.units for each in named.values())
         self.fields: tuple[FieldSpec | Any, ...] = tuple(named.values())
+        self._places = {name: place for place, name in enumerate(self.names)}
         self._walkers: dict[bool, TlvWalker] = {}
         self._encode: Callable[[dict[str, Any]], bytes] | None = None
 
@@ -60,7 +61,12 @@ class TlvPlan:
     def decode(self, body: bytes) -> Row:
         """Return values in order of `names`, then taint bits. Raises: Refused."""
         values, taint = self._walker(raw=False).walk(body)
-        return (*[values.get(name, ABSENT) for name in self.names], taint)
+        row: list[Any] = [ABSENT] * len(self.names)
+        for name, value in values.items():
+            place = self._places.get(name)
+            if place is not None:
+                row[place] = value
+        return (*row, taint)
 
     def decode_raw(self, body: bytes) -> dict[str, Any]:
         """Return wire numbers before scale, labels and sentinels, internal fields too. Raises: Refused."""
