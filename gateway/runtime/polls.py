@@ -1,9 +1,9 @@
 """Layer 6: which message is asked next on one wire, and when. Decisions only: no I/O, no clock, no waiting.
 
 Due times stand on a grid from the start, so that they never drift. Devices with something due take turns, the one that
-waited longest first. A device that stays silent is asked ever more seldom and with one attempt only, each refused
-message likewise; the first answer brings both back to their grid. After an unanswered request the device rests for as
-long as a late answer may take, for Modbus answers do not say what they answer.
+waited longest first. A device that stays silent is asked ever more seldom and with one attempt only, and so is a
+message that is refused or ignored; the first answer brings it back to its grid, after an outage with all of the
+device's. After an unanswered request the device rests for as long as its answer may still be on the way.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 NS: Final = 1_000_000_000
 SLOWEST_NS: Final = 60 * NS  # a device that comes back is noticed within a minute
 MOST_DOUBLINGS: Final = 16
+OUTAGE: Final = 2  # silent polls in a row that mean the device, not a message
 
 
 class Poll(NamedTuple):
@@ -57,10 +58,15 @@ class _State:
         self.origin_ns = now_ns
         self.due_ns: int | None = now_ns  # None: done
         self.attempt = 0
-        self.refusals = 0
+        self.refusals = 0  # polls in a row that were refused or stayed silent, all attempts included
 
     def ready_ns(self) -> int | None:
         return None if self.due_ns is None else max(self.due_ns, self.device.rests_until_ns)
+
+    def slow_down(self, now_ns: int) -> None:
+        """Be due the later, the more polls in a row gave nothing."""
+        self.refusals += 1
+        self.due_ns = now_ns + _slowed(self.poll.every_ns or NS, self.refusals)
 
     def to_grid(self, now_ns: int) -> None:
         """Be due at the next point of the grid; what was missed is not made up for."""
@@ -102,8 +108,8 @@ class PollPlan:
     def answered(self, poll: Poll, now_ns: int) -> None:
         """The answer came."""
         state = self._states[poll]
+        self._lives(state.device, now_ns)
         state.attempt = state.refusals = 0
-        self._lives(state.device)
         if poll.every_ns is None:
             state.due_ns = None
         else:
@@ -112,10 +118,9 @@ class PollPlan:
     def refused(self, poll: Poll, now_ns: int) -> None:
         """The device answered that it will not: only this message is asked more seldom."""
         state = self._states[poll]
+        self._lives(state.device, now_ns)
         state.attempt = 0
-        state.refusals += 1
-        self._lives(state.device)
-        state.due_ns = now_ns + _slowed(poll.every_ns or NS, state.refusals)
+        state.slow_down(now_ns)
 
     def silent(self, poll: Poll, now_ns: int) -> None:
         """No answer came in time: the next attempt, or the device is asked more seldom."""
@@ -128,14 +133,18 @@ class PollPlan:
         state.attempt = 0
         device.failures += 1
         device.rests_until_ns = now_ns + max(poll.timeout_ns, _slowed(device.shortest_ns, device.failures))
-        state.to_grid(now_ns)
+        state.slow_down(now_ns)
 
     def failures(self, device: str) -> int:
         """Return how many polls of a device in a row stayed without answer, all attempts included."""
         return self._devices[device].failures
 
-    @staticmethod
-    def _lives(device: _Device) -> None:
+    def _lives(self, device: _Device, now_ns: int) -> None:
+        if device.failures >= OUTAGE:  # fewer may be one message that it ignores
+            for state in self._states.values():
+                if state.device is device and state.refusals:
+                    state.refusals = 0
+                    state.due_ns = now_ns
         device.failures = 0
         device.rests_until_ns = 0
 

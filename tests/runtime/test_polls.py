@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -95,6 +96,26 @@ def test_a_message_that_is_refused_slows_down_alone():
         (plan.refused if step.poll.message == "odd" else plan.answered)(step.poll, now_ns)
     assert asked["live"] == 60
     assert asked["odd"] <= 6
+
+
+@pytest.mark.parametrize("every_s", [1, None])
+def test_a_message_that_is_ignored_slows_down_alone(every_s):
+    plan = PollPlan([poll(), poll(message="odd", every_s=every_s)], 0)
+    asked, now_ns = {"live": 0, "odd": 0}, 0
+    while now_ns < 600 * NS:
+        step = plan.next(now_ns)
+        if isinstance(step, Wait):
+            now_ns = step.until_ns or 0
+            continue
+        asked[step.poll.message] += 1
+        if step.poll.message == "odd":
+            now_ns += TIMEOUT_NS
+            plan.silent(step.poll, now_ns)
+        else:
+            now_ns += TAKES_NS
+            plan.answered(step.poll, now_ns)
+    assert asked["live"] > 540
+    assert asked["odd"] <= 2 * 16
 
 
 def test_devices_on_a_full_wire_take_turns():
