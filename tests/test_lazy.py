@@ -17,6 +17,7 @@ HEAVY = [
     "hil",
     "profiles",
     "bleak",
+    "cryptography",
     "paho",
     "starlette",
 ]
