@@ -39,7 +39,7 @@ def build_matcher(messages: Mapping[str, MessageSpec]) -> Matcher:
     by_byte = _by_byte(candidates)
     if by_byte is not None:
         return by_byte
-    return _in_order([(name, tests_of(spec)) for name, spec in candidates])
+    return _by_pgn(candidates) or _in_order([(name, tests_of(spec)) for name, spec in candidates])
 
 
 def tests_of(spec: MessageSpec) -> list[_Test]:
@@ -178,6 +178,30 @@ def _by_byte(candidates: list[tuple[str, MessageSpec]]) -> Matcher | None:
     return lambda body, _address: table.get(body[at]) if len(body) > at else None
 
 
+def _by_pgn(candidates: list[tuple[str, MessageSpec]]) -> Matcher | None:
+    """Return a look-up by parameter group where every message names one."""
+    groups: dict[int | None, list[tuple[str, list[_Test]]]] = {}
+    for name, spec in candidates:
+        groups.setdefault(facts_of(spec).pgn, []).append((name, tests_of(spec)))
+    if len(groups) < 2 or None in groups:
+        return None
+    matchers = {pgn: _in_order(entries) for pgn, entries in groups.items()}
+
+    def match(body: bytes, address: Address) -> str | None:
+        matcher = matchers.get(_group_of(address))
+        return None if matcher is None else matcher(body, address)
+
+    return match
+
+
+def _group_of(address: Address) -> int | None:
+    """Return the parameter group number of a 29-bit id (SAE J1939-21), None for any other address."""
+    if not isinstance(address, int) or address & (CAN_EXTENDED | CAN_REMOTE | CAN_ERROR) != CAN_EXTENDED:
+        return None
+    heard = address >> 8 & 0x3FFFF  # data page, PDU format, PDU specific
+    return heard & 0x3FF00 if heard & 0xFF00 < 0xF000 else heard  # PDU1: PDU specific is the destination
+
+
 def _can_id_test(when: WhenSpec) -> _Test:
     flag = CAN_EXTENDED if is_extended(when) else 0
     mask = (CAN_ID_MASK if when.can_mask is None else when.can_mask) | CAN_EXTENDED | CAN_REMOTE | CAN_ERROR
@@ -187,11 +211,9 @@ def _can_id_test(when: WhenSpec) -> _Test:
 
 def _j1939_test(pgn: int | None, source: int | None) -> _Test:
     def test(_body: bytes, address: Address) -> bool:
-        if not isinstance(address, int) or address & (CAN_EXTENDED | CAN_REMOTE | CAN_ERROR) != CAN_EXTENDED:
+        heard = _group_of(address)
+        if heard is None or not isinstance(address, int):
             return False
-        heard = address >> 8 & 0x3FFFF  # SAE J1939-21: data page, PDU format, PDU specific
-        if heard & 0xFF00 < 0xF000:
-            heard &= 0x3FF00  # PDU1: PDU specific is the destination
         return (pgn is None or heard == pgn) and (source is None or address & 0xFF == source)
 
     return test

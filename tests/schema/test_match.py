@@ -149,3 +149,25 @@ def test_a_characteristic_that_is_asked_for_needs_no_when():
         )
         == "level"
     )
+
+
+WHENS = [
+    WhenSpec(pgn=pgn, source=source, length=length)
+    for pgn in (0xF004, 0xEA00)
+    for source in (None, 5)
+    for length in (None, 3)
+]
+
+
+@given(
+    whens=st.lists(st.sampled_from(WHENS), min_size=1, max_size=6),
+    group=st.sampled_from([0xF004, 0xEA00, 0xEA21, 0xF005]),
+    source=st.integers(4, 6),
+    size=st.integers(2, 4),
+    flags=st.sampled_from([CAN_EXTENDED, CAN_EXTENDED | CAN_REMOTE, 0]),
+)
+def test_a_table_of_groups_finds_what_the_list_in_file_order_finds(whens, group, source, size, flags):
+    address = flags | 6 << 26 | group << 8 | source
+    one_by_one = [matcher(only=when, never=WhenSpec(length=9))(bytes(size), address) == "only" for when in whens]
+    expected = f"m{one_by_one.index(True)}" if True in one_by_one else None
+    assert matcher(**{f"m{place}": when for place, when in enumerate(whens)})(bytes(size), address) == expected
