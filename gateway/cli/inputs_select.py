@@ -22,7 +22,8 @@ from gateway.errors import EncodeError, UsageError
 from gateway.frame import Address, Element, Garbage
 from gateway.framing.base import Framer
 from gateway.framing.build import CanJoiner, build_joiner
-from gateway.framing.spec import CAN_TRANSPORTS
+from gateway.framing.isotp import receiving_id
+from gateway.framing.spec import CAN_TRANSPORTS, IsoTp
 from gateway.profile.build import CompiledProfile
 from gateway.profile.model import LinkSpec
 from gateway.schema.match import facts_of
@@ -55,7 +56,7 @@ class Bodies:
     def __init__(self, compiled: CompiledProfile, *, payload: bool, address: str | None) -> None:
         """Take the profile; `payload`: bytes are bodies already; `address`: of input that has none.
 
-        Raises: UsageError for an address that this bus does not have.
+        Under ISO-TP bytes without an address are what its receiver hears. Raises: UsageError for an address that this bus does not have.
         """
         self.profile = compiled.profile
         self.bus = compiled.profile.link.bus
@@ -70,6 +71,8 @@ class Bodies:
         self._compiled = compiled
         self._elements = list(_elements(compiled)) if self.bus == "ble" else []
         self.address_text, self.address = self.address_of(address)
+        if address is None and isinstance(compiled.profile.framing, IsoTp):
+            self.address = receiving_id(compiled.profile.framing)
 
     def address_of(self, text: str | None) -> tuple[str | None, Address]:
         """Return an address as it is written out, and as messages match it. Raises: UsageError."""

@@ -187,6 +187,11 @@ def partner_of(spec: IsoTp, can_id: int) -> int | None:
     return None
 
 
+def receiving_id(spec: IsoTp) -> int:
+    """Return the id on which answers come, with linux/can.h flags."""
+    return spec.rx | (CAN_EXTENDED if spec.rx > _STANDARD_MAX else 0)
+
+
 def start_of(data: bytes) -> Start | None:
     """Return what a single or first frame says, None if its lengths contradict each other."""
     if data[0] >> 4 == _SINGLE:

@@ -185,3 +185,10 @@ def test_one_unit_alone_and_extended_ids_are_a_matter_of_parameters(tmp_path, mo
         json.loads(each) for each in CliRunner().invoke(command, ["obd2", str(log), *params]).stdout.splitlines()
     ]
     assert [record.get("values", record.get("reason")) for record in records] == [{"vehicle_speed": 50}, "unknown id"]
+
+
+@pytest.mark.parametrize("arguments", [["--hex", "03410d32"], ["--payload", "--hex", "410d32"]])
+def test_bytes_without_an_id_are_what_the_receiver_hears(arguments, monkeypatch, tmp_path):
+    monkeypatch.setenv("TIDEGATE_DATA", str(tmp_path / "data"))
+    result = CliRunner().invoke(command, ["obd2", *arguments])
+    assert json.loads(result.stdout)["values"] == {"vehicle_speed": 50}
