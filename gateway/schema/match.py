@@ -238,6 +238,11 @@ def _sentence_test(formatter: bytes) -> _Test:
 
 
 def _has_test(key: str, spec: MessageSpec) -> _Test:
-    end = rb"\(" if spec.format == "obis" else b"[\t" + re.escape(spec.separator.encode()) + b"]"
-    found = re.compile(rb"(?:^|[\r\n])" + re.escape(key.encode()) + end).search
-    return lambda body, _address: found(body) is not None
+    wire = key.encode()
+    if spec.format == "obis":
+        found = re.compile(rb"(?:^|[\r\n])" + re.escape(wire) + rb"\(").search
+        return lambda body, _address: found(body) is not None
+    from gateway.schema.text_places import latin, splitter_of  # not for those who only read bytes
+
+    split, name = splitter_of(spec), latin(key)
+    return lambda body, _address: wire in body and name in split(body.decode("latin-1"))

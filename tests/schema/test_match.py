@@ -135,3 +135,11 @@ def test_no_frame_makes_a_matcher_raise(body, address):
         d=WhenSpec(can_id=5, length=8),
     )
     assert match(body, address) in {None, "a", "b", "c", "d"}
+
+
+@pytest.mark.parametrize("line", [b"H1\t5", b"x=1,H1=5", b"H1 : 5", b"H1,5"])
+def test_a_key_is_had_where_the_layout_would_find_it(line: bytes):
+    match = build_matcher({"h": MessageSpec(format="kv", when=WhenSpec(has="H1"))})
+    assert match(line, None) == "h"
+    assert match(line.replace(b"H1", b"H12"), None) is None
+    assert match(line.replace(b"H1", b"x") + b"=H1", None) is None
