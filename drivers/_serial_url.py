@@ -65,7 +65,11 @@ class SerialUrlPort:
         serial = require("serial", "uart")
         write_timeout = None if self.name.startswith("rfc2217:") else WRITE_TIMEOUT_S  # pyserial knows none there
         options = {"timeout": POLL_S, "write_timeout": write_timeout, **settings(self._link)}
-        return serial.serial_for_url(self.name, **options)
+        opened = serial.serial_for_url(self.name, do_not_open=True, **options)
+        if self.name.startswith("socket://"):
+            opened.reset_input_buffer = _keep  # called while opening: what the far end says at once is no stale input
+        opened.open()
+        return opened
 
     async def read(self) -> Batch:
         """Return the chunks that are there, waiting for the first. Raises: PortLostError, PortClosedError."""
@@ -131,6 +135,10 @@ def _read_some(name: str, opened: Any) -> bytes:
     first: bytes = opened.read(1)
     waiting = min(opened.in_waiting, CHUNK_BYTES) if first else 0
     return first + opened.read(waiting) if waiting else first
+
+
+def _keep() -> None:
+    """Throw nothing away, in place of pyserial's `reset_input_buffer`."""
 
 
 def _close_quietly(opened: Any) -> None:

@@ -390,6 +390,35 @@ def test_a_socket_url_reads_writes_and_loses():
     assert asyncio.run(scenario()) == (b"from far" * 100, b"to far")
 
 
+def test_what_a_socket_says_at_once_is_not_thrown_away():
+    """Many times over: whether it comes before or while the port is set up is a race."""
+
+    def greet(server, greeted):
+        for _ in range(20):
+            far, _ = server.accept()
+            far.sendall(b"hello")
+            greeted.append(far)
+
+    async def scenario():
+        server, greeted = socket.create_server(("127.0.0.1", 0)), []
+        greeter = threading.Thread(target=greet, args=(server, greeted), daemon=True)
+        greeter.start()
+        port = make(f"socket://127.0.0.1:{server.getsockname()[1]}")
+        heard = []
+        for _ in range(20):
+            await port.open()
+            async with asyncio.timeout(2):
+                heard += (await port.read()).payloads
+            await port.close()
+        greeter.join()
+        for far in greeted:
+            far.close()
+        server.close()
+        return heard
+
+    assert asyncio.run(scenario()) == [b"hello"] * 20
+
+
 @pytest.mark.parametrize("target", ["socket://127.0.0.1:1", "rfc2217://127.0.0.1:1"])
 def test_a_url_that_nobody_serves_is_not_found(target):
     async def scenario():
