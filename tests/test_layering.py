@@ -19,6 +19,7 @@ LAYERS = {
     "gateway.notation": BASE,
     "gateway.spelling": BASE,
     "gateway.environment": BASE,
+    "gateway.plain": BASE,
     "gateway.frame": VALUES,
     "gateway.route": VALUES,
     "gateway.envelope": VALUES,

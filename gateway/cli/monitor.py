@@ -6,7 +6,6 @@ import asyncio
 import json
 import sys
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any, Final, TextIO
 
 import click
@@ -21,6 +20,7 @@ from gateway.framing.base import Framer
 from gateway.framing.build import build_framer
 from gateway.framing.spec import Gap
 from gateway.notation import duration_ns
+from gateway.plain import clock_text
 from gateway.port import Port
 from gateway.profile.build import CompiledProfile
 from gateway.profile.load import find_profile, load_profile
@@ -186,7 +186,7 @@ def address_text(address: Address) -> str | None:
 
 def _dump(payload: bytes, address: Address, stamp_ns: int) -> Iterator[str]:
     """Give `time < hex |text|`, 16 bytes a line; a packet is one line with its address and size."""
-    clock = datetime.fromtimestamp(stamp_ns / 1e9).astimezone().strftime("%H:%M:%S.%f")[:-3]
+    clock = clock_text(stamp_ns / 1e9)
     if address is not None:
         kind = ""
         if isinstance(address, int) and address & CAN_REMOTE:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from gateway.cli.client import data_option, follow, json_option, plain_unit, plain_value
+from gateway.cli.client import data_option, follow, json_option
+from gateway.plain import clock_text, unit_text, value_text
 
 Fields = dict[str, dict[str, dict[str, list[str]]]]  # device, message, field -> route and unit
 
@@ -47,8 +47,8 @@ def _plain(piece: bytes, fields: Fields) -> Iterator[str]:
         if "dropped" in record:
             click.echo(f"{record['dropped']} messages missed: this reader is too slow", err=True)
             continue
-        when = time.strftime("%H:%M:%S", time.localtime(record["t"])) + f".{int(record['t'] % 1 * 1000):03}"
+        when = clock_text(record["t"])
         places = fields.get(record["device"], {}).get(record["message"], {})
         for name, value in record["values"].items():
             route, unit = places.get(name, (f"{record['device']}/{record['message']}/{name}", "1"))
-            yield f"{when} {route} {plain_value(value)} {plain_unit(unit)}".rstrip()
+            yield f"{when} {route} {value_text(value)} {unit_text(unit)}".rstrip()
