@@ -270,7 +270,7 @@ def _check_schema(name: str, profile: Profile, expanded: Profile, found: Finding
         if written.dbc is not None:
             path = _annotation(path, spec, written)
         found.error(("message", name, *path), message)
-    if not problems and spec.format in {"csv", "kv", "obis"}:
+    if spec.format in {"csv", "kv", "obis"}:
         rules_fields.check_text(name, spec, found)
 
 
