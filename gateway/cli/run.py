@@ -39,7 +39,7 @@ def command(what: tuple[str, ...], coalesce: str, data: str | None) -> None:
     """Run a gateway until interrupted: the devices of a site file, or those named on the command line.
 
     For example `tidegate run gps=nmea-gnss@/dev/ttyACM0 pump=pump.dbc@can0`. NAME may be left out. State changes are
-    logged on stderr. Exit 2 for a site or profile that is wrong, 3 where no port can be made.
+    logged on stderr. Exit 2 for a site or profile that is wrong or a driver that is missing, 3 where no port can be made.
     """
     site, folder = site_of(what)
     gateway = _wired(site, folder, what, data, _seconds(coalesce))
@@ -56,7 +56,7 @@ def _greeting(gateway: Gateway, site: SiteConfig) -> str:
 
 
 async def run_until_signal(gateway: Gateway, greeting: str) -> None:
-    """Run until SIGTERM or SIGINT; then everything is closed within 2 s. Greets once a signal would be heard."""
+    """Run until SIGTERM or SIGINT; then everything is closed within 2 s. Greets once signals and questions are heard."""
     stop = asyncio.Event()
 
     def end() -> None:
@@ -68,9 +68,8 @@ async def run_until_signal(gateway: Gateway, greeting: str) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)
-    click.echo(greeting, err=True)
     gc.freeze()  # what is there now stays; looking at it again and again would hold the loop longer than a turn
-    await gateway.run(stop)
+    await gateway.run(stop, on_ready=lambda: click.echo(greeting, err=True))
 
 
 def site_of(what: tuple[str, ...]) -> tuple[SiteConfig, Path | None]:
