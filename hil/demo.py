@@ -42,6 +42,8 @@ def command(data: str | None, seconds: float | None, plain: bool, unplug: bool) 
 
     A sensor node and a GNSS receiver on real pseudo-terminals, a motor controller on a virtual CAN bus and the
     advertisements of a RuuviTag, read by their profiles as real ones would be. Ends with q or Ctrl-C.
+
+    For example `tidegate demo`, or `tidegate demo --plain --seconds 10 | grep pump` for lines.
     """
     with _folder(data) as folder, _quiet_when_nobody_reads():
         live = not plain and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"

@@ -20,7 +20,7 @@ ANSWER_TIMEOUT_S: Final = 10.0
 data_option = click.option(
     "--data",
     metavar="DIR",
-    help="Data folder of the gateway [TIDEGATE_DATA, else the site's, else the user's state folder].",
+    help="Data folder of the gateway [TIDEGATE_DATA, else for `run` the site's, else the user's state folder].",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

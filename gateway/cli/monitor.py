@@ -112,7 +112,7 @@ class View:
 @click.option("--profile", metavar="PROFILE", help="Decode with this profile; its link and framing are used.")
 @click.option("--framing", metavar="KIND", help="Find frames: cobs, slip, line, nmea0183 ..., or a whole [framing].")
 @click.option("--baud", type=int, help="Instead of the profile's, or 9600.")
-@click.option("--bus", type=click.Choice(BUSES), help="Where PORT does not tell: uart, can, ble.")
+@click.option("--bus", type=click.Choice(BUSES), help="Where PORT does not tell.")
 @click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A parameter of the profile.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--seconds", type=click.FloatRange(min=0), help="Stop after so long.")
@@ -130,6 +130,8 @@ def command(
     """Show what comes in on PORT: raw bytes in hex, and beside them the frames and values found in them.
 
     PORT: /dev/ttyUSB0, usb:0403:6001, socket://host:port, can0, virtual:demo, replay:FILE. End it with Ctrl-C.
+
+    For example `tidegate monitor /dev/ttyUSB0 --profile pms5003`, or `tidegate monitor can0`.
 
     Exit 2: bad usage or profile. 3: the port is not there, is taken, or went away.
     """

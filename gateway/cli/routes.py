@@ -17,7 +17,7 @@ from gateway.plain import age_text, unit_text, value_text
 def command(pattern: str, as_json: bool, data: str | None) -> None:
     """List the routes of a running gateway with unit, last value and age.
 
-    PATTERN is up to three globs, device/family/stream: `pump`, `*/climate`, `gps/position/l*`.
+    PATTERN is up to three globs, device/family/stream, for example `tidegate routes pump` or `'*/climate/temp*'`.
     Exit 1 where no route matches, 3 where no gateway answers.
     """
     routes = ask(data, "routes", pattern=pattern)

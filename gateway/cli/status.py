@@ -19,6 +19,7 @@ FRAMES = ("in", "delivered", "dropped", "refused", "pending")
 def command(as_json: bool, data: str | None) -> None:
     """Show what a running gateway does: states, frames, what was lost and why.
 
+    For example `tidegate status`, or `tidegate status --json --data /var/lib/tidegate` for programs.
     Exit 3 where no gateway answers.
     """
     answer = ask(data, "status")

@@ -22,7 +22,7 @@ Fields = dict[str, dict[str, dict[str, list[str]]]]  # device, message, field ->
 def command(pattern: str, as_json: bool, data: str | None) -> None:
     """Print values of a running gateway as they come, until interrupted.
 
-    PATTERN is up to three globs, device/family/stream: `pump`, `*/climate`, `gps/position/l*`.
+    PATTERN is up to three globs, device/family/stream, for example `tidegate watch pump` or `'*/climate/temp*'`.
     A line is `time device/family/stream value unit`; with --json one line per message. A reader that is too slow is
     told how many messages it missed. Exit 3 where no gateway answers.
     """

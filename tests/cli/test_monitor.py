@@ -174,6 +174,8 @@ def test_what_cannot_be_watched_says_why(arguments, code):
         ("replay:drive.log?speed=2", "can"),
         ("replay:capture.bin", "uart"),
         ("replay:adverts.jsonl", "ble"),
+        ("/dev/spidev0.1", "spi"),
+        ("hci0", "ble"),
     ],
 )
 def test_a_port_text_tells_its_bus(port, bus):
@@ -186,6 +188,13 @@ def test_a_framing_is_a_word_or_a_whole_table():
         check=CheckSpec(kind="crc-16-modbus")
     )
     assert framing_of('{ kind = "cobs" }') == Cobs()
+
+
+def test_a_misspelt_framing_is_told_with_its_neighbour_or_all_there_are():
+    with pytest.raises(UsageError, match="did you mean 'cobs'"):
+        framing_of("cob")
+    with pytest.raises(UsageError, match="one of cobs, slip, .*dsmr-p1"):
+        framing_of("morse")
 
 
 @pytest.mark.parametrize("text", ["", "morse", "kind =", 'kind = "cobs", size = 3', 'kind = "line", end = "x"', "a\nb"])
