@@ -39,7 +39,8 @@ def command(what: tuple[str, ...], coalesce: str, data: str | None) -> None:
     """Run a gateway until interrupted: the devices of a site file, or those named on the command line.
 
     For example `tidegate run gps=nmea-gnss@/dev/ttyACM0 pump=pump.dbc@can0`. NAME may be left out. State changes are
-    logged on stderr. Exit 2 for a site or profile that is wrong or a driver that is missing, 3 where no port can be made.
+    logged on stderr. Exit 2 for a site or profile that is wrong or a driver that is missing, 3 where there can be no
+    port.
     """
     site, folder = site_of(what)
     gateway = _wired(site, folder, what, data, _seconds(coalesce))
@@ -56,7 +57,7 @@ def _greeting(gateway: Gateway, site: SiteConfig) -> str:
 
 
 async def run_until_signal(gateway: Gateway, greeting: str) -> None:
-    """Run until SIGTERM or SIGINT; then everything is closed within 2 s. Greets once signals and questions are heard."""
+    """Run until SIGTERM or SIGINT; then everything is closed within 2 s. Greets once a signal would be heard."""
     stop = asyncio.Event()
 
     def end() -> None:
