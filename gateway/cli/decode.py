@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from gateway.cli import EXIT_NO
+from gateway.cli.answers import Answers
 from gateway.cli.inputs import Item, chunks, opened
 from gateway.cli.inputs_lines import parse_candump
 from gateway.cli.inputs_select import FORMATS, LOG_FORMATS, Bodies, format_of, items_of, items_of_hex, joined_items
@@ -28,8 +29,10 @@ Reading = tuple[str, dict[str, Any], int]  # message, values by name, taint bits
 class Interpreter:
     """Bodies of one profile to values, or the reason why not."""
 
-    def __init__(self, compiled: CompiledProfile, *, raw: bool = False) -> None:
+    def __init__(self, compiled: CompiledProfile, *, raw: bool = False, answers: Answers | None = None) -> None:
+        """Take the profile, whether values are wanted as on the wire, and what tells whose answer a body is."""
         self._compiled = compiled
+        self._answers = answers
         self._match = compiled.match
         self._plans = compiled.messages
         self._raw = raw
@@ -44,7 +47,10 @@ class Interpreter:
         """Return message, values and taints of a body, or the few words why it is refused."""
         name = self._match(body, address)
         if name is None:
-            return "unknown id" if self._is_can and address not in self._ids else "unknown"
+            answer = self._answers.find(body) if self._answers else None
+            if answer is None:
+                return "unknown id" if self._is_can and address not in self._ids else "unknown"
+            name, body = answer
         if self._compiled.sees_company_id:
             body = self._compiled.body_seen(name, body, address)
         plan = self._plans[name]
@@ -103,7 +109,8 @@ def command(
 
     FILE is a log or capture, "-" standard input. Formats: hex (a line goes through the framing), bin (the raw stream),
     candump (log or screen format), adv (BLE advertisements as JSON), jsonl ({"hex", "t", "address"} a line),
-    asc, blf, trc (CAN logs of other programs).
+    asc, blf, trc (CAN logs of other programs). What a profile only asks for is known by the request seen before it, or by
+    its length.
 
     Output: {"n","t","address","message","values","taints"}, or {"n","t","address","garbage","reason"} for what is
     refused. Exit 0: all decoded. 1: something was refused. 2: bad usage, profile or DBC.
@@ -112,10 +119,11 @@ def command(
         raise click.UsageError("give either FILE or --hex")
     if hex_text is not None and form not in (None, "hex"):
         raise click.UsageError(f"--hex is not {form}")
-    compiled = CompiledProfile(load_profile(find_profile(profile), params_of(params)))
+    given = params_of(params)
+    compiled = CompiledProfile(load_profile(find_profile(profile), given))
     bodies = Bodies(compiled, payload=payload, address=address)
     records = Records(sys.stdout.buffer)
-    interpreter = Interpreter(compiled, raw=raw)
+    interpreter = Interpreter(compiled, raw=raw, answers=Answers(compiled.profile, given, payload=payload))
     try:
         if hex_text is not None:
             write_records(items_of_hex(bodies, _checked_hex(hex_text)), interpreter, bodies, records)
