@@ -109,8 +109,8 @@ def command(
 
     FILE is a log or capture, "-" standard input. Formats: hex (a line goes through the framing), bin (the raw stream),
     candump (log or screen format), adv (BLE advertisements as JSON), jsonl ({"hex", "t", "address"} a line),
-    asc, blf, trc (CAN logs of other programs). What a profile only asks for is known by the request seen before it, or by
-    its length.
+    asc, blf, trc (CAN logs of other programs). What a profile only asks for is known by the request seen before it,
+    or by its length.
 
     Output: {"n","t","address","message","values","taints"}, or {"n","t","address","garbage","reason"} for what is
     refused. Exit 0: all decoded. 1: something was refused. 2: bad usage, profile or DBC.
