@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -22,7 +22,9 @@ from gateway.profile.build import CompiledProfile
 from gateway.profile.load import find_profile, load_profile
 from gateway.schema.match import is_extended
 from gateway.schema.plan import ABSENT, Refused
+from gateway.taint import TRUST_CASE, TRUST_NAN, TRUST_TRUNCATED
 
+_OF_THE_WIRE: Final = TRUST_TRUNCATED | TRUST_CASE | TRUST_NAN  # marks of what came, not of what it means
 Reading = tuple[str, dict[str, Any], int]  # message, values by name, taint bits
 
 
@@ -55,9 +57,9 @@ class Interpreter:
             body = self._compiled.body_seen(name, body, address)
         plan = self._plans[name]
         try:
-            if self._raw:
-                return name, plan.decode_raw(body), 0
             row = plan.decode(body)
+            if self._raw:
+                return name, plan.decode_raw(body), row[-1] & _OF_THE_WIRE
         except Refused as refusal:
             return refusal.reason
         return name, {key: value for key, value in zip(plan.names, row, strict=False) if value is not ABSENT}, row[-1]
