@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.errors import EncodeError
 from gateway.frame import CAN_ERROR, CAN_EXTENDED, CAN_ID_MASK, CAN_REMOTE, Address, Element, short_uuid
-from gateway.schema.spec import MessageSpec, WhenSpec
+from gateway.schema.spec import SENTENCE_LETTERS, MessageSpec, WhenSpec
 
 Matcher = Callable[[bytes, Address], str | None]
 _Test = Callable[[bytes, Address], bool]
@@ -227,8 +227,8 @@ def _byte_test(position: int, value: int) -> _Test:
 def _sentence_test(formatter: bytes) -> _Test:
     def test(body: bytes, _address: Address) -> bool:
         talker_and_formatter = body[: body.find(b",")] if b"," in body else body
-        # NMEA 0183: two letters of talker, three of formatter; "P" begins a proprietary address
-        return (
+        # NMEA 0183: two letters of talker, three of formatter; "P" begins a proprietary address, which stands whole
+        return (len(formatter) > SENTENCE_LETTERS and talker_and_formatter == formatter) or (
             len(talker_and_formatter) == 5
             and talker_and_formatter[:1] != b"P"
             and talker_and_formatter[2:] == formatter

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.errors import EncodeError, UsageError
-from gateway.schema.spec import FieldSpec, MessageSpec
+from gateway.schema.spec import SENTENCE_LETTERS, FieldSpec, MessageSpec
 from gateway.schema.text_types import BadText, parse_number
 
 Sheet = list[str] | dict[str, str]  # csv: columns; kv, obis: key or code -> text
@@ -280,7 +280,9 @@ class Draft:
     def _csv(self) -> str:
         columns = dict(self._columns)
         sentence = self._message.when.sentence
-        if sentence is not None and 0 not in columns:
+        if sentence is not None and len(sentence) > SENTENCE_LETTERS:
+            columns.setdefault(0, sentence)
+        elif sentence is not None and 0 not in columns:
             if self._talker is None:
                 raise EncodeError(f"talker: no value; the sentence {sentence} needs two letters of address before it")
             columns[0] = self._talker + sentence

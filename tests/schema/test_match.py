@@ -143,3 +143,9 @@ def test_a_key_is_had_where_the_layout_would_find_it(line: bytes):
     assert match(line, None) == "h"
     assert match(line.replace(b"H1", b"H12"), None) is None
     assert match(line.replace(b"H1", b"x") + b"=H1", None) is None
+
+
+def test_a_proprietary_sentence_is_named_whole():
+    match = matcher(garmin=WhenSpec(sentence="PGRME"), ublox=WhenSpec(sentence="PUBX"), rmc=WhenSpec(sentence="RMC"))
+    bodies = [b"PGRME,15.0,M", b"PUBX,00,1", b"GPRMC,1", b"PGRMC,1", b"GRME,1", b"PGRMEX,1"]
+    assert [match(body, None) for body in bodies] == ["garmin", "ublox", "rmc", None, None, None]

@@ -453,3 +453,8 @@ def test_values_built_and_read_are_the_same(format_, place, values):
     assert again == {
         name: pytest.approx(value, rel=1e-11) if isinstance(value, float) else value for name, value in values.items()
     }
+
+
+def test_a_proprietary_sentence_needs_no_talker():
+    layout = plan("csv", {"name": "error", "column": 1, "type": "number"}, when={"sentence": "PGRME"})
+    assert layout.encode({"error": 15.5}) == b"PGRME,15.5"
