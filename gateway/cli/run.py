@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
 import signal
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,12 +16,12 @@ from gateway.cli.client import data_option
 from gateway.config import SiteConfig, data_dir, load_site, site_of_arguments
 from gateway.errors import ConfigError, Problem, UsageError
 from gateway.notation import duration_ns
+from gateway.runtime.stopping import limit_stop
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
 
 COALESCE_MOST_S: Final = 0.1
-LET_GO_S: Final = 1.7  # a hardware library that hangs is left behind: the whole stop takes at most 2 s
 
 
 @click.command(name="run")
@@ -62,9 +60,7 @@ async def run_until_signal(gateway: Gateway, greeting: str) -> None:
 
     def end() -> None:
         stop.set()
-        timer = threading.Timer(LET_GO_S, os._exit, (0,))
-        timer.daemon = True
-        timer.start()
+        limit_stop()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
