@@ -1,7 +1,7 @@
-"""Hand-over from one blocking reader thread to the event loop: a bounded deque and at most one pending wake.
+"""Blocking libraries beside the event loop: opening in a thread, and the hand-over from a reader thread.
 
-A wake per item costs 26 us, an item in a drained deque a fraction of one: the thread wakes the loop only when no wake
-is already on its way. Nothing here knows what the items are.
+The hand-over is a bounded deque and at most one pending wake: a wake per item costs 26 us, an item in a
+drained deque a fraction of one. Nothing here knows what the items are.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
 Item = TypeVar("Item")
+Opened = TypeVar("Opened")
 
 JOIN_TIMEOUT_S: Final = 0.5  # `Port.close` has a second
 ROOM_POLL_S: Final = 0.1  # how soon a thread that waits for room sees that it should end
@@ -106,6 +107,25 @@ class HandOver(Generic[Item]):
         self._wake_pending = False  # before the waiter looks, so that no item goes unannounced
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+async def open_in_thread(make: Callable[[], Opened], limit_s: float, shut: Callable[[Opened], None]) -> Opened:
+    """Return what `make` gives, called in a thread; what it gives too late, or when cancelled, is `shut`.
+
+    Raises: TimeoutError after `limit_s`, and what `make` raises.
+    """
+    opening = asyncio.get_running_loop().run_in_executor(None, make)
+
+    def shut_late(done: asyncio.Future[Opened]) -> None:
+        if not done.cancelled() and done.exception() is None:
+            shut(done.result())
+
+    try:
+        async with asyncio.timeout(limit_s):
+            return await asyncio.shield(opening)
+    except (asyncio.CancelledError, TimeoutError):
+        opening.add_done_callback(shut_late)
+        raise
 
 
 def start_reader(name: str, work: Callable[[], None]) -> threading.Thread:

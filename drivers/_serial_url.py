@@ -12,10 +12,10 @@ import threading
 from functools import partial
 from typing import Any, Final
 
-from drivers._blocking import HandOver, join_reader, start_reader
+from drivers._blocking import HandOver, join_reader, open_in_thread, start_reader
 from drivers._serial import port_error, settings
 from gateway.clock import Clock
-from gateway.errors import PortClosedError, PortLostError, PortTimeoutError
+from gateway.errors import PortClosedError, PortLostError, PortNotFoundError, PortTimeoutError
 from gateway.frame import Address, Batch, PortName
 from gateway.profile.model import LinkSpec
 from gateway.registry import require
@@ -46,16 +46,10 @@ class SerialUrlPort:
     async def open(self) -> None:
         """Connect and configure. Raises: see `gateway.port.Port.open`."""
         await self.close()
-        connecting = asyncio.get_running_loop().run_in_executor(None, self._connect)
         try:
-            async with asyncio.timeout(OPEN_TIMEOUT_S):
-                self._serial = await asyncio.shield(connecting)
-        except asyncio.CancelledError:
-            connecting.add_done_callback(_close_late)
-            raise
+            self._serial = await open_in_thread(self._connect, OPEN_TIMEOUT_S, _close_quietly)
         except TimeoutError as error:
-            connecting.add_done_callback(_close_late)
-            raise port_error(self.name, error) from error
+            raise PortNotFoundError(self.name, str(error) or f"no answer in {OPEN_TIMEOUT_S:g} s") from error
         except (OSError, ValueError, TypeError, OverflowError) as error:
             raise port_error(self.name, error) from error
         self._chunks = HandOver(asyncio.get_running_loop(), MAX_CHUNKS, lossless=True)
@@ -65,7 +59,11 @@ class SerialUrlPort:
         serial = require("serial", "uart")
         write_timeout = None if self.name.startswith("rfc2217:") else WRITE_TIMEOUT_S  # pyserial knows none there
         options = {"timeout": POLL_S, "write_timeout": write_timeout, **settings(self._link)}
-        return serial.serial_for_url(self.name, **options)
+        opened = serial.serial_for_url(self.name, do_not_open=True, **options)
+        if self.name.startswith("socket://"):
+            opened.reset_input_buffer = _keep  # called while opening: what the far end says at once is no stale input
+        opened.open()
+        return opened
 
     async def read(self) -> Batch:
         """Return the chunks that are there, waiting for the first. Raises: PortLostError, PortClosedError."""
@@ -133,11 +131,10 @@ def _read_some(name: str, opened: Any) -> bytes:
     return first + opened.read(waiting) if waiting else first
 
 
+def _keep() -> None:
+    """Throw nothing away, in place of pyserial's `reset_input_buffer`."""
+
+
 def _close_quietly(opened: Any) -> None:
     with contextlib.suppress(*_GONE):
         opened.close()
-
-
-def _close_late(connecting: asyncio.Future[Any]) -> None:
-    if not connecting.cancelled() and connecting.exception() is None:
-        _close_quietly(connecting.result())

@@ -13,13 +13,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from drivers._blocking import HandOver, join_reader, start_reader
+from drivers._blocking import HandOver, join_reader, open_in_thread, start_reader
 from drivers._can_frames import address_of_message, check_frame, fd_length
 from drivers._can_socket import SocketCanPort, can_socket
 from gateway.clock import Clock
 from gateway.errors import (
     PortClosedError,
-    PortError,
     PortLostError,
     PortNotFoundError,
     PortOptionError,
@@ -56,17 +55,9 @@ class PythonCanPort:
     async def open(self) -> None:
         """Open the bus. Raises: see `gateway.port.Port.open`."""
         await self.close()
-        opening = asyncio.get_running_loop().run_in_executor(None, self._open_bus)
         try:
-            async with asyncio.timeout(OPEN_TIMEOUT_S):
-                self._bus = await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            opening.add_done_callback(_shut_late)
-            raise
+            self._bus = await open_in_thread(self._open_bus, OPEN_TIMEOUT_S, _shut_quietly)
         except TimeoutError as error:
-            if isinstance(error, PortError):
-                raise
-            opening.add_done_callback(_shut_late)
             raise PortNotFoundError(self.name, f"no answer in {OPEN_TIMEOUT_S:g} s") from error
         self._frames = HandOver(asyncio.get_running_loop(), HAND_OVER_FRAMES)
         self._thread = start_reader(f"read {self.name}", partial(_work, self.name, self._bus, self._frames))
@@ -181,11 +172,6 @@ def _typed(name: str, can: Any, make: Callable[[], Any]) -> Any:
 def _shut_quietly(bus: Any) -> None:
     with contextlib.suppress(Exception):  # an adapter that is gone may fail in any way; it is being left
         bus.shutdown()
-
-
-def _shut_late(opening: asyncio.Future[Any]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        _shut_quietly(opening.result())
 
 
 class CanDriver:

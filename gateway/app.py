@@ -11,7 +11,7 @@ import contextlib
 import os
 import platform
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -62,10 +62,15 @@ class Gateway:
         self._supervisor = Supervisor(self._scheduler, self._keepers)
         self.unused = _unused_tables(site)
 
-    async def run(self, stop: asyncio.Event | None = None) -> None:
-        """Run until `stop` is set, or for ever. Raises: UsageError where another gateway runs in the data folder."""
+    async def run(self, stop: asyncio.Event | None = None, on_ready: Callable[[], None] | None = None) -> None:
+        """Run until `stop` is set, or for ever. `on_ready` is called once the data folder is ours and can be asked.
+
+        Raises: UsageError where another gateway runs in the data folder.
+        """
         doorway = Doorway(self.data_dir)
         try:
+            if on_ready is not None:
+                on_ready()
             async with asyncio.TaskGroup() as group:
                 working = [
                     group.create_task(self._supervisor.run(), name="supervisor"),

@@ -10,7 +10,6 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -21,6 +20,7 @@ import click
 
 from gateway.app import Gateway
 from gateway.errors import GatewayError, UsageError
+from gateway.runtime.stopping import limit_stop
 from hil.screen import Screen, size_of
 from hil.sim.rig import Rig
 from hil.snapshot import EVERYTHING, LineMaker, Observer
@@ -28,7 +28,6 @@ from hil.view import COLOUR, PLAIN, Style, downgraded, render
 
 DRAW_PERIOD_S: Final = 0.2
 LINES_PERIOD_S: Final = 0.25
-LET_GO_S: Final = 1.7  # whatever hangs is left behind: the whole stop takes at most 2 s
 EVENTS_KEPT: Final = 8
 
 
@@ -42,6 +41,8 @@ def command(data: str | None, seconds: float | None, plain: bool, unplug: bool) 
 
     A sensor node and a GNSS receiver on real pseudo-terminals, a motor controller on a virtual CAN bus and the
     advertisements of a RuuviTag, read by their profiles as real ones would be. Ends with q or Ctrl-C.
+
+    For example `tidegate demo`, or `tidegate demo --plain --seconds 10 | grep pump` for lines.
     """
     with _folder(data) as folder, _quiet_when_nobody_reads():
         live = not plain and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
@@ -75,14 +76,7 @@ async def _run(gateway: Gateway, rig: Rig, seconds: float | None, *, live: bool)
 
 def _end(stop: asyncio.Event, screen: Screen) -> None:
     stop.set()
-    timer = threading.Timer(LET_GO_S, _let_go, (screen,))
-    timer.daemon = True
-    timer.start()
-
-
-def _let_go(screen: Screen) -> None:
-    screen.leave()
-    os._exit(0)
+    limit_stop(screen.leave)
 
 
 async def _show(gateway: Gateway, screen: Screen, stop: asyncio.Event, end: Callable[[], None]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
@@ -11,12 +9,12 @@ from typing import Any, Final
 
 from gateway.app import Gateway
 from gateway.lifecycle import State
+from gateway.plain import SIGNIFICANT_DIGITS, clock_text, unit_text, value_text
 from gateway.route import RoutePattern
 from hil.view import Panel, Snapshot, Value
 
 RATE_WINDOW_S: Final = 3.0
 MOST_DECIMALS: Final = 6
-SIGNIFICANT_DIGITS: Final = 7
 LIST_SHOWN: Final = 3
 EVERYTHING: Final = RoutePattern("*")
 
@@ -89,21 +87,6 @@ class Observer:
         return value_text(value)
 
 
-def value_text(value: Any) -> str:
-    """Return a value as a person reads it: `-` for nothing, lists with commas, tables as their values."""
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.{SIGNIFICANT_DIGITS}g}"
-    if isinstance(value, list):
-        return ",".join(map(value_text, value)) or "none"
-    if isinstance(value, dict):
-        return json.dumps(value, ensure_ascii=False)
-    return str(value)
-
-
 class LineMaker:
     """Plain lines `time device/family/stream value unit`: each route when it is new, at most once in `spacing_s`."""
 
@@ -118,10 +101,5 @@ class LineMaker:
             if route["seq"] == sequence or now_s - told_s < self._spacing_s:
                 continue
             self._told[route["route"]] = (route["seq"], now_s)
-            unit = "" if route["unit"] == "1" else f" {route['unit']}"
-            text = "".join(letter if letter.isprintable() else "�" for letter in value_text(route["value"]))
-            yield f"{_clock(route['t'])} {route['route']} {text}{unit}"
-
-
-def _clock(seconds: float) -> str:
-    return time.strftime("%H:%M:%S", time.localtime(seconds)) + f".{int(seconds % 1 * 1000):03}"
+            text = f"{value_text(route['value'])} {unit_text(route['unit'])}"
+            yield f"{clock_text(route['t'])} {route['route']} {text}".rstrip()

@@ -9,6 +9,8 @@ from __future__ import annotations
 import unicodedata
 from typing import Final, NamedTuple
 
+from gateway.plain import MARK, age_text, printable
+
 VALUE_CELLS: Final = 9
 UNIT_CELLS: Final = 5
 AGE_CELLS: Final = 6
@@ -187,22 +189,6 @@ def _value(value: Value, cells: int, style: Style) -> _Line:
     return style.dim if value.is_stale else "", line
 
 
-def age_text(seconds: float | None) -> str:
-    """Return an age in at most five cells: `0.3s`, `42s`, `17m`, `5h`, `-` for never."""
-    if seconds is None:
-        return "-"
-    if seconds < 10:
-        return f"{max(seconds, 0.0):.1f}s"
-    if seconds < 100:
-        return f"{seconds:.0f}s"
-    return f"{seconds / 60:.0f}m" if seconds < 6000 else f"{seconds / 3600:.0f}h"
-
-
-def printable(text: str) -> str:
-    """Return `text` with everything that a terminal would obey, or that has no width, as a mark."""
-    return "".join(letter if letter.isprintable() and not unicodedata.combining(letter) else "�" for letter in text)
-
-
 def cells_of(text: str) -> int:
     """Return how many cells a terminal needs for printable text."""
     if text.isascii():
@@ -240,6 +226,6 @@ def downgraded(picture: str, encoding: str) -> str:
     try:
         picture.encode(encoding)
     except (UnicodeEncodeError, LookupError):
-        simple = str.maketrans({"●": "*", "○": "o", "─": "-", "│": "|", "…": "~", "�": "?", "°": "'"})
+        simple = str.maketrans({"●": "*", "○": "o", "─": "-", "│": "|", "…": "~", MARK: "?", "°": "'"})
         return picture.translate(simple).encode("ascii", "replace").decode("ascii")
     return picture

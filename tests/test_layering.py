@@ -19,6 +19,7 @@ LAYERS = {
     "gateway.notation": BASE,
     "gateway.spelling": BASE,
     "gateway.environment": BASE,
+    "gateway.plain": BASE,
     "gateway.frame": VALUES,
     "gateway.route": VALUES,
     "gateway.envelope": VALUES,
@@ -209,3 +210,11 @@ def test_no_import_goes_round_in_a_circle() -> None:
 
     for module in sorted(edges):
         visit(module, ())
+
+
+def test_the_readme_s_picture_shows_every_part() -> None:
+    picture = (ROOT / "README.md").read_text().partition("## How it is built")[2].split("```")[1]
+    parts = {
+        path.name for path in (ROOT / "gateway").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert {name for name in parts - {"__init__.py"} if name not in picture} == set()

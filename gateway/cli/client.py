@@ -12,6 +12,7 @@ import click
 
 from gateway.config import data_dir
 from gateway.errors import GatewayUnreachableError, UsageError
+from gateway.plain import printable
 from gateway.runtime.doorway import connect
 
 ANSWER_TIMEOUT_S: Final = 10.0
@@ -19,7 +20,7 @@ ANSWER_TIMEOUT_S: Final = 10.0
 data_option = click.option(
     "--data",
     metavar="DIR",
-    help="Data folder of the gateway [TIDEGATE_DATA, else the site's, else the user's state folder].",
+    help="Data folder of the gateway [TIDEGATE_DATA, else for `run` the site's, else the user's state folder].",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -82,36 +83,9 @@ def _checked(line: bytes) -> Any:
     return answer["ok"]
 
 
-def plain_value(value: Any) -> str:
-    """Return a value as a person reads it: six digits, lists with commas, `-` for nothing."""
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, list):
-        return ",".join(plain_value(each) for each in value) or "none"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
-
-
-def plain_unit(unit: str) -> str:
-    """Return a unit as written behind a value; UCUM's 1 is none."""
-    return "" if unit == "1" else unit
-
-
-def plain_age(seconds: float | None) -> str:
-    """Return an age as a person reads it: `0.3s`, `12s`, `4m`, `3h`, `-` for never."""
-    if seconds is None:
-        return "-"
-    for limit, size, letter in ((10, 0.0, "s"), (120, 1, "s"), (7200, 60, "m"), (172_800, 3600, "h")):
-        if seconds < limit:
-            return f"{seconds / size:.0f}{letter}" if size else f"{seconds:.1f}{letter}"
-    return f"{seconds / 86_400:.0f}d"
-
-
 def table(rows: Sequence[tuple[str, ...]]) -> str:
-    """Return rows as text in columns."""
+    """Return rows as text in columns, without anything a terminal would obey."""
+    rows = [tuple(map(printable, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows

@@ -6,11 +6,12 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from gateway.cli import EXIT_NO
+from gateway.cli.answers import Answers
 from gateway.cli.inputs import Item, chunks, lines, opened
 from gateway.cli.inputs_lines import parse_candump
 from gateway.cli.inputs_select import FORMATS, LOG_FORMATS, Bodies, format_of, items_of, items_of_hex, joined_items
@@ -21,18 +22,22 @@ from gateway.profile.build import CompiledProfile
 from gateway.profile.load import find_profile, load_profile
 from gateway.registry import transforms_of
 from gateway.schema.plan import ABSENT, Refused, Row
+from gateway.taint import TRUST_CASE, TRUST_NAN, TRUST_TRUNCATED
 
 if TYPE_CHECKING:
     from gateway.cli.inputs_modbus import Answer
 
+_OF_THE_WIRE: Final = TRUST_TRUNCATED | TRUST_CASE | TRUST_NAN  # marks of what came, not of what it means
 Reading = tuple[str, dict[str, Any], int]  # message, values by name, taint bits
 
 
 class Interpreter:
     """Bodies of one profile to values, or the reason why not."""
 
-    def __init__(self, compiled: CompiledProfile, *, raw: bool = False) -> None:
+    def __init__(self, compiled: CompiledProfile, *, raw: bool = False, answers: Answers | None = None) -> None:
+        """Take the profile, whether values are wanted as on the wire, and what tells whose answer a body is."""
         self.compiled = compiled
+        self._answers = answers
         self._match = compiled.match
         self._plans = compiled.messages
         self._memory = compiled.memory()
@@ -50,8 +55,11 @@ class Interpreter:
             body = opened.body
         name = self._match(body, address)
         if name is None:
-            known = not self._is_can or (isinstance(address, int) and self.compiled.knows_id(address))
-            return "unknown" if known else "unknown id"
+            answer = self._answers.find(body) if self._answers else None
+            if answer is None:
+                known = not self._is_can or (isinstance(address, int) and self.compiled.knows_id(address))
+                return "unknown" if known else "unknown id"
+            name, body = answer
         if self.compiled.sees_company_id:
             body = self.compiled.body_seen(name, body, address)
         return self.read_as(name, body)
@@ -63,9 +71,9 @@ class Interpreter:
         if decode is None:
             decode = self._decoders[name] = self._memory.decoder(name)
         try:
-            if self._raw:
-                return name, plan.decode_raw(body), 0
             row = decode(body)
+            if self._raw:
+                return name, plan.decode_raw(body), row[-1] & _OF_THE_WIRE
         except Refused as refusal:
             return refusal.reason
         return name, {key: value for key, value in zip(plan.names, row, strict=False) if value is not ABSENT}, row[-1]
@@ -137,7 +145,8 @@ def command(
     FILE is a log or capture, "-" standard input. Formats: hex (a line goes through the framing), bin (the raw stream),
     candump (log or screen format), adv (BLE advertisements as JSON), gatt ({"characteristic", "hex"} a line),
     modbus ({"request", "response"} a line), spi ({"tx", "rx"}, a whole transfer a line; calibration first),
-    jsonl ({"hex", "t", "address"} a line), asc, blf, trc (CAN logs of other programs).
+    jsonl ({"hex", "t", "address"} a line), asc, blf, trc (CAN logs of other programs). In raw streams, what a profile
+    only asks for is known by the request seen before it, or by its length.
 
     Output: {"n","t","address","message","values","taints"}, or {"n","t","address","garbage","reason"} for what is
     refused. Exit 0: all decoded. 1: something was refused. 2: bad usage, profile or DBC.
@@ -146,11 +155,12 @@ def command(
         raise click.UsageError("give either FILE or --hex")
     if hex_text is not None and form not in (None, "hex"):
         raise click.UsageError(f"--hex is not {form}")
-    loaded = load_profile(find_profile(profile), params_of(params, key))
+    given = params_of(params, key)
+    loaded = load_profile(find_profile(profile), given)
     compiled = CompiledProfile(loaded, transforms_of(loaded))
     bodies = Bodies(compiled, payload=payload, address=address)
     records = Records(sys.stdout.buffer)
-    interpreter = Interpreter(compiled, raw=raw)
+    interpreter = Interpreter(compiled, raw=raw, answers=Answers(compiled.profile, given, payload=payload))
     try:
         if hex_text is not None:
             write_records(items_of_hex(bodies, _checked_hex(hex_text)), interpreter, bodies, records)

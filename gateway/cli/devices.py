@@ -15,7 +15,7 @@ from gateway.cli.client import ask, data_option, json_option, table
 def command(as_json: bool, data: str | None) -> None:
     """List the devices of a running gateway: profile, port, state, messages.
 
-    Exit 3 where no gateway answers.
+    For example `tidegate devices`, or `tidegate devices --json` for programs. Exit 3 where no gateway answers.
     """
     devices = ask(data, "devices")
     if as_json:

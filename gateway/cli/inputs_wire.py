@@ -8,6 +8,7 @@ looked up. The flag in front of an HDLC or SLIP frame counts as empty, it may be
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from typing import Final
 
 from gateway.framing.spec import FramingSpec, Hdlc, Line, Nmea0183, Slip
@@ -31,7 +32,7 @@ def flag_in_front(spec: FramingSpec | None) -> int:
     return 1 if isinstance(spec, Hdlc | Slip) else 0
 
 
-class Window:
+class Window(ABC):
     """The last bytes fed to a framer: those that the frames it has just given can have come from."""
 
     def __init__(self, kept_bytes: int) -> None:
@@ -46,9 +47,9 @@ class Window:
         self._bytes = self._bytes[old:] + data
         self._place = max(0, self._place - old)
 
+    @abstractmethod
     def wire(self, body: bytes) -> bytes:
         """Return the whole frame around `body`; the body alone if it did not come from here."""
-        raise NotImplementedError
 
 
 class LineWindow(Window):

@@ -6,7 +6,6 @@ import asyncio
 import json
 import sys
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any, Final, TextIO
 
 import click
@@ -21,6 +20,7 @@ from gateway.framing.base import Framer
 from gateway.framing.build import build_framer
 from gateway.framing.spec import Gap
 from gateway.notation import duration_ns
+from gateway.plain import clock_text
 from gateway.port import Port
 from gateway.profile.build import CompiledProfile
 from gateway.profile.load import find_profile, load_profile
@@ -112,7 +112,7 @@ class View:
 @click.option("--profile", metavar="PROFILE", help="Decode with this profile; its link and framing are used.")
 @click.option("--framing", metavar="KIND", help="Find frames: cobs, slip, line, nmea0183 ..., or a whole [framing].")
 @click.option("--baud", type=int, help="Instead of the profile's, or 9600.")
-@click.option("--bus", type=click.Choice(BUSES), help="Where PORT does not tell: uart, can, ble.")
+@click.option("--bus", type=click.Choice(BUSES), help="Where PORT does not tell.")
 @click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A parameter of the profile.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--seconds", type=click.FloatRange(min=0), help="Stop after so long.")
@@ -130,6 +130,8 @@ def command(
     """Show what comes in on PORT: raw bytes in hex, and beside them the frames and values found in them.
 
     PORT: /dev/ttyUSB0, usb:0403:6001, socket://host:port, can0, virtual:demo, replay:FILE. End it with Ctrl-C.
+
+    For example `tidegate monitor /dev/ttyUSB0 --profile pms5003`, or `tidegate monitor can0`.
 
     Exit 2: bad usage or profile. 3: the port is not there, is taken, or went away.
     """
@@ -186,7 +188,7 @@ def address_text(address: Address) -> str | None:
 
 def _dump(payload: bytes, address: Address, stamp_ns: int) -> Iterator[str]:
     """Give `time < hex |text|`, 16 bytes a line; a packet is one line with its address and size."""
-    clock = datetime.fromtimestamp(stamp_ns / 1e9).astimezone().strftime("%H:%M:%S.%f")[:-3]
+    clock = clock_text(stamp_ns / 1e9)
     if address is not None:
         kind = ""
         if isinstance(address, int) and address & CAN_REMOTE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -18,16 +19,17 @@ from gateway.profile.skeleton import MAX_MESSAGES, skeleton
 from gateway.profile.validate import examine
 
 _MAX_CAPTURE_BYTES: Final = 8 * SAMPLE_BYTES  # hex and candump take several characters a byte
+_MAX_NAME: Final = 40  # characters of a name made from a capture's
 _SHOWN: Final = 3  # proposals
 
 
 @click.command(name="new")
-@click.argument("name")
+@click.argument("name", required=False)
 @click.option("--from", "capture", metavar="CAPTURE", help="Raw bytes, hex lines or a candump log of the device.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write here, not to stdout.")
 @click.option("--bus", type=click.Choice(["uart", "can", "ble", "spi"]), help="Where there is no capture: uart.")
-def command(*, name: str, capture: str | None, output: Path | None, bus: str | None) -> None:
-    """Write a first profile called NAME (or PUBLISHER/NAME) for a device.
+def command(*, name: str | None, capture: str | None, output: Path | None, bus: str | None) -> None:
+    """Write a first profile called NAME (or PUBLISHER/NAME) for a device; without a NAME, that of the capture.
 
     With --from, its framing is proposed from the beginning of CAPTURE: delimiters, start bytes, lengths, checks.
     What was found, how sure it is and which frames support it is told on stderr. The profile decodes these frames;
@@ -35,6 +37,7 @@ def command(*, name: str, capture: str | None, output: Path | None, bus: str | N
 
     Exit 2: CAPTURE cannot be read, NAME is no name, or the output exists.
     """
+    name = name or _name_of(capture)
     if capture is None:
         text = skeleton(name, bus or "uart", Cobs() if bus in (None, "uart") else None, [], notes=_template_notes(bus))
     else:
@@ -48,6 +51,11 @@ def command(*, name: str, capture: str | None, output: Path | None, bus: str | N
             file.write(text)
     except OSError as error:
         raise UsageError(f"{output}: {error.strerror}") from error
+
+
+def _name_of(capture: str | None) -> str:
+    stem = "" if capture is None else Path(capture).stem
+    return re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:_MAX_NAME] or "my-device"
 
 
 def _template_notes(bus: str | None) -> list[str]:

@@ -6,7 +6,8 @@ import json
 
 import click
 
-from gateway.cli.client import ask, data_option, json_option, plain_age, plain_unit, plain_value, table
+from gateway.cli.client import ask, data_option, json_option, table
+from gateway.plain import age_text, unit_text, value_text
 
 
 @click.command(name="routes")
@@ -16,7 +17,7 @@ from gateway.cli.client import ask, data_option, json_option, plain_age, plain_u
 def command(pattern: str, as_json: bool, data: str | None) -> None:
     """List the routes of a running gateway with unit, last value and age.
 
-    PATTERN is up to three globs, device/family/stream: `pump`, `*/climate`, `gps/position/l*`.
+    PATTERN is up to three globs, device/family/stream, for example `tidegate routes pump` or `'*/climate/temp*'`.
     Exit 1 where no route matches, 3 where no gateway answers.
     """
     routes = ask(data, "routes", pattern=pattern)
@@ -26,8 +27,8 @@ def command(pattern: str, as_json: bool, data: str | None) -> None:
         rows = [("ROUTE", "VALUE", "UNIT", "AGE", "")]
         for each in routes:
             notes = " ".join(each["taints"])
-            value = plain_value(each["value"])
-            rows.append((each["route"], value, plain_unit(each["unit"]), plain_age(each["age"]), notes))
+            value = value_text(each["value"])
+            rows.append((each["route"], value, unit_text(each["unit"]), age_text(each["age"]), notes))
         click.echo(table(rows))
     if not routes:
         click.echo(f"no route matches {pattern!r}; `tidegate routes` lists all", err=True)

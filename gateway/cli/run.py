@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
 import signal
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,12 +16,12 @@ from gateway.cli.client import data_option
 from gateway.config import SiteConfig, data_dir, load_site, site_of_arguments
 from gateway.errors import ConfigError, Problem, UsageError
 from gateway.notation import duration_ns
+from gateway.runtime.stopping import limit_stop
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
 
 COALESCE_MOST_S: Final = 0.1
-LET_GO_S: Final = 1.7  # a hardware library that hangs is left behind: the whole stop takes at most 2 s
 
 
 @click.command(name="run")
@@ -39,7 +37,8 @@ def command(what: tuple[str, ...], coalesce: str, data: str | None) -> None:
     """Run a gateway until interrupted: the devices of a site file, or those named on the command line.
 
     For example `tidegate run gps=nmea-gnss@/dev/ttyACM0 pump=pump.dbc@can0`. NAME may be left out. State changes are
-    logged on stderr. Exit 2 for a site or profile that is wrong, 3 where no port can be made.
+    logged on stderr. Exit 2 for a site or profile that is wrong or a driver that is missing, 3 where there can be no
+    port.
     """
     site, folder = site_of(what)
     gateway = _wired(site, folder, what, data, _seconds(coalesce))
@@ -61,16 +60,13 @@ async def run_until_signal(gateway: Gateway, greeting: str) -> None:
 
     def end() -> None:
         stop.set()
-        timer = threading.Timer(LET_GO_S, os._exit, (0,))
-        timer.daemon = True
-        timer.start()
+        limit_stop()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)
-    click.echo(greeting, err=True)
     gc.freeze()  # what is there now stays; looking at it again and again would hold the loop longer than a turn
-    await gateway.run(stop)
+    await gateway.run(stop, on_ready=lambda: click.echo(greeting, err=True))
 
 
 def site_of(what: tuple[str, ...]) -> tuple[SiteConfig, Path | None]:

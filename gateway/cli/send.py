@@ -23,7 +23,7 @@ from gateway.profile.load import find_profile, load_profile
 @click.option("--profile", metavar="PROFILE", help="HEX is a body: frame it as this profile says.")
 @click.option("--framing", metavar="KIND", help="HEX is a body: frame it (cobs, slip, ..., or a whole [framing]).")
 @click.option("--baud", type=int, help="Instead of the profile's, or 9600.")
-@click.option("--bus", type=click.Choice(BUSES), help="Where PORT does not tell: uart, can, ble.")
+@click.option("--bus", type=click.Choice(BUSES), help="Where PORT does not tell.")
 @click.option("--address", metavar="ID", help="CAN id: 3 hex digits, or 8 for an extended one.")
 @click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A parameter of the profile.")
 def command(
@@ -40,6 +40,8 @@ def command(
     """Send the bytes HEX to PORT, as they are or framed.
 
     What `tidegate encode` prints can be sent. PORT is written as for `tidegate monitor`.
+
+    For example `tidegate send /dev/ttyUSB0 "01 00" --framing cobs`, or `tidegate send can0 0102 --address 201`.
 
     Exit 2: bad usage. 3: the port is not there, is taken, or takes nothing.
     """

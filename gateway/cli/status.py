@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from gateway.cli.client import ask, data_option, json_option, plain_age, table
+from gateway.cli.client import ask, data_option, json_option, table
+from gateway.plain import age_text
 
 FRAMES = ("in", "delivered", "dropped", "refused", "pending")
 
@@ -18,6 +19,7 @@ FRAMES = ("in", "delivered", "dropped", "refused", "pending")
 def command(as_json: bool, data: str | None) -> None:
     """Show what a running gateway does: states, frames, what was lost and why.
 
+    For example `tidegate status`, or `tidegate status --json --data /var/lib/tidegate` for programs.
     Exit 3 where no gateway answers.
     """
     answer = ask(data, "status")
@@ -25,13 +27,13 @@ def command(as_json: bool, data: str | None) -> None:
 
 
 def _plain(answer: dict[str, Any]) -> str:
-    uptime = plain_age(answer["uptime"])
+    uptime = age_text(answer["uptime"])
     rows = [("DEVICE", "STATE", "SINCE", *(name.upper() for name in FRAMES), "PORT", "")]
     for device in answer["devices"]:
         state = f"{device['state']}{' (stale)' if device['stale'] else ''}"
         counts = tuple(f"{device['frames'][name]:,}" for name in FRAMES)
         why = device["fault"] or device["first_error"] or device["reason"]
-        rows.append((device["name"], state, plain_age(device["since"]), *counts, device["port"], why))
+        rows.append((device["name"], state, age_text(device["since"]), *counts, device["port"], why))
     lines = [f"{answer['name']}, up {uptime}, boot {answer['boot']}, data in {answer['data']}", table(rows)]
     for port in answer["ports"]:
         if port["garbage"] or port["unknown"] or port["dropped"]:

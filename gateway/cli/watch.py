@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from gateway.cli.client import data_option, follow, json_option, plain_unit, plain_value
+from gateway.cli.client import data_option, follow, json_option
+from gateway.plain import clock_text, unit_text, value_text
 
 Fields = dict[str, dict[str, dict[str, list[str]]]]  # device, message, field -> route and unit
 
@@ -22,7 +22,7 @@ Fields = dict[str, dict[str, dict[str, list[str]]]]  # device, message, field ->
 def command(pattern: str, as_json: bool, data: str | None) -> None:
     """Print values of a running gateway as they come, until interrupted.
 
-    PATTERN is up to three globs, device/family/stream: `pump`, `*/climate`, `gps/position/l*`.
+    PATTERN is up to three globs, device/family/stream, for example `tidegate watch pump` or `'*/climate/temp*'`.
     A line is `time device/family/stream value unit`; with --json one line per message. A reader that is too slow is
     told how many messages it missed. Exit 3 where no gateway answers.
     """
@@ -47,8 +47,8 @@ def _plain(piece: bytes, fields: Fields) -> Iterator[str]:
         if "dropped" in record:
             click.echo(f"{record['dropped']} messages missed: this reader is too slow", err=True)
             continue
-        when = time.strftime("%H:%M:%S", time.localtime(record["t"])) + f".{int(record['t'] % 1 * 1000):03}"
+        when = clock_text(record["t"])
         places = fields.get(record["device"], {}).get(record["message"], {})
         for name, value in record["values"].items():
             route, unit = places.get(name, (f"{record['device']}/{record['message']}/{name}", "1"))
-            yield f"{when} {route} {plain_value(value)} {plain_unit(unit)}".rstrip()
+            yield f"{when} {route} {value_text(value)} {unit_text(unit)}".rstrip()

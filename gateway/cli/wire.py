@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path, PurePath
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 
@@ -17,8 +17,9 @@ from gateway.port import Port
 from gateway.profile.build import CompiledProfile
 from gateway.profile.model import LinkSpec
 from gateway.registry import driver_for
+from gateway.spelling import did_you_mean
 
-BUSES: Final = ("uart", "can", "ble")
+BUSES: Final = ("uart", "can", "ble", "spi")
 _REPLAYED: Final = {
     ".log": "can",
     ".candump": "can",
@@ -27,13 +28,21 @@ _REPLAYED: Final = {
     ".trc": "can",
     ".jsonl": "ble",
 }
+_KINDS: Final = tuple(str(each.__struct_config__.tag) for each in get_args(FramingSpec))
+_OF_NAME: Final = ((re.compile(r"/dev/spidev\d"), "spi"), (re.compile(r"hci\d+$"), "ble"))
 _SERIAL: Final = re.compile(r"/|usb:|[a-z0-9+]+://|COM\d", re.IGNORECASE)
 
 
 def bus_of(port: str) -> str:
-    """Return the bus that a port text means: paths, URLs and usb:VID:PID are serial, can0 and virtual:demo are CAN."""
+    """Return the bus that a port text means.
+
+    /dev/spidev* is SPI, hci0 is BLE, other paths, URLs and usb:VID:PID are serial, can0 and virtual:demo are CAN.
+    """
     if port.startswith("replay:"):
         return _REPLAYED.get(PurePath(port.partition(":")[2].partition("?")[0]).suffix.lower(), "uart")
+    for name, bus in _OF_NAME:
+        if name.match(port):
+            return bus
     return "uart" if _SERIAL.match(port) or Path(port).exists() else "can"
 
 
@@ -61,6 +70,9 @@ def framing_of(text: str) -> FramingSpec:
     try:
         framing: FramingSpec = msgspec.convert(tomllib.loads(f"framing = {table}")["framing"], FramingSpec)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, RecursionError) as error:
+        if text.replace("-", "").isalnum() and text not in _KINDS:
+            hint = did_you_mean(text, _KINDS) or f"; one of {', '.join(_KINDS)}"
+            raise UsageError(f"--framing {text!r}: no such kind{hint}") from error
         raise UsageError(f"--framing {text!r}: {error}") from error
     problems = framing_problems(framing)
     if problems:

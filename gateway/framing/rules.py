@@ -37,14 +37,17 @@ _SMALLEST_MAX: Final = {"nmea0183": 5, "dsmr-p1": 7, "ve-direct": 16, "modbus-rt
 Found = Iterator[tuple[str, str]]
 
 
-def framing_problems(spec: FramingSpec | None) -> list[tuple[str, str]]:
-    """Return (key below `framing`, message) for everything wrong; a framing without any can be built."""
+def framing_problems(spec: FramingSpec | None, *, whole: bool = True) -> list[tuple[str, str]]:
+    """Return (key below `framing`, message) for everything wrong; a framing without any can be built.
+
+    Not `whole`: some keys of `spec` are stand-ins for wrong ones, so that nothing can be said of how its parts fit.
+    """
     if spec is None:
         return []
     problems = list(_max_problems(spec))
     match spec:
         case Length() | Fixed():
-            problems += _layout_problems(spec)
+            problems += _layout_problems(spec, whole=whole)
         case Cobs() | Slip() | Gap() | Hdlc():
             problems += _last_check_problems(spec.check, spec.max)
     match spec:
@@ -149,7 +152,7 @@ def _id_problems(spec: IsoTp) -> Found:
         yield "mask", f"{spec.mask:#x} leaves open the bits in which `tx` and `rx` differ"
 
 
-def _layout_problems(spec: Length | Fixed) -> Found:
+def _layout_problems(spec: Length | Fixed, *, whole: bool) -> Found:
     problems = list(_hex_problems("start", spec.start)) if spec.start is not None else []
     problems += _check_problems(spec.check)
     if isinstance(spec, Length):
@@ -161,7 +164,7 @@ def _layout_problems(spec: Length | Fixed) -> Found:
     except UsageError as error:
         problems.append(("body", str(error)))
     yield from problems
-    if problems:
+    if problems or not whole:
         return
     start, check = bytes.fromhex(spec.start or ""), check_place(spec.check)
     part = part or default_body(start, check)

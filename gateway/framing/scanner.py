@@ -5,13 +5,15 @@ A place that proves false costs one byte: the search goes on behind it, so a goo
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from gateway.framing.account import Account, Found
 
 MORE = 0  # from `_size_at`: more bytes must come first
 IMPOSSIBLE = -1  # from `_size_at`: no frame begins like this
 
 
-class Scanner(Account):
+class Scanner(Account, ABC):
     """Looks for `start` (may be empty: then every place is tried). Kinds say size and body."""
 
     def __init__(self, max_frame_bytes: int, start: bytes) -> None:
@@ -19,13 +21,13 @@ class Scanner(Account):
         self._start = start
         self._reason = "noise"  # why the bytes since the last frame are refused
 
+    @abstractmethod
     def _size_at(self, data: bytes, place: int) -> int:
         """Return the size of the frame that begins at `place`, MORE or IMPOSSIBLE."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _body_of(self, frame: bytes) -> bytes | None:
         """Return the body of a frame of the right size, None where its check does not hold."""
-        raise NotImplementedError
 
     def feed(self, data: bytes) -> Found:
         """Return bodies and garbage in wire order."""

@@ -9,6 +9,7 @@ belongs to it when it comes. Other line ends without a line are empty bytes; all
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from typing import Final
 
 from gateway.framing.account import Account, Found
@@ -16,7 +17,7 @@ from gateway.framing.account import Account, Found
 _LINE_ENDS: Final = re.compile(rb"[\r\n]*")
 
 
-class SentenceFramer(Account):
+class SentenceFramer(Account, ABC):
     """Sentences of at most `max_bytes` from start to check. Kinds say which checks are good.
 
     `check` is the pattern of what follows the mark, `check_at_end` the same when nothing more will come, `check_begun`
@@ -53,9 +54,9 @@ class SentenceFramer(Account):
         self._fresh = True  # nothing was refused since the last line end
         self._reason = "noise"  # of what is being refused
 
+    @abstractmethod
     def _is_good(self, match: re.Match[bytes]) -> bool:
         """Return whether the check holds; group 1 is the body."""
-        raise NotImplementedError
 
     def feed(self, data: bytes) -> Found:
         """Return bodies and garbage in wire order."""

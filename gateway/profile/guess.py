@@ -107,7 +107,11 @@ def _presets(sample: bytes) -> Iterator[Proposal]:
 
 
 def _delimited(sample: bytes) -> Iterator[Proposal]:
-    kinds: list[tuple[type[Cobs | Slip], bytes, float]] = [(Cobs, b"\x00", 0.75), (Slip, b"\xc0", 0.65)]
+    is_escaped = b"\xdb\xdc" in sample or b"\xdb\xdd" in sample  # what SLIP makes of its own marks
+    kinds: list[tuple[type[Cobs | Slip], bytes, float]] = [
+        (Cobs, b"\x00", 0.75),
+        (Slip, b"\xc0", 0.73 if is_escaped else 0.65),
+    ]
     for kind, delimiter, weight in kinds:
         if sample.count(delimiter) < 2:
             continue
@@ -174,11 +178,14 @@ def _sized(start: bytes, places: list[int], steps: list[int], sample: bytes) -> 
             right = {value for value, step in zip(values, steps, strict=False) if step - value == adds}
             if len(right) == 1 and max(right) <= adds:
                 continue  # a constant that happens to fit
-            length = LengthField(at=at, type=kind, adds=adds)
-            framing = Length(start=start.hex(" "), length=length, body=f"{at + size}:", max=MAX_FRAME_BYTES)
+            begin, length = start, LengthField(at=at, type=kind, adds=adds)
+            if kind == "u8" and at == len(start) > 1 and start.endswith(b"\x00"):  # the high byte of short frames
+                begin, length = start[:-1], LengthField(at=at - 1, type="u16be", adds=adds)
+            framing = Length(start=begin.hex(" "), length=length, body=f"{at + size}:", max=MAX_FRAME_BYTES)
             sizes = "of different sizes" if len(right) > 1 else "all of one size"
-            evidence = f"{start.hex(' ')}, size = {kind} at byte {at} + {adds} in {count} of {len(steps)}, {sizes}"
-            yield framing, (1.0 if len(right) > 1 else 0.97) - (0.01 if kind == "u8" else 0), evidence
+            place = f"size = {length.type} at byte {length.at} + {adds} in {count} of {len(steps)}"
+            weight = (1.0 if len(right) > 1 else 0.97) - (0.01 if kind == "u8" else 0)
+            yield framing, weight, f"{begin.hex(' ')}, {place}, {sizes}"
 
 
 def _order(kind: str) -> Literal["big", "little"]:

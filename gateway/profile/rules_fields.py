@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator
+from typing import Any
+
+import msgspec
 
 from gateway.errors import UnitError, UsageError
 from gateway.profile.findings import Findings
@@ -48,23 +51,42 @@ def check_fields(name: str, profile: Profile, found: Findings) -> None:
 def check_text(name: str, spec: MessageSpec, found: Findings) -> None:
     """Check that every field of a text message can be found in it; told at the field that the reader refuses."""
     from gateway.schema.text import compile_text
+
+    path = ("message", name, "fields")
+    where = {"csv": "column", "kv": "key", "obis": "code"}[spec.format]
+    fields = [_found(field, spec, (*path, index), where, found) for index, field in enumerate(spec.fields)]
+    for _ in range(len(fields) + 1):
+        try:
+            compile_text(name, msgspec.structs.replace(spec, fields=fields))
+        except UsageError as error:
+            told = _place_told(str(error), name, msgspec.structs.replace(spec, fields=fields))
+            found.error(told, str(error))
+            if len(told) <= len(path):
+                return
+            index = told[len(path)]
+            assert isinstance(index, int)
+            fields[index] = _in_place_of(fields[index], where)
+        else:
+            return
+
+
+def _found(field: FieldSpec, spec: MessageSpec, path: Path, where: str, found: Findings) -> FieldSpec:
+    """Return the field, or what stands in for it where it is wrong: the others are looked at all the same."""
     from gateway.schema.text_places import pick_of
 
-    where = {"csv": "column", "kv": "key", "obis": "code"}[spec.format]
-    are_found = True
-    for index, field in enumerate(spec.fields):
+    is_wrong = found.is_wrong(path)
+    if field.type != "struct" and not found.is_wrong((*path, where)):
         try:
-            if field.type != "struct":
-                pick_of(field, spec)
+            pick_of(field, spec)
         except UsageError as error:
-            are_found = False
-            found.error(("message", name, "fields", index, where), str(error))
-    if not are_found or found.is_wrong(("message", name)):
-        return
-    try:
-        compile_text(name, spec)
-    except UsageError as error:
-        found.error(_place_told(str(error), name, spec), str(error))
+            is_wrong = True
+            found.error((*path, where), str(error))
+    return _in_place_of(field, where) if is_wrong else field
+
+
+def _in_place_of(field: FieldSpec, where: str) -> FieldSpec:
+    place: dict[str, Any] = {where: {"column": 0, "key": "_", "code": "0-0:0.0.0"}[where]}
+    return FieldSpec(name=field.name, type="number", **place)
 
 
 def _place_told(message: str, name: str, spec: MessageSpec) -> Path:

@@ -176,13 +176,13 @@ def check_framing_place(profile: Profile, found: Findings) -> None:
         return
     is_transport = isinstance(framing, CAN_TRANSPORTS)
     if bus == "uart":
-        if framing is None:
+        if framing is None and found.written(("framing",)) is None:
             found.error(("framing",), "missing; a uart link needs [framing] with a kind")
         elif is_transport:
             found.error(("framing", "kind"), "this transport is for can, not for bus 'uart'")
     elif framing is not None and bus == "can" and not is_transport:
         found.error(("framing", "kind"), "CAN delivers whole frames; only isotp, j1939 and nmea2000 are allowed")
-    elif framing is not None and bus in {"ble", "spi"}:
+    elif bus in {"ble", "spi"} and found.written(("framing",)) is not None:
         found.error(("framing",), f"{bus} delivers whole frames; remove [framing]")
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.errors import Problem, ProfileError
+from gateway.framing.spec import FramingSpec
 from gateway.profile import rules_fields, rules_link, rules_match, rules_message, rules_setpoint
 from gateway.profile.document import Document
 from gateway.profile.findings import Findings, path_of
@@ -24,6 +25,15 @@ from gateway.schema.spec import MessageSpec
 Read = Callable[[str], bytes]  # a file beside the profile, by name; raises OSError
 
 _PLACE: Final = re.compile(r" - at `\$(.*)`$")
+_KIND_NEEDS: Final[dict[str, dict[str, Any]]] = {  # stand-ins for the required keys of framing kinds
+    "length": {"start": "00", "length": {"at": 0, "type": "u8"}},
+    "fixed": {"size": 1},
+    "isotp": {"tx": 1, "rx": 2},
+}
+_TABLE_NEEDS: Final[dict[str, dict[str, Any]]] = {  # and of the tables in them
+    "length": {"at": 0, "type": "u8"},
+    "check": {"kind": "sum-8"},
+}
 _HEAD: Final = {"id": "unknown/unknown@0.0.0"}
 
 
@@ -210,12 +220,42 @@ def _check(
 
 
 def _check_framing(profile: Profile, found: Findings) -> None:
-    if profile.framing is None:
+    spec, whole = profile.framing, True
+    if spec is None:
+        spec, whole = _framing_mended(found), False
+    if spec is None:
         return
     from gateway.framing.rules import framing_problems
 
-    for key, message in framing_problems(profile.framing):
-        found.error(("framing", *path_of(key)), message)
+    for key, message in framing_problems(spec, whole=whole):
+        path = ("framing", *path_of(key))
+        if whole or found.written(path) is not None:
+            found.error(path, message)
+
+
+def _framing_mended(found: Findings) -> FramingSpec | None:
+    """Return the framing of a table with wrong parts, stand-ins in their place: its right parts may not fit either."""
+    raw = found.written(("framing",))
+    if not isinstance(raw, dict):
+        return None
+    required = _KIND_NEEDS.get(str(raw.get("kind")), {})
+    try:
+        mended: FramingSpec = msgspec.convert({**required, **_unhurt(raw, ("framing",), found)}, FramingSpec)
+    except msgspec.ValidationError:  # no kind, or parameters that cannot be looked into
+        return None
+    return mended
+
+
+def _unhurt(raw: dict[str, Any], path: Path, found: Findings) -> dict[str, Any]:
+    """Return what of a table was not reported, stand-ins for what a table below needs."""
+    kept: dict[str, Any] = {}
+    for key, item in raw.items():
+        below = (*path, key)
+        if isinstance(item, dict) and key in _TABLE_NEEDS:
+            kept[key] = {**_TABLE_NEEDS[key], **_unhurt(item, below, found)}
+        elif not found.is_touched(below):
+            kept[key] = item
+    return kept
 
 
 def _check_schema(name: str, profile: Profile, expanded: Profile, found: Findings) -> None:
@@ -232,7 +272,7 @@ def _check_schema(name: str, profile: Profile, expanded: Profile, found: Finding
         if written.dbc is not None:
             path = _annotation(path, spec, written)
         found.error(("message", name, *path), message)
-    if not problems and spec.format in {"csv", "kv", "obis"}:
+    if spec.format in {"csv", "kv", "obis"}:
         rules_fields.check_text(name, spec, found)
 
 

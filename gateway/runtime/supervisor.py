@@ -159,7 +159,7 @@ class Supervisor:
             keeper.attach(scheduler)
 
     async def run(self) -> None:
-        """Run until cancelled, or until every recording has ended and nothing else is left to keep."""
+        """Run until cancelled, also when every recording has ended: what is known can still be asked for."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._scheduler.run(), name="scheduler")
             for keeper in self._keepers:

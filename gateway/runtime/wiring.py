@@ -17,13 +17,13 @@ import msgspec
 from gateway.clock import Clock
 from gateway.config import DeviceConfig, SiteConfig
 from gateway.driver import Driver
-from gateway.errors import ConfigError, DriverError, GatewayError, PortError, Problem, UsageError
+from gateway.errors import ConfigError, DriverError, GatewayError, PortError, Problem, ProfileError, UsageError
 from gateway.framing.build import CanJoiner, build_joiner
 from gateway.framing.spec import Gap, ModbusRtu
 from gateway.notation import duration_ns
 from gateway.port import Port
 from gateway.profile.build import CompiledProfile
-from gateway.profile.load import find_profile, load_profile
+from gateway.profile.load import check_profile, find_profile, load_profile
 from gateway.profile.model import LinkSpec, Profile
 from gateway.registry import transforms_of
 from gateway.runtime.device import Device
@@ -83,6 +83,12 @@ def _wires(site: SiteConfig, folder: Path | None, clock: Clock) -> list[_Wire]:
         except (UsageError, ConfigError) as error:
             problems.append(Problem("", 0, f"device.{name}.profile", str(error)))
             continue
+        except ProfileError as error:
+            given_wrong = _param_problems(name, config, folder, error)
+            if not given_wrong:
+                raise
+            problems += given_wrong
+            continue
         problems += _adjust_problems(name, config, profile.profile)
         try:
             device = Device(name, profile, clock, adjust=_adjusts(config), label=config.label, area=config.area)
@@ -106,6 +112,16 @@ def _compiled(
         profile = load_profile(path, dict(config.params))
         known[key] = CompiledProfile(profile, transforms_of(profile))
     return known[key]
+
+
+def _param_problems(name: str, config: DeviceConfig, folder: Path | None, error: ProfileError) -> list[Problem]:
+    """Return what is wrong with the parameters that the site gives to a profile that is fine by itself."""
+    own = check_profile(find_profile(config.profile, folder))
+    return [
+        Problem("", 0, f"device.{name}.{each.key}", each.message)
+        for each in error.problems
+        if each.key.startswith("params.") and each not in own
+    ]
 
 
 def _adjusts(config: DeviceConfig) -> dict[str, Adjust]:

@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.errors import EncodeError
 from gateway.frame import CAN_ERROR, CAN_EXTENDED, CAN_ID_MASK, CAN_REMOTE, Address, Element, short_uuid
-from gateway.schema.spec import MessageSpec, WhenSpec
+from gateway.schema.spec import SENTENCE_LETTERS, MessageSpec, WhenSpec
 
 Matcher = Callable[[bytes, Address], str | None]
 _Test = Callable[[bytes, Address], bool]
@@ -256,8 +256,8 @@ def _byte_test(position: int, value: int) -> _Test:
 def _sentence_test(formatter: bytes) -> _Test:
     def test(body: bytes, _address: Address) -> bool:
         talker_and_formatter = body[: body.find(b",")] if b"," in body else body
-        # NMEA 0183: two letters of talker, three of formatter; "P" begins a proprietary address
-        return (
+        # NMEA 0183: two letters of talker, three of formatter; "P" begins a proprietary address, which stands whole
+        return (len(formatter) > SENTENCE_LETTERS and talker_and_formatter == formatter) or (
             len(talker_and_formatter) == 5
             and talker_and_formatter[:1] != b"P"
             and talker_and_formatter[2:] == formatter
@@ -267,6 +267,11 @@ def _sentence_test(formatter: bytes) -> _Test:
 
 
 def _has_test(key: str, spec: MessageSpec) -> _Test:
-    end = rb"\(" if spec.format == "obis" else b"[\t" + re.escape(spec.separator.encode()) + b"]"
-    found = re.compile(rb"(?:^|[\r\n])" + re.escape(key.encode()) + end).search
-    return lambda body, _address: found(body) is not None
+    wire = key.encode()
+    if spec.format == "obis":
+        found = re.compile(rb"(?:^|[\r\n])" + re.escape(wire) + rb"\(").search
+        return lambda body, _address: found(body) is not None
+    from gateway.schema.text_places import latin, splitter_of  # not for those who only read bytes
+
+    split, name = splitter_of(spec), latin(key)
+    return lambda body, _address: wire in body and name in split(body.decode("latin-1"))

@@ -152,7 +152,7 @@ class Meaning:
         if isinstance(value, int) and value.bit_length() > _MAX_INTEGER_BITS:
             raise EncodeError(f"{name}: the number has {value.bit_length()} bits")
         if (self.low is not None and value < self.low) or (self.high is not None and value > self.high):
-            raise EncodeError(f"{name}: {value!r} lies outside {self.low} to {self.high}")
+            raise EncodeError(f"{name}: {value!r} lies {_limits_text(self.low, self.high)}")
         try:
             raw = value if self.exact else (value - self.offset) / self.scale
         except OverflowError:
@@ -164,6 +164,13 @@ class Meaning:
         if not _finite(raw):
             raise EncodeError(f"{name}: {value!r} is too large")
         return round(raw)
+
+
+def _limits_text(low: float | None, high: float | None) -> str:
+    """Return which limits a value breaks, in the words of a profile."""
+    if low is None:
+        return f"above the maximum, {high}"
+    return f"below the minimum, {low}" if high is None else f"outside {low} to {high}"
 
 
 def _finite(value: float) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from gateway.schema.cond import Test, exclusive, parse_condition
 from gateway.schema.meaning import MAX_BCD_BYTES, raw_key
 from gateway.schema.rules_keys import format_problems, message_key_problems
-from gateway.schema.rules_values import Form, value_problems
+from gateway.schema.rules_values import Form, untyped_problems, value_problems
 from gateway.schema.spec import BitSpec, FieldSpec, MessageSpec
 from gateway.schema.types import MAX_FIXED_BYTES, parse_bits, parse_place, parse_type
 from gateway.spelling import did_you_mean
@@ -166,10 +166,12 @@ class _Checker:
         if self._is_text:
             return None
         form = self._form(field, key)
-        if form is None:
-            return None
         for below in ("length", "array"):
             self._count(field, form, below, key, view)
+        if form is None:
+            for below, message in untyped_problems(field):
+                self._report(f"{key}.{below}", message)
+            return None
         if form.kind != "struct" and field.bits is None:
             for below, message in value_problems(field, form):
                 self._report(f"{key}.{below}", message)
@@ -208,10 +210,10 @@ class _Checker:
             return Form("float", place.width // 8, place.width, signed=True, name=field.type)
         return Form("int", None, place.width, place.signed, f"a signal of {place.width} bits")
 
-    def _count(self, field: FieldSpec, form: Form, which: str, key: str, view: _View) -> None:
+    def _count(self, field: FieldSpec, form: Form | None, which: str, key: str, view: _View) -> None:
         value = getattr(field, which)
         where, most = f"{key}.{which}", _most(form, which)
-        if which == "length" and (form.kind in _SIZED) is (value is None):
+        if form is not None and which == "length" and (form.kind in _SIZED) is (value is None):
             missing = f"missing; {form.name!r} needs a number of bytes, a field name, 'rest' or 'null'"
             self._report(where, missing if value is None else f"{form.name!r} has its own length")
         elif isinstance(value, int) and not 1 <= value <= most:
@@ -305,8 +307,8 @@ class _Checker:
         return rest and field.array is None
 
 
-def _most(form: Form, which: str) -> int:
-    return MAX_BCD_BYTES if form.kind == "bcd" and which == "length" else MAX_FIXED_BYTES
+def _most(form: Form | None, which: str) -> int:
+    return MAX_BCD_BYTES if form is not None and form.kind == "bcd" and which == "length" else MAX_FIXED_BYTES
 
 
 def _find(name: str, visible: list[dict[str, _Known]]) -> _Known | None:

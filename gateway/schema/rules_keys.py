@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from gateway.schema.rules_values import Form, value_problems
+from gateway.schema.rules_values import Form, untyped_problems, value_problems
 from gateway.schema.spec import FieldSpec, MessageSpec
 from gateway.schema.types import MAX_FIXED_BYTES, integer_range, parse_type
 from gateway.spelling import did_you_mean
@@ -140,11 +140,12 @@ def _number(value: int) -> str:
 def _text_problems(field: FieldSpec, spec: MessageSpec) -> Iterator[Problem]:
     from gateway.schema.text_types import TEXT_TYPES
 
-    if field.type is None:
-        yield "type", f"missing; one of {', '.join(sorted(TEXT_TYPES))}"
-        return
     if field.type not in TEXT_TYPES:
-        yield "type", f"unknown type {field.type[:40]!r} for format {spec.format!r}{_near(field.type, TEXT_TYPES)}"
+        if field.type is None:
+            yield "type", f"missing; one of {', '.join(sorted(TEXT_TYPES))}"
+        else:
+            yield "type", f"unknown type {field.type[:40]!r} for format {spec.format!r}{_near(field.type, TEXT_TYPES)}"
+        yield from untyped_problems(field)
         return
     if field.type == "struct" or field.bits is not None:
         return

@@ -50,6 +50,24 @@ def value_problems(spec: FieldSpec | BitSpec, form: Form) -> Iterator[Problem]:
     yield from _flags(spec, form)
 
 
+def untyped_problems(spec: FieldSpec | BitSpec) -> Iterator[Problem]:
+    """Yield what is wrong with the constants of a field whatever its type may be: the type is wrong itself."""
+    any_number = Form("float", 8, 64, signed=True, name="number")
+    yield from _scaling(spec, any_number)
+    yield from _limits(spec, any_number)
+    if spec.labels is not None:
+        yield from _table("labels", spec.labels, _as_written, None)
+    if spec.flags is not None:
+        yield from _table("flags", spec.flags, lambda key: int(key, 0), (0, 63))
+
+
+def _as_written(key: str) -> int | str:
+    try:
+        return int(key, 0)
+    except ValueError:
+        return key
+
+
 def _scaling(spec: FieldSpec | BitSpec, form: Form) -> Iterator[Problem]:
     for key, value, usual in (("scale", spec.scale, 1), ("offset", spec.offset, 0)):
         if value == usual:

@@ -13,6 +13,7 @@ import msgspec
 from gateway.notation import ByteOrder, Duration, HexText
 
 INTERNAL: Final = msgspec.Meta(extra={"internal": True}, extra_json_schema={"internal": True})  # no key of a file
+SENTENCE_LETTERS: Final = 3  # NMEA 0183: of a sentence formatter; longer ones are whole proprietary addresses
 Condition = str | dict[str, Any]  # "flag", "!flag", {mux = 3}, {mux = [1, "4..7"], page = 0}
 MessageFormat = Literal["binary", "csv", "kv", "obis", "tlv"]
 
@@ -81,7 +82,7 @@ class WhenSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     manufacturer: int | Literal["any"] | None = None
     service: str | None = None
     name: str | None = None  # glob on the advertised name
-    sentence: str | None = None  # NMEA 0183 sentence formatter, any talker
+    sentence: str | None = None  # NMEA 0183 sentence formatter, any talker; or a proprietary address, "PGRME"
     has: str | None = None  # kv, obis: this key occurs
 
 

@@ -32,7 +32,7 @@ class Meaning:
         given = spec.invalid if isinstance(spec.invalid, list) else [] if spec.invalid is None else [spec.invalid]
         self.invalid = frozenset(as_raw(spec, entry) for entry in given)
         self._first_invalid = given[0] if given else None
-        self.labels = {constant_of(spec, key): label for key, label in (spec.labels or {}).items()}
+        self.labels = {constant_of(spec, key, "labels"): label for key, label in (spec.labels or {}).items()}
         self._label_texts = {label: key for key, label in (spec.labels or {}).items()}
         self._flags = {int(bit, 0): name for bit, name in (spec.flags or {}).items()}
         self.finish: Finish | None = None if self._is_trivial() else self._finish
@@ -112,7 +112,7 @@ def as_raw(spec: FieldSpec, given: Any) -> Any:
     Raises: UsageError for what is neither number nor text.
     """
     if not isinstance(given, str | int | float):
-        raise UsageError(f"{given!r} is neither number nor text")
+        raise UsageError(f"field {spec.name or '(unnamed)'}: {given!r} is neither number nor text")
     if spec.type == "bool" or (spec.type in NUMBERS and isinstance(given, str)):
         try:
             return _parse(spec, str(given))
@@ -121,11 +121,11 @@ def as_raw(spec: FieldSpec, given: Any) -> Any:
     return given if spec.type in NUMBERS else str(given)
 
 
-def constant_of(spec: FieldSpec, given: Any) -> Any:
-    """Return the raw value that text on the wire must equal. Raises: UsageError if it never can."""
+def constant_of(spec: FieldSpec, given: Any, key: str = "const") -> Any:
+    """Return the raw value that text on the wire must equal. Raises: UsageError, naming `key`, if it never can."""
     raw = as_raw(spec, given)
     if isinstance(raw, str) and (spec.type == "bool" or spec.type in NUMBERS):
-        raise UsageError(f"{given!r} is never a {spec.type}")
+        raise UsageError(f"field {spec.name or '(unnamed)'}: `{key}` {given!r} is never a {spec.type}")
     return raw
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.errors import EncodeError, UsageError
-from gateway.schema.spec import FieldSpec, MessageSpec
+from gateway.schema.spec import SENTENCE_LETTERS, FieldSpec, MessageSpec
 from gateway.schema.text_types import BadText, parse_number
 
 Sheet = list[str] | dict[str, str]  # csv: columns; kv, obis: key or code -> text
@@ -24,6 +24,10 @@ MBUS_CHANNELS: Final = range(1, 5)  # DSMR P1 4.0, 6.3 to 6.6: four M-Bus channe
 IDENTIFICATION: Final = "XXX5\r\n\r\n"  # first line of a telegram of no maker (IEC 62056-21, 6.3.2), and the empty one
 _BLANKS: Final = " \t\r\n"
 
+_IN_PAIR: Final = "=:\t"
+_BETWEEN_PAIRS: Final = frozenset({";", "|", "&"})  # never between key and value
+
+_pair = re.compile(r"\s*([^=:\t]+?)\s*[=:](.*)", re.DOTALL).fullmatch  # "T=21.5"
 _choice = re.compile(
     r"\s*(?P<code>\S+?)(?:\s+if\s+(?P<kind>\S+?)\s*=\s*(?P<value>-?[0-9]+))?\s*",
 ).fullmatch
@@ -38,13 +42,15 @@ def splitter_of(spec: MessageSpec) -> Split:
         return lambda text: text.rstrip("\r\n").split(separator)
     if spec.format == "obis":
         return split_obis
-    separator = latin(key_separator(spec))
+    separator = latin(spec.separator)
     return lambda text: split_kv(text, separator)
 
 
-def key_separator(spec: MessageSpec) -> str:
-    """Return what stands between key and value: a tab as VE.Direct has it, unless `separator` says otherwise."""
-    return "\t" if spec.separator == "," else spec.separator
+def written_marks(spec: MessageSpec) -> tuple[str, str]:
+    """Return what is written between key and value and what between entries: VE.Direct's where nothing is declared."""
+    if spec.separator in _BETWEEN_PAIRS:
+        return "=", spec.separator
+    return "\t" if spec.separator == "," else spec.separator, "\r\n"
 
 
 def latin(text: str) -> str:
@@ -53,13 +59,26 @@ def latin(text: str) -> str:
 
 
 def split_kv(text: str, separator: str) -> dict[str, str]:
-    """Return key -> value of lines; the first of a repeated key counts; a line without separator says nothing."""
+    """Return key -> value; the first of a repeated key counts; what has no key and value says nothing.
+
+    A line is one entry, `separator` (or a tab, as VE.Direct has it) between key and value; or it is several, like
+    "T=21.5,H=40" or "T:21.5;H:40", with `separator` between them.
+    """
     found: dict[str, str] = {}
     for line in text.split("\n"):
-        key, between, value = line.partition(separator)
-        if between:
+        for key, value in _entries(line, separator):
             found.setdefault(key.strip(_BLANKS), value.strip(_BLANKS))
     return found
+
+
+def _entries(line: str, separator: str) -> list[tuple[str, str]]:
+    if separator == "," and "\t" in line:
+        separator = "\t"
+    pieces = line.split(separator)
+    if separator not in _IN_PAIR and _pair(pieces[0]):
+        return [found.group(1, 2) for found in map(_pair, pieces) if found]  # type: ignore[misc]  # two groups
+    key, between, value = line.partition(separator)
+    return [(key, value)] if between else []
 
 
 def split_obis(text: str) -> dict[str, str]:
@@ -239,7 +258,7 @@ class Draft:
             _require_clean(text, {"(", ")", "*", "\r", "\n"})
             text = f"({text}*{unit})" if unit else f"({text})"
         else:
-            _require_clean(text, {"\r", "\n"})
+            _require_clean(text, {"\r", "\n", written_marks(self._message)[1]})
             if text != text.strip(_BLANKS):
                 raise EncodeError(f"{text!r} begins or ends with a blank, which would be lost")
         if self._entries.setdefault(key, text) != text:
@@ -251,15 +270,19 @@ class Draft:
             text = self._csv()
         else:
             self._require_fact()
-            between = "" if self._message.format == "obis" else key_separator(self._message)
-            text = "".join(f"{key}{between}{value}\r\n" for key, value in self._entries.items())
-            text = IDENTIFICATION + text if self._message.format == "obis" else text.removesuffix("\r\n")
+            if self._message.format == "obis":
+                text = IDENTIFICATION + "".join(f"{code}{value}\r\n" for code, value in self._entries.items())
+            else:
+                between, behind = written_marks(self._message)
+                text = behind.join(f"{key}{between}{value}" for key, value in self._entries.items())
         return text.encode()
 
     def _csv(self) -> str:
         columns = dict(self._columns)
         sentence = self._message.when.sentence
-        if sentence is not None and 0 not in columns:
+        if sentence is not None and len(sentence) > SENTENCE_LETTERS:
+            columns.setdefault(0, sentence)
+        elif sentence is not None and 0 not in columns:
             if self._talker is None:
                 raise EncodeError(f"talker: no value; the sentence {sentence} needs two letters of address before it")
             columns[0] = self._talker + sentence

@@ -142,6 +142,14 @@ def test_raw_shows_wire_numbers_and_internal_fields(profiles):
     assert record["taints"] == []
 
 
+def test_raw_tells_what_is_missing_but_not_what_numbers_mean(profiles):
+    [cut] = decode(profiles / "counter.toml", "--payload", "--raw", "--hex", "010005")
+    [odd] = decode(profiles / "counter.toml", "--payload", "--raw", "--hex", "0100050900")
+
+    assert (cut["values"]["mode"], cut["taints"]) == (None, ["trust.truncated"])
+    assert (odd["values"]["mode"], odd["taints"]) == (9, [])
+
+
 @pytest.mark.parametrize(("body", "reason"), [(UNKNOWN, "unknown"), (ORDER, "unknown"), (STRANGE, "const")])
 def test_a_good_frame_that_is_no_message_is_refused_as_it_stood_on_the_wire(profiles, body, reason):
     stream = wire(body)

@@ -74,10 +74,17 @@ def test_bytes_of_the_device_never_reach_the_terminal_as_they_are(cable):
     assert not any("\x1b" in line for line in shown)
 
 
-def monitor(*arguments, code=0):
-    result = CliRunner().invoke(command, [str(argument) for argument in arguments])
-    failure = exit_code_of(result.exception) if isinstance(result.exception, GatewayError) else result.exit_code
-    assert failure == code, result.output or result.exception
+def exit_code(result):
+    return exit_code_of(result.exception) if isinstance(result.exception, GatewayError) else result.exit_code
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+
+
+def monitor(*arguments):
+    result = invoke(*arguments)
+    assert exit_code(result) == 0, result.output or result.exception
     return result.stdout
 
 
@@ -160,7 +167,7 @@ def test_watching_ends_by_itself_after_the_time_asked_for(cable):
     ],
 )
 def test_what_cannot_be_watched_says_why(arguments, code):
-    monitor(*arguments, code=code)
+    assert exit_code(invoke(*arguments)) == code
 
 
 @pytest.mark.parametrize(
@@ -174,6 +181,8 @@ def test_what_cannot_be_watched_says_why(arguments, code):
         ("replay:drive.log?speed=2", "can"),
         ("replay:capture.bin", "uart"),
         ("replay:adverts.jsonl", "ble"),
+        ("/dev/spidev0.1", "spi"),
+        ("hci0", "ble"),
     ],
 )
 def test_a_port_text_tells_its_bus(port, bus):
@@ -186,6 +195,13 @@ def test_a_framing_is_a_word_or_a_whole_table():
         check=CheckSpec(kind="crc-16-modbus")
     )
     assert framing_of('{ kind = "cobs" }') == Cobs()
+
+
+def test_a_misspelt_framing_is_told_with_its_neighbour_or_all_there_are():
+    with pytest.raises(UsageError, match="did you mean 'cobs'"):
+        framing_of("cob")
+    with pytest.raises(UsageError, match=r"one of cobs, slip, .*dsmr-p1"):
+        framing_of("morse")
 
 
 @pytest.mark.parametrize("text", ["", "morse", "kind =", 'kind = "cobs", size = 3', 'kind = "line", end = "x"', "a\nb"])

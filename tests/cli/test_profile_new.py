@@ -137,3 +137,11 @@ def test_a_file_that_is_there_is_never_overwritten(tmp_path):
     new("x", "-o", tmp_path / "mine.toml", code=2)
 
     assert (tmp_path / "mine.toml").read_text() == "precious"
+
+
+@pytest.mark.parametrize(("file", "name"), [("Pump 2 (new).bin", "pump-2-new"), ("---.bin", "my-device")])
+def test_without_a_name_the_capture_gives_it(tmp_path, file, name):
+    capture = tmp_path / file
+    capture.write_bytes(pms_frames())
+    assert f'id = "example/{name}@0.1.0"' in new("--from", capture).stdout
+    assert 'id = "example/my-device@0.1.0"' in new().stdout

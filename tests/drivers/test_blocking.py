@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from pathlib import Path
 
 import pytest
 
-from drivers._blocking import HandOver, start_reader
+from drivers._blocking import HandOver, open_in_thread, start_reader
 
 
 def test_items_come_in_order_and_none_is_lost_between_threads():
@@ -118,3 +119,33 @@ def test_a_thread_whose_loop_is_closed_is_told_to_end():
 
     hand_over = asyncio.run(made())
     assert hand_over.put([1]) is False
+
+
+@pytest.mark.parametrize(("limit_s", "patience_s"), [(0.01, 60), (60, 0.01)], ids=["too late", "cancelled"])
+def test_what_opens_when_nobody_waits_any_more_is_shut(limit_s, patience_s):
+    async def scenario():
+        may_open = threading.Event()
+        shut = asyncio.get_running_loop().create_future()
+
+        def make():
+            may_open.wait(10)
+            return "opened"
+
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                await open_in_thread(make, limit_s, shut.set_result)
+        may_open.set()
+        return await asyncio.wait_for(shut, 10)
+
+    assert asyncio.run(scenario()) == "opened"
+
+
+def test_what_fails_to_open_says_so_and_is_not_shut():
+    shut = []
+
+    async def scenario():
+        with pytest.raises(FileNotFoundError):
+            await open_in_thread(Path("/nowhere/at/all").open, 10, shut.append)
+
+    asyncio.run(scenario())
+    assert shut == []

@@ -15,7 +15,7 @@ def test_a_terminal_that_takes_nothing_does_not_hold_up_who_draws():
     for number in range(200):
         screen.draw(f"{number}\n" * 500)
     screen.leave()
-    assert time.monotonic() - start_s < 1
+    assert time.monotonic() - start_s < 10  # a terminal that takes nothing would hold it for ever
     os.close(ours)
     os.close(theirs)
 

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.app import Gateway
 from hil.sim.rig import Rig
-from hil.snapshot import EVERYTHING, LineMaker, Observer, value_text
+from hil.snapshot import EVERYTHING, LineMaker, Observer
 
 
 @pytest.fixture(scope="module")
@@ -71,21 +71,3 @@ def test_a_number_keeps_its_decimals(tmp_path):
         observer = Observer(Gateway(rig.site(), tmp_path), "", deque())
         texts = [observer._text("a/b/c", value) for value in (20.41, 20.4, 5.1000000000000005, 1e-9, 21.0)]
     assert texts == ["20.41", "20.40", "5.10", "1e-09", "21.00"]
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, "-"),
-        (True, "yes"),
-        (False, "no"),
-        (20.5, "20.5"),
-        (7, "7"),
-        ([], "none"),
-        (["a", "b"], "a,b"),
-        ("text", "text"),
-        ({"prn": 2}, '{"prn": 2}'),
-    ],
-)
-def test_a_value_reads_as_a_person_writes_it(value, text):
-    assert value_text(value) == text

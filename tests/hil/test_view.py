@@ -6,17 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.plain import printable
 from hil.view import (
     COLOUR,
     PLAIN,
     Panel,
     Snapshot,
     Value,
-    age_text,
     cells_of,
     downgraded,
     fit,
-    printable,
     render,
     shared,
 )
@@ -139,14 +138,6 @@ def test_text_of_a_device_cannot_move_the_cursor():
     assert "\x1b" not in picture
     assert "\x07" not in picture
     assert "�[2J" in picture
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(None, "-"), (0.04, "0.0s"), (-0.1, "0.0s"), (9.94, "9.9s"), (42, "42s"), (3000, "50m"), (36_000, "10h")],
-)
-def test_an_age_is_short(seconds, text):
-    assert age_text(seconds) == text
 
 
 def test_a_terminal_without_the_letters_gets_simpler_ones():

@@ -45,6 +45,13 @@ FRAMINGS = {
         body="3:-2",
         max=1024,
     ),
+    "one start byte, two of length": Length(
+        start="7e",
+        length=LengthField(at=1, type="u16be", adds=4),
+        check=CheckSpec(kind="sum-8-inverted", from_=3),
+        body="3:-1",
+        max=1024,
+    ),
     "length, two bytes": Length(start="a0 a2", length=LengthField(at=2, type="u16be", adds=4), body="4:", max=1024),
 }
 
@@ -128,3 +135,9 @@ def test_a_check_is_not_found_by_chance():
     frames = [random.Random(seed).randbytes(12) for seed in range(8)]
 
     assert find_check(frames, (0, 1, 2)) is None
+
+
+def test_what_slip_escapes_is_slip_though_all_frames_have_one_size():
+    sent = [bytes([5, *body[2:8]]) for body in bodies(low=8, high=8)]
+    sent[3] = bytes([5, 0xC0, *sent[3][2:]])
+    assert guess_framing(capture(Slip(), sent))[0].framing == Slip()

@@ -344,6 +344,38 @@ def test_framing_is_for_uart(bus: str) -> None:
     assert (6 if bus != "can" else 7) in [problem.line for problem in found(text) if problem.key.startswith("framing")]
 
 
+def test_every_mistake_of_one_framing_table_is_told() -> None:
+    table = """\
+[framing]
+kind = "length"
+start = "4"
+length = { at = -1, type = "s16be", add = 4 }
+check = { kind = "crc-16-modbuz", from = -2, order = "middle" }
+body = "4;-2"
+max = -3
+"""
+    text = '[profile]\nid = "a/b@1.0.0"\n[link]\nbus = "uart"\n' + table + "[message.a]\n"
+    assert {(problem.line, problem.key.removeprefix("framing.")) for problem in found(text)} == {
+        (7, "start"),
+        (8, "length.add"),
+        (8, "length.at"),
+        (8, "length.type"),
+        (9, "check.kind"),
+        (9, "check.from"),
+        (9, "check.order"),
+        (10, "body"),
+        (11, "max"),
+    }
+
+
+@pytest.mark.parametrize(
+    "table", ['kind = "fixed"', 'kind = "fixed"\nsize = "9"', "size = 9", 'kind = "cobs"\nchek = 1']
+)
+def test_a_framing_that_is_wrong_is_not_missing(table: str) -> None:
+    text = '[profile]\nid = "a/b@1.0.0"\n[link]\nbus = "uart"\n[framing]\n' + table + "\n[message.a]\n"
+    assert [problem.key.partition(".")[2] != "" for problem in found(text)] == [True]
+
+
 def test_a_uart_without_framing_is_refused() -> None:
     text = '[profile]\nid = "a/b@1.0.0"\n[link]\nbus = "uart"\n[message.a]\n'
     assert [(problem.line, problem.key) for problem in found(text)] == [(1, "framing")]

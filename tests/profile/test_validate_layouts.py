@@ -114,3 +114,38 @@ def test_whatever_stands_in_a_profile_it_is_refused_or_it_works(data: st.DataObj
     for message in examined.profile.message:
         with suppress(Refused):
             compiled.messages[message].decode(bytes(range(64)))
+
+
+def test_every_mistake_of_a_text_message_is_told_at_its_field() -> None:
+    text = """\
+[profile]
+id = "a/b@1.0.0"
+[link]
+bus = "uart"
+[framing]
+kind = "line"
+[message.a]
+format = "csv"
+fields = [
+  { name = "a", type = "number" },
+  { name = "b", type = "u8", column = 1, scale = 0 },
+  { name = "c", type = "number", column = -1 },
+  { name = "d", type = "number", key = "K" },
+  { name = "e", type = "number", column = 3, labels = { x = "y" } },
+  { name = "f", type = "number", column = 4, array = "nosuch" },
+  { name = "g", type = "number", column = 4, if = "nosuch" },
+  { name = "h", type = "number", column = 5, array = 99999 },
+]
+"""
+    assert {(problem.line, problem.key.removeprefix("message.a.")) for problem in found(GNSS, text)} >= {
+        (10, "fields[0].column"),
+        (11, "fields[1].type"),
+        (11, "fields[1].scale"),
+        (12, "fields[2].column"),
+        (13, "fields[3].key"),
+        (13, "fields[3].column"),
+        (14, "fields[4].labels"),
+        (15, "fields[5].array"),
+        (16, "fields[6].if"),
+        (17, "fields[7].array"),
+    }

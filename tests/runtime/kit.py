@@ -12,6 +12,7 @@ from gateway.port import Port
 from gateway.profile.build import CompiledProfile
 from gateway.profile.validate import examine
 from gateway.runtime.device import Device
+from gateway.runtime.parcel import Parcel
 from gateway.runtime.pipeline import Pipeline, PortCounts
 from gateway.runtime.scheduler import Scheduler
 from gateway.runtime.supervisor import Keeper, Supervisor
@@ -150,3 +151,14 @@ def rig(
 def conserves(device: Device) -> bool:
     frames = device.frames()
     return frames.frames_in == sum(frames[1:])
+
+
+def parcel(*items: object, keys: str | None = None, producer: str = "", priority: int = 0, at: int = 0) -> Parcel:
+    """Return frames as a mailbox takes them: one key letter per item."""
+    return Parcel(
+        list(items),
+        None if keys is None else list(keys),
+        received_ns=at,
+        producer=producer,
+        priority=priority,
+    )

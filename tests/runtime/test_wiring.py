@@ -131,6 +131,17 @@ def test_a_profile_that_is_wrong_comes_with_its_own_lines(folder: Path) -> None:
     assert caught.value.problems[0].file.endswith("wrong.toml")
 
 
+def test_a_parameter_that_the_site_gives_wrongly_is_told_at_its_key_in_the_site(folder: Path) -> None:
+    head = COBS.format(extra="", state="").replace("[link]", '[params]\nunit = { type = "u8" }\n[link]')
+    (folder / "param.toml").write_text(head)
+    text = device("a", "param", "x") + device("b", "param", "x", "params = { unit = 300, other = 1 }")
+    assert [key for key, _ in problems(folder, text)] == [
+        "device.a.params.unit",
+        "device.b.params.other",
+        "device.b.params.unit",
+    ]
+
+
 def test_a_port_that_cannot_be_made_stops_no_other(folder: Path) -> None:
     keepers, _ = wired(
         folder, device("a", "node", "x") + device("b", "node", "never") + device("c", "node", "nodriver")

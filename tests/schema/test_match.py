@@ -171,3 +171,17 @@ def test_a_table_of_groups_finds_what_the_list_in_file_order_finds(whens, group,
     one_by_one = [matcher(only=when, never=WhenSpec(length=9))(bytes(size), address) == "only" for when in whens]
     expected = f"m{one_by_one.index(True)}" if True in one_by_one else None
     assert matcher(**{f"m{place}": when for place, when in enumerate(whens)})(bytes(size), address) == expected
+
+
+@pytest.mark.parametrize("line", [b"H1\t5", b"x=1,H1=5", b"H1 : 5", b"H1,5"])
+def test_a_key_is_had_where_the_layout_would_find_it(line: bytes):
+    match = build_matcher({"h": MessageSpec(format="kv", when=WhenSpec(has="H1"))})
+    assert match(line, None) == "h"
+    assert match(line.replace(b"H1", b"H12"), None) is None
+    assert match(line.replace(b"H1", b"x") + b"=H1", None) is None
+
+
+def test_a_proprietary_sentence_is_named_whole():
+    match = matcher(garmin=WhenSpec(sentence="PGRME"), ublox=WhenSpec(sentence="PUBX"), rmc=WhenSpec(sentence="RMC"))
+    bodies = [b"PGRME,15.0,M", b"PUBX,00,1", b"GPRMC,1", b"PGRMC,1", b"GRME,1", b"PGRMEX,1"]
+    assert [match(body, None) for body in bodies] == ["garmin", "ublox", "rmc", None, None, None]

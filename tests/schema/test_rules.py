@@ -147,6 +147,13 @@ def test_text_formats_are_held_to_their_own_keys_and_types():
     assert "every value" in problems({"type": "number", "column": 1, "scale": 0}, format="csv")["fields[0].scale"]
 
 
+def test_a_wrong_type_does_not_hide_other_mistakes():
+    found = problems(
+        {"name": "b", "type": "u16bee", "scale": 0, "array": "nosuch", "labels": {"1": "x", "2": "x"}, "if": "none"}
+    )
+    assert set(found) == {f"fields[0].{key}" for key in ("type", "scale", "array", "labels.2", "if")}
+
+
 def test_structs_stand_only_so_deep():
     field: dict[str, Any] = dict(U8)
     for _ in range(40):

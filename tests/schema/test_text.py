@@ -170,6 +170,37 @@ def test_a_kv_separator_may_be_declared():
     assert layout.encode({"t": 21.5}) == b"Temp=21.5"
 
 
+@pytest.mark.parametrize(
+    ("separator", "line"),
+    [
+        (",", b"T=21.5,H=40"),
+        (",", b"T:21.5 , H: 40\r\n"),
+        (";", b"T=21.5;H=40;"),
+        ("&", b"T=21.5&x&H=40"),
+        (" ", b"T=21.5 H=40"),
+    ],
+)
+def test_several_entries_may_stand_on_a_line(separator: str, line: bytes):
+    t, h = ({"name": name, "key": name.upper(), "type": "number"} for name in "th")
+    assert decoded(plan("kv", t, h, separator=separator), line)[0] == {"t": 21.5, "h": 40}
+
+
+def test_entries_on_a_line_are_written_as_they_are_read():
+    t, h = ({"name": name, "key": name.upper(), "type": "text"} for name in "th")
+    layout = plan("kv", t, h, separator=";")
+    assert layout.encode({"t": "21.5", "h": "4"}) == b"T=21.5;H=4"
+    with pytest.raises(EncodeError, match="ends a field"):
+        layout.encode({"t": "a;H=5"})
+
+
+def test_a_value_may_hold_what_separates_entries_elsewhere():
+    layout = plan("kv", {"name": "t", "key": "T", "type": "text"})
+    assert decoded(layout, b"T\ta=b,c:d\r\nU\t1")[0] == {"t": "a=b,c:d"}
+    assert decoded(plan("kv", {"name": "t", "key": "T", "type": "text"}, separator="="), b"T=a:b,c=d")[0] == {
+        "t": "a:b,c=d"
+    }
+
+
 def test_obis_takes_the_last_parenthesis_without_its_unit():
     layout = plan(
         "obis",
@@ -422,3 +453,8 @@ def test_values_built_and_read_are_the_same(format_, place, values):
     assert again == {
         name: pytest.approx(value, rel=1e-11) if isinstance(value, float) else value for name, value in values.items()
     }
+
+
+def test_a_proprietary_sentence_needs_no_talker():
+    layout = plan("csv", {"name": "error", "column": 1, "type": "number"}, when={"sentence": "PGRME"})
+    assert layout.encode({"error": 15.5}) == b"PGRME,15.5"
