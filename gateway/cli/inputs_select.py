@@ -56,7 +56,8 @@ class Bodies:
     def __init__(self, compiled: CompiledProfile, *, payload: bool, address: str | None) -> None:
         """Take the profile; `payload`: bytes are bodies already; `address`: of input that has none.
 
-        Under ISO-TP bytes without an address are what its receiver hears. Raises: UsageError for an address that this bus does not have.
+        Under ISO-TP, bytes without an address are what its receiver hears.
+        Raises: UsageError for an address that this bus does not have.
         """
         self.profile = compiled.profile
         self.bus = compiled.profile.link.bus

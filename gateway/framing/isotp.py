@@ -25,7 +25,8 @@ PADDING: Final = 0xCC  # ISO 15765-2:2016, 10.4.2: the value that keeps stuff bi
 _CLASSIC_BYTES: Final = 8
 _SHORT_MAX: Final = 0xFFF  # bytes; beyond it the size takes 32 bits
 _STANDARD_MAX: Final = 0x7FF
-_N_CR_NS: Final = 1_000_000_000  # longest silence between the segments of a message
+_N_CR_NS: Final = 1_200_000_000  # longest silence between segments: N_Cr, 1000 ms, and what a log's stamps may add
+_GOES_ON: Final = 8  # segments of a lost message that may be missing in a row for the rest to count as its own
 _MAX_OPEN: Final = 256
 _SINGLE, _FIRST, _CONSECUTIVE, _FLOW = range(4)
 _OVERFLOW: Final = 2  # flow status: the receiver has no room, the message will not go on
@@ -143,7 +144,8 @@ class IsoTpJoiner:
         number = data[0] & 0xF
         transfer = self._open.get(can_id)
         if transfer is None:
-            if self._broken.get(can_id) != number:
+            expected = self._broken.get(can_id)
+            if expected is None or (number - expected) % 16 >= _GOES_ON:
                 joined.append(Garbage(data, "no start"))
             self._note_broken(can_id, (number + 1) % 16)
             return

@@ -194,7 +194,8 @@ class Joiner:
     def _segment(self, joined: _Joined, key: _Key, data: bytes, number: int, now_ns: int) -> None:
         transfer = self._open.get(key)
         if transfer is None:
-            if self._broken.get(key) != number:
+            expected = self._broken.get(key)
+            if expected is None or number < expected:
                 joined.append(Garbage(data, "no start"))
             self._note_broken(key, number + 1)
             return

@@ -120,9 +120,19 @@ def test_the_end_cuts_what_is_open():
     assert taken.gap() == []
 
 
-def test_a_second_of_silence_ends_a_message():
-    assert reasons(fed(of_hex(VIN_FRAMES), step_ns=999 * MS)) == ["pdu"]
-    assert reasons(fed(of_hex(VIN_FRAMES), step_ns=1000 * MS)) == ["timeout"]
+def test_more_than_a_second_of_silence_ends_a_message():
+    assert reasons(fed(of_hex(VIN_FRAMES), step_ns=1000 * MS)) == ["pdu"]
+    assert reasons(fed(of_hex(VIN_FRAMES), step_ns=1200 * MS)) == ["timeout"]
+
+
+@settings(deadline=None)
+@given(body=st.binary(min_size=30, max_size=60), lost=st.sets(st.integers(0, 8), min_size=1, max_size=4))
+def test_a_message_that_lost_several_segments_is_still_one_garbage(body: bytes, lost: set[int]):
+    frames = [frame for place, frame in enumerate(segments(body)) if place not in lost]
+    taken = joiner()
+    found = fed(frames, taken) + taken.gap()
+    whole = len(frames) == len(segments(body))
+    assert [isinstance(item, Garbage) for item in found] == ([] if not frames else [not whole])
 
 
 def test_flow_control_yields_nothing_and_keeps_the_message_alive():
