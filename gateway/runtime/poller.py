@@ -3,7 +3,8 @@
 Under the wire's lock a request is written and its answer awaited; what is asked when is decided in `polls`. An answer
 is what fits the open question (Modbus: unit, function and size; else `when`). Late answers, wrong units and echoes are
 counted and never become values. A Modbus answer does not say which registers it holds: while an unanswered request to
-the same unit may still be answered, what would fit that one too is taken for late. Ports are opened and read elsewhere.
+the same unit may still be answered, what would fit that one too is taken for late; a unit answers in the order it was
+asked, as a wire with one master does. Ports are opened and read elsewhere.
 """
 
 from __future__ import annotations

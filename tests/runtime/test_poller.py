@@ -77,7 +77,7 @@ def right(request: bytes) -> bytes:
 
 
 class Line:
-    """A port whose far end answers as a script says."""
+    """A port whose far end answers as a script says, in the order it was asked: no byte on a wire overtakes another."""
 
     is_stream = True
 
@@ -87,6 +87,7 @@ class Line:
         self._script = script
         self._clock = clock
         self._heard: asyncio.Queue[bytes | Exception] = asyncio.Queue()
+        self._last_due_s = 0.0
 
     async def open(self) -> None:
         """It is open from the start."""
@@ -100,8 +101,10 @@ class Line:
     async def write(self, data: bytes, address: Address = None) -> None:
         assert address is None
         self.requests.append((self._clock.monotonic_ns() / 1e9, data))
+        loop = asyncio.get_running_loop()
         for delay_s, reply in self._script(data, len(self.requests)):
-            asyncio.get_running_loop().call_later(delay_s, self._heard.put_nowait, reply)
+            self._last_due_s = max(loop.time() + delay_s, self._last_due_s + 0.001)
+            loop.call_at(self._last_due_s, self._heard.put_nowait, reply)
 
     async def close(self) -> None:
         self._heard.put_nowait(PortLostError(self.name, "closed"))
