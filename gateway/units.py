@@ -38,9 +38,9 @@ _PLAIN_ATOMS: Final = """
 """
 PLAIN: Final = frozenset(_PLAIN_ATOMS.split())
 PREFIXES: Final = ("Ki", "Mi", "Gi", "Ti", "da", *"YZEPTGMkhdcmunpfazy")  # Ki..Ti are UCUM's own, for information units
-_ATOM: Final = re.compile(r"(?:\[[^\[\]{}\s]*\]|[A-Za-z%'_*^](?:[A-Za-z%'_])*+(?:\[[^\[\]{}\s]*\])?|10[*^])")
+_ATOM: Final = re.compile(r"(?:\[[^\[\]{}\s]*\]|[A-Za-z%'_*^][A-Za-z%'_]*(?:\[[^\[\]{}\s]*\])?|10[*^])")
 _EXPONENT: Final = re.compile(r"[+-]?[0-9]{1,4}")
-_FACTOR: Final = re.compile(r"[0-9]{1,15}+(?![*^])")
+_FACTOR: Final = re.compile(r"[0-9]{1,15}(?![0-9*^])")
 _ANNOTATION: Final = re.compile(r"\{[!-z|~]*\}")
 _MAX_LENGTH: Final = 80
 _MAX_DEPTH: Final = 8

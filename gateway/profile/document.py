@@ -18,8 +18,8 @@ MAX_PROBLEMS: Final = 500  # nobody reads more at once
 _PLACE: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _TWICE: Final = ("overwrite", "twice", "uplicate", "redefine", "mutate")  # in tomllib's messages about repeated keys
 _LONG_NUMBER: Final = re.compile(r"[0-9][0-9_]{300,}")
-_STRING: Final = re.compile(r'"(?:[^"\\\n]|\\.)*+"' + r"|'[^'\n]*+'")
-_LONG_KEY: Final = re.compile(r"(?:[\w-]++[ \t]*+\.[ \t]*+){64}")
+_STRING: Final = re.compile(r'"[^"\\\n]*(?:\\.[^"\\\n]*)*"' + r"|'[^'\n]*'")
+_LONG_KEY: Final = re.compile(r"(?<![\w-])(?:[\w-]+[ \t]*\.[ \t]*){64}")
 
 
 class Document:

@@ -16,11 +16,11 @@ _SKIP: Final = re.compile(r"(?:[ \t\n]|#[^\n]*)*")
 _BLANK: Final = re.compile(r"[ \t]*")
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _SCALAR: Final = re.compile(r"[^,\]}\n#]+")
-_STRINGS: Final = (
-    ('"""', re.compile(r'"""(?:[^"\\]|\\[\s\S]|"{1,2}(?!"))*+"{3,5}')),
-    ("'''", re.compile(r"'''(?:[^']|'{1,2}(?!'))*+'{3,5}")),
-    ('"', re.compile(r'"(?:[^"\\\n]|\\.)*+"')),
-    ("'", re.compile(r"'[^'\n]*+'")),
+_STRINGS: Final = (  # no possessive quantifiers: Python 3.11.2, which Debian 12 has, gets them wrong
+    ('"""', re.compile(r'"""[^"\\]*(?:(?:\\[\s\S]|"{1,2}(?!"))[^"\\]*)*"{3,5}')),
+    ("'''", re.compile(r"'''[^']*(?:'{1,2}(?!')[^']*)*'{3,5}")),
+    ('"', re.compile(r'"[^"\\\n]*(?:\\.[^"\\\n]*)*"')),
+    ("'", re.compile(r"'[^'\n]*'")),
 )
 
 
