@@ -405,7 +405,7 @@ def assert_near(found, expected):
     ],
 )
 def test_bad_usage_is_exit_2(arguments):
-    decode(*arguments, code=2)
+    assert decode(*arguments, code=2) == []
 
 
 def run(*arguments, given=b""):

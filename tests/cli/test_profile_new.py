@@ -128,7 +128,7 @@ def test_the_name_of_a_capture_cannot_leave_its_comment(tmp_path):
     ],
 )
 def test_what_cannot_be_made_is_exit_2(arguments):
-    new(*arguments, code=2)
+    assert new(*arguments, code=2).stdout == ""
 
 
 def test_a_file_that_is_there_is_never_overwritten(tmp_path):

@@ -97,6 +97,7 @@ def test_garbage_is_a_piece_of_the_stream_and_in_order(case: Case, data):
     place = 0
     for item in watched(case, stream, (), ()):
         if isinstance(item, Garbage):
+            assert item.raw in stream[place:]
             place = stream.index(item.raw, place) + len(item.raw)
 
 

@@ -230,6 +230,7 @@ def test_no_frame_makes_it_raise(frames: list):
     for can_id, data, now_ns in frames:
         taken.feed(can_id, data, now_ns)
     taken.gap()
+    assert taken.gap() == []  # nothing is kept once the line fell silent
 
 
 def test_the_framing_table_builds_it():

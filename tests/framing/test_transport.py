@@ -195,3 +195,5 @@ def test_no_frame_makes_it_raise(frames: list):
     joiner = Joiner([FAST])
     for pgn, data, now_ns in frames:
         joiner.feed(can_id_of(pgn, 3), data, now_ns)
+    joiner.gap()
+    assert joiner.gap() == []  # nothing is kept once the line fell silent
