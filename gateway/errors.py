@@ -15,6 +15,7 @@
     │   ├── PortOptionError (ValueError)    it cannot do what the profile asks
     │   ├── PortLostError (ConnectionError) it went away while open
     │   ├── PortClosedError                 we closed it
+    │   ├── PortRefusedError                the other end answered that it will not
     │   └── PortTimeoutError (TimeoutError) it did not take the bytes in time
     ├── MailboxError
     │   ├── MailboxFullError                policy `reject`, and no room
@@ -131,6 +132,12 @@ class PortClosedError(PortError):
     """The port was closed by us."""
 
     template = "{port} is closed ({cause})"
+
+
+class PortRefusedError(PortError):
+    """The other end answered that it will not do what it was asked."""
+
+    template = "{port} refused: {cause}"
 
 
 class PortTimeoutError(PortError, TimeoutError):

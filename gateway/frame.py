@@ -43,7 +43,7 @@ def short_uuid(text: str) -> str:
     return uuid[4:] if len(uuid) == 8 and uuid.startswith("0000") else uuid
 
 
-Address = int | Element | None  # CAN: the id with linux/can.h flag bits; BLE: Element; streams: None
+Address = int | Element | bytes | None  # CAN: id with linux/can.h flags; BLE: Element; SPI: what was sent; UART: None
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from gateway.frame import Address, Batch, PortName
+from gateway.frame import Address, Batch, Element, PortName
 
 
 class Port(Protocol):
@@ -36,4 +37,69 @@ class Port(Protocol):
 
     async def close(self) -> None:
         """Release everything within a second; may be called twice, and while a read waits (which then raises)."""
+        ...
+
+
+class CanFilter(NamedTuple):
+    """CAN ids that are wanted: those equal to `can_id` in the bits of `mask` (linux/can.h flag bits included)."""
+
+    can_id: int
+    mask: int
+
+
+class Sample(NamedTuple):
+    """A request that a port repeats by itself."""
+
+    request: bytes
+    every_ns: int
+
+
+# What a link may be able to do beyond a Port. A port that has the method can; the runtime asks with isinstance.
+
+
+@runtime_checkable
+class AskingPort(Port, Protocol):
+    """A link on which an answer belongs to its request: SPI transfers, GATT reads."""
+
+    async def ask(self, request: bytes, address: Address = None) -> None:
+        """Send a request whose answer comes by `read`. Its address there says what it answers.
+
+        SPI: `request` is the whole transfer, the answer's address is `request`. GATT: `address` is an Element with the
+        characteristic to read, and so is the answer's.
+        Raises: PortRefusedError when the other end will not, PortTimeoutError, PortLostError, PortClosedError.
+        """
+        ...
+
+
+@runtime_checkable
+class SamplingPort(AskingPort, Protocol):
+    """A link that keeps time better than an event loop does."""
+
+    def sample(self, plan: Sequence[Sample]) -> None:
+        """Ask each request on its own drift-free grid from now on, in place of what was sampled before; () for none.
+
+        Answers come by `read` as those of `ask` do. Ends with `close`.
+        """
+        ...
+
+
+@runtime_checkable
+class FilteringPort(Port, Protocol):
+    """A link that can leave out what nobody wants, or must be told what to listen to."""
+
+    def listen_for(self, wanted: Sequence[CanFilter | Element]) -> None:
+        """Give, from the next `open` on, only what matches one of `wanted`; () for everything.
+
+        An Element without address is a pattern: the parts that are set must be equal. GATT: the characteristics to
+        subscribe to.
+        """
+        ...
+
+
+@runtime_checkable
+class ReportingPort(Port, Protocol):
+    """A link that knows more of its wire than frames: bus states, counters, timing."""
+
+    def health(self) -> dict[str, Any]:
+        """Return facts for `status`, JSON-ready, named with their units; at any time, also while closed."""
         ...

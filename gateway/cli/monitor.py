@@ -180,9 +180,11 @@ async def _heard(port: Port, silence_s: float) -> Batch | None:
 
 
 def address_text(address: Address) -> str | None:
-    """Return a CAN id as candump writes it, a BLE address, or None."""
+    """Return a CAN id as candump writes it, a BLE address, what was sent on SPI, or None."""
     if isinstance(address, Element):
         return address.address
+    if isinstance(address, bytes):
+        return address.hex(" ")
     return None if address is None else can_text(address)
 
 
