@@ -60,6 +60,9 @@ class Gateway:
         self._scheduler = Scheduler(self._clock)
         self._keepers = wire(site, folder, self._clock, driver_for, coalesce_s, bus=self._scheduler.bus)
         self._supervisor = Supervisor(self._scheduler, self._keepers)
+        self._watchers: list[Watcher] = []
+        for keeper in self._keepers:
+            keeper.on_appeared = self._appeared
         self.unused = _unused_tables(site)
 
     async def run(self, stop: asyncio.Event | None = None, on_ready: Callable[[], None] | None = None) -> None:
@@ -181,20 +184,27 @@ class Gateway:
     def watcher(self, pattern: RoutePattern) -> Iterator[Watcher]:
         """Give a watcher that looks on as long as the context lasts."""
         watcher = Watcher(pattern, self._clock)
-        chosen = [device for device in self._devices() if pattern.matches(device.name)]
-        for device in chosen:
-            device.watchers.append(watcher)
+        self._watchers.append(watcher)
+        for device in self._devices():
+            if pattern.matches(device.name):
+                device.watchers.append(watcher)
         try:
             yield watcher
         finally:
-            for device in chosen:
-                device.watchers.remove(watcher)
+            self._watchers.remove(watcher)
+            for device in self._devices():
+                if watcher in device.watchers:
+                    device.watchers.remove(watcher)
 
     async def watch(self, pattern: str = "*") -> AsyncIterator[dict[str, Any]]:
         """Give the objects that `watch --json` prints, for ever. Raises: RouteError for a pattern that is none."""
         with self.watcher(RoutePattern(pattern)) as watcher:
             async for record in watcher.records():
                 yield record
+
+    def _appeared(self, device: Device) -> None:
+        """Let those who look on see a device that was discovered meanwhile."""
+        device.watchers += [watcher for watcher in self._watchers if watcher.pattern.matches(device.name)]
 
     def _devices(self) -> list[Device]:
         return [device for keeper in self._keepers for device in keeper.devices]
@@ -223,7 +233,7 @@ def _port_status(keeper: Keeper) -> dict[str, Any]:
     counts = keeper.counts
     return {
         "name": keeper.name,
-        "bus": keeper.devices[0].profile.profile.link.bus,
+        "bus": keeper.bus,
         "devices": [device.name for device in keeper.devices],
         "error": keeper.error,
         "opened": counts.opened,
@@ -234,11 +244,12 @@ def _port_status(keeper: Keeper) -> dict[str, Any]:
         "dropped": counts.dropped,
         "garbage": counts.garbage,
         "garbage_by_reason": dict(counts.reasons),
+        "link": keeper.health(),
+        "discovered": [discovery.as_json() for discovery in keeper.discoveries],
     }
 
 
 def _unused_tables(site: SiteConfig) -> list[str]:
     """Return the tables of the site that this version reads and checks, and does not act on."""
-    found = [f"discover.{name}" for name in site.discover]
-    found += [name for name, table in (("mqtt", site.mqtt), ("http", site.http)) if table is not None]
+    found = [name for name, table in (("mqtt", site.mqtt), ("http", site.http)) if table is not None]
     return found + [f"grant.{name}" for name in site.grants]

@@ -182,16 +182,40 @@ def partner_of(spec: IsoTp, can_id: int) -> int | None:
     The bits that `mask` leaves open are equal on both sides: 7E0 to 7E8, 7E1 to 7E9.
     """
     for mine, other in ((spec.rx, spec.tx), (spec.tx, spec.rx)):
-        flag = CAN_EXTENDED if mine > _STANDARD_MAX else 0
-        if can_id & CAN_EXTENDED == flag and (can_id ^ mine) & spec.mask & CAN_ID_MASK == 0:
+        if _is_one_of(can_id, mine, spec.mask):
             answer = other & spec.mask | can_id & CAN_ID_MASK & ~spec.mask
             return answer | (CAN_EXTENDED if other > _STANDARD_MAX else 0)
     return None
 
 
+def is_from_peer(spec: IsoTp, can_id: int) -> bool:
+    """Return whether `can_id` is one on which messages come to us, and not one with which we speak."""
+    return _is_one_of(can_id, spec.rx, spec.mask)
+
+
+def _is_one_of(can_id: int, named: int, mask: int) -> bool:
+    flag = CAN_EXTENDED if named > _STANDARD_MAX else 0
+    return can_id & CAN_EXTENDED == flag and (can_id ^ named) & mask & CAN_ID_MASK == 0
+
+
+def is_first(data: bytes) -> bool:
+    """Return whether a frame begins a message of several frames, whose sender then waits for flow control."""
+    return data[:1] != b"" and data[0] >> 4 == _FIRST
+
+
+def is_flow_control(data: bytes) -> bool:
+    """Return whether a frame is flow control."""
+    return data[:1] != b"" and data[0] >> 4 == _FLOW
+
+
 def receiving_id(spec: IsoTp) -> int:
     """Return the id on which answers come, with linux/can.h flags."""
-    return spec.rx | (CAN_EXTENDED if spec.rx > _STANDARD_MAX else 0)
+    return flagged(spec.rx)
+
+
+def flagged(can_id: int) -> int:
+    """Return an id as profiles write it with linux/can.h's extended flag, which one over 0x7ff has."""
+    return can_id | (CAN_EXTENDED if can_id > _STANDARD_MAX else 0)
 
 
 def start_of(data: bytes) -> Start | None:

@@ -1,12 +1,15 @@
-"""Layer 2: what one Modbus RTU request asks, and whether a frame is the answer to it. Reads only; no I/O, no time.
+"""Layer 2: what one Modbus RTU request asks, and whether a frame is the answer to it. No I/O, no time.
 
 request: [unit:1] [function:1] [start:2] [count:2] [CRC-16/MODBUS:2, low byte first]
 answer:  [unit:1] [function:1] [bytes:1] [registers or coils:bytes] [CRC:2]
+write:   [unit:1] [06] [register:2] [value:2] [CRC:2], answered by itself; or
+         [unit:1] [10] [start:2] [count:2] [bytes:1] [registers:bytes] [CRC:2], answered up to the count
 refusal: [unit:1] [function | 80:1] [exception code:1] [CRC:2]
 
 A frame that is no answer is a few stable words, never an exception of ours: bad input from a wire is a value.
 
-Source: MODBUS Application Protocol Specification V1.1b3, sections 6.1 to 6.4 and 7; Serial Line V1.02, section 2.5.1.
+Source: MODBUS Application Protocol Specification V1.1b3, sections 6.1 to 6.4, 6.6, 6.12 and 7; Serial Line V1.02,
+section 2.5.1.
 """
 
 from __future__ import annotations
@@ -17,7 +20,10 @@ from gateway.framing.checks import check_of
 
 FUNCTIONS: Final = {"coils": 1, "discrete": 2, "holding": 3, "input": 4}  # PROFILES 4: the keys of `ask`
 MAX_COUNTS: Final = {1: 2000, 2: 2000, 3: 125, 4: 125}
+MAX_WRITTEN: Final = 123  # registers in one request
 REQUEST_BYTES: Final = 8
+WRITE_ONE: Final = 6
+WRITE_MANY: Final = 16
 EXCEPTIONS: Final = {
     1: "illegal function",
     2: "illegal data address",
@@ -34,22 +40,24 @@ _LEAST_BYTES: Final = 5  # of an answer: the refusal
 
 
 class Question(NamedTuple):
-    """What a read request asks for."""
+    """What a request asks for."""
 
     unit: int
-    function: int  # 1 coils, 2 discrete inputs, 3 holding registers, 4 input registers
+    function: int  # 1 coils, 2 discrete inputs, 3 holding, 4 input registers; 6 and 16 write holding registers
     start: int
-    quantity: int  # of registers or bits
+    quantity: int  # of registers or bits; function 6: the value
 
     @property
     def answer_bytes(self) -> int:
-        """Return how many bytes of registers or bits the answer carries."""
+        """Return how many bytes of registers or bits the answer carries; a write's carries two numbers."""
+        if self.function in {WRITE_ONE, WRITE_MANY}:
+            return 4
         return 2 * self.quantity if self.function in {3, 4} else (self.quantity + 7) // 8
 
     @property
     def frame_bytes(self) -> int:
         """Return the size of the whole answer on the wire."""
-        return self.answer_bytes + 5
+        return self.answer_bytes + (4 if self.function in {WRITE_ONE, WRITE_MANY} else 5)
 
 
 def sealed(unit: bytes) -> bytes:
@@ -61,6 +69,25 @@ def request_of(question: Question) -> bytes:
     """Return the request's whole frame."""
     unit, function, start, quantity = question
     return sealed(bytes([unit, function]) + start.to_bytes(2) + quantity.to_bytes(2))
+
+
+def question_to_write(unit: int, start: int, data: bytes) -> Question:
+    """Return what asks `unit` to write whole registers, as one or as many. Raises: ValueError for half a register."""
+    count, half = divmod(len(data), 2)
+    if half or not 1 <= count <= MAX_WRITTEN or start + count > 0x10000:
+        raise ValueError(f"{len(data)} bytes at register {start:#x} are no 1 to {MAX_WRITTEN} whole registers")
+    return (
+        Question(unit, WRITE_ONE, start, int.from_bytes(data))
+        if count == 1
+        else Question(unit, WRITE_MANY, start, count)
+    )
+
+
+def write_of(question: Question, data: bytes) -> bytes:
+    """Return the whole frame that writes `data`."""
+    unit, function, start, quantity = question
+    head = bytes([unit, function]) + start.to_bytes(2) + quantity.to_bytes(2)
+    return sealed(head if function == WRITE_ONE else head + bytes([len(data)]) + data)
 
 
 def question_in(frame: bytes) -> Question | str:
@@ -82,7 +109,8 @@ def question_in(frame: bytes) -> Question | str:
 def answer_in(frame: bytes, question: Question) -> bytes | str:
     """Return the register or coil bytes of an answer's whole frame, or the few words why it does not answer.
 
-    Reasons: "no answer", "cut", "check", "unit", "function", "length", "exception N" with the name of code N.
+    Reasons: "no answer", "cut", "check", "unit", "function", "length", "other registers" (of a write), "exception N"
+    with the name of code N. A write's answer is the four bytes that name what was written.
     """
     if not frame:
         return "no answer"
@@ -96,9 +124,18 @@ def answer_in(frame: bytes, question: Question) -> bytes | str:
         return "function"
     if frame[1] & 0x80:
         return exception_of(frame[2]) if len(frame) == _LEAST_BYTES else "length"
+    if question.function in {WRITE_ONE, WRITE_MANY}:
+        return _echo_in(frame, question)
     if frame[2] != question.answer_bytes or len(frame) != question.frame_bytes:
         return "length"
     return frame[3:-2]
+
+
+def _echo_in(frame: bytes, question: Question) -> bytes | str:
+    if len(frame) != question.frame_bytes:
+        return "length"
+    written = question.start.to_bytes(2) + question.quantity.to_bytes(2)
+    return written if frame[2:6] == written else "other registers"
 
 
 def exception_of(code: int) -> str:

@@ -93,7 +93,7 @@ class Device:
         self.lifecycle = Lifecycle(since_ns=clock.monotonic_ns())
         self.first_error: str | None = None  # since it last stood CONNECTED: the cause, before its consequences
         self.fault: str | None = None  # the first fault of our own; stays until the end
-        self.told: tuple[State, str] | None = None  # the last state and reason that were logged
+        self._told: tuple[State, str] | None = None  # the last state and reason that were logged
         self.watchers: list[Watcher] = []
         self.polls = PollCounts()
         self.last_frame_ns: int | None = None  # monotonic
@@ -302,6 +302,15 @@ class Device:
             self.last_frame_ns = None
             if self._delivered:
                 self._owed_each = {key: self._owed_each.get(key, 0) | DELIVERY_RECONNECTED for key in self.messages}
+
+    def tell(self, event: Event, where: str, reason: str = "") -> None:
+        """Move the lifecycle and log where it settles, once; `where` is the port."""
+        self.happened(event, reason)
+        after = self.lifecycle
+        settled = after.state not in {State.CONNECTING, State.DISCOVERING}
+        if settled and (after.state, after.reason) != self._told:
+            self._told = (after.state, after.reason)
+            log.info("%s: %s on %s%s", self.name, after.state, where, f" ({after.reason})" if after.reason else "")
 
     def is_stale(self, now_ns: int) -> bool:
         """Return whether a connected device has been silent for longer than its profile allows."""

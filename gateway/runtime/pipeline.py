@@ -7,32 +7,30 @@ came meanwhile, for one wake costs as much as twenty frames. Decoding is the sch
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import repeat
 from typing import Final
 
 from gateway.clock import Clock
-from gateway.errors import MailboxFullError
-from gateway.frame import CAN_ERROR, CAN_REMOTE, Address, Batch, Garbage
+from gateway.errors import PortOptionError, PortTimeoutError
+from gateway.frame import Address, Batch, Garbage
 from gateway.framing.base import Framer
-from gateway.framing.build import CanJoiner
 from gateway.port import Port
+from gateway.profile.build import CompiledProfile
 from gateway.runtime.device import Device
-from gateway.runtime.mailbox import Mailbox
+from gateway.runtime.discovery import Discovery
+from gateway.runtime.handing import Entry, hand, put, put_what_fits
 from gateway.runtime.parcel import Parcel
 from gateway.runtime.poller import Poller
 from gateway.runtime.scheduler import TURN_NS
+from gateway.runtime.transports import Transport
 
 COALESCE_S: Final = 0.002
 LITTLE_BYTES: Final = 2048  # half of what a tty holds: a read of more is followed by the next at once
 LITTLE_FRAMES: Final = 64
 SLICE_BYTES: Final = 8192  # framed at once: about a millisecond of the worst bytes
-_NO_DATA: Final = CAN_REMOTE | CAN_ERROR
 
-
-_Entry = tuple[Mailbox, Parcel, Device]  # frames counted as in, on their way into a mailbox
+Receiver = Device | Discovery  # who may know a frame
 
 
 class PortCounts:
@@ -62,12 +60,13 @@ class Pipeline:
         *,
         framer: Framer | None = None,
         poller: Poller | None = None,
-        joiners: Sequence[CanJoiner | None] = (),
+        discoveries: Sequence[Discovery] = (),
+        transports: Sequence[Transport | None] = (),
         gap_s: float = 1.0,
         coalesce_s: float = COALESCE_S,
         taints: int = 0,
     ) -> None:
-        """Take an open port and its devices; `framer` on a stream, `joiners` (one per device) where some join segments.
+        """Take an open port and its devices; `framer` on a stream, `transports` (one per device, then per discovery).
 
         `poller`: who asks on this wire; answers go to who asked, before any message is matched.
 
@@ -79,14 +78,21 @@ class Pipeline:
         self._counts = counts
         self._framer = framer
         self._poller = poller
-        self._joiners = joiners or [None] * len(devices)
-        self._alone = devices[0] if len(devices) == 1 and self._joiners[0] is None else None
+        self._receivers: list[Receiver] = [*devices, *discoveries]
+        self._transports = list(transports) or [None] * len(self._receivers)
+        self._single = devices[0] if len(devices) == 1 and not discoveries else None
+        self._alone = self._single if self._transports[:1] == [None] else None
         self._gap_s = gap_s
         self._coalesce_s = coalesce_s
         self._taints = taints
         self._garbage_seen = 0
         self._heard_s = 0.0
         self._gap_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def sets_up(self) -> Collection[Device]:
+        """The devices that are connected only when their steps have succeeded; the poller says so."""
+        return () if self._poller is None else self._poller.sets_up
 
     async def run(self) -> None:
         """Read, and ask where there is a poller, until the port fails, whose error comes out; pending frames first."""
@@ -118,27 +124,30 @@ class Pipeline:
         counts.reads += 1
         if batch.dropped:
             counts.dropped += batch.dropped
-            if len(self._devices) == 1:
-                self._devices[0].lose(batch.dropped)
+            if self._single is not None:
+                self._single.lose(batch.dropped)
         size = sum(map(len, batch.payloads))
         counts.bytes_in += size
         await self._put_all(batch)
+        for transport in self._transports:
+            if transport is not None and transport.replies:
+                await self._reply(transport.replies)
         return size < LITTLE_BYTES if self._framer else len(batch.payloads) < LITTLE_FRAMES
 
     async def _put_all(self, batch: Batch) -> None:
         """Put what a read holds, letting the rest of the loop run at least every turn."""
         turn_ends_ns = self._clock.monotonic_ns() + TURN_NS
         for entries in self._entries(batch):
-            left = _put_what_fits(entries)
+            left = put_what_fits(entries)
             if left:
-                await _hand(left)
+                await hand(left)
             elif self._clock.monotonic_ns() < turn_ends_ns:
                 continue
             else:
                 await asyncio.sleep(0)
             turn_ends_ns = self._clock.monotonic_ns() + TURN_NS
 
-    def _entries(self, batch: Batch) -> Iterator[list[_Entry]]:
+    def _entries(self, batch: Batch) -> Iterator[list[Entry]]:
         """Give what each chunk of a stream holds, or all frames of a packet port, ready for the mailboxes."""
         if self._framer is None:
             addresses: list[Address] = batch.addresses or [None] * len(batch.payloads)
@@ -155,14 +164,14 @@ class Pipeline:
     def _stamp(self, received_ns: int, wall_ns: int, stamps_ns: list[int] | None = None) -> Parcel:
         return Parcel([], None, received_ns, wall_ns, stamps_ns, self._port.name, 0, self._taints)
 
-    def _found(self, found: list[bytes | Garbage], stamp: Parcel) -> list[_Entry]:
+    def _found(self, found: list[bytes | Garbage], stamp: Parcel) -> list[Entry]:
         """Return what a framer gave, ready for mailboxes; every run of frames behind garbage starts a new parcel."""
         framer = self._framer
         assert framer is not None
         if framer.garbage_count == self._garbage_seen:
             return self._sorted(found, None, stamp) if found else []  # type: ignore[arg-type] # all are frames, see base.py
         self._garbage_seen = framer.garbage_count
-        ready: list[_Entry] = []
+        ready: list[Entry] = []
         run: list[bytes] = []
         for piece in found:
             if isinstance(piece, bytes):
@@ -176,12 +185,12 @@ class Pipeline:
             ready += self._sorted(run, None, stamp)
         return ready
 
-    def _sorted(self, bodies: list[bytes], addresses: list[Address] | None, stamp: Parcel) -> list[_Entry]:
+    def _sorted(self, bodies: list[bytes], addresses: list[Address] | None, stamp: Parcel) -> list[Entry]:
         """Give every frame to who asked for it, else to the devices that match it; what nobody knows is counted."""
         self._counts.frames += len(bodies)
-        if self._poller is None:
+        if self._poller is None or addresses is not None:
             return self._matched(bodies, addresses, stamp) if bodies else []
-        ready: list[_Entry] = []
+        ready: list[Entry] = []
         for body in bodies:
             verdict = self._poller.hear(body, stamp.received_ns)
             if verdict is None:
@@ -194,51 +203,58 @@ class Pipeline:
                 self._counts.unknown += 1
         return ready
 
-    def _matched(self, bodies: list[bytes], addresses: list[Address] | None, stamp: Parcel) -> list[_Entry]:
-        """Match frames with every device; what no device knows is counted."""
+    def _matched(self, bodies: list[bytes], addresses: list[Address] | None, stamp: Parcel) -> list[Entry]:
+        """Match frames with everybody on this port; what nobody knows is counted."""
         if self._alone is not None:
             names = list(map(self._alone.profile.match, bodies, repeat(None) if addresses is None else addresses))
             return self._for(self._alone, bodies, names, addresses, stamp)
-        ready: list[_Entry] = []
-        known: list[bool] | None = None if len(self._devices) == 1 else [False] * len(bodies)
-        for device, joiner in zip(self._devices, self._joiners, strict=True):
-            places: Sequence[int] = range(len(bodies))
-            mine, from_whom, when = bodies, addresses, stamp
-            if joiner is not None and addresses is not None:
-                places, mine, from_whom, when = self._joined(joiner, bodies, addresses, stamp, known)
-            names = list(map(device.profile.match, mine, repeat(None) if from_whom is None else from_whom))
+        ready: list[Entry] = []
+        known: list[bool] | None = None if self._single is not None else [False] * len(bodies)
+        for receiver, transport in zip(self._receivers, self._transports, strict=True):
+            places: Sequence[int]
+            from_whom: list[Address] | None
+            if transport is not None and addresses is not None:
+                places, mine, from_whom, when, names = self._through(
+                    transport, receiver.profile, bodies, addresses, stamp, known=known
+                )
+            else:
+                places, mine, from_whom, when = range(len(bodies)), bodies, addresses, stamp
+                names = list(map(receiver.profile.match, mine, repeat(None) if from_whom is None else from_whom))
             if known is not None:
                 for place, name in zip(places, names, strict=True):
                     known[place] = known[place] or name is not None
-            if names:
-                ready += self._for(device, mine, names, from_whom, when)
+            if not names:
+                continue
+            if isinstance(receiver, Device):
+                ready += self._for(receiver, mine, names, from_whom, when)
+            elif from_whom is not None:
+                for device, kept in receiver.owners(from_whom, names):
+                    ready += self._for(device, *_picked(kept, mine, names, from_whom), _restamped(when, kept))
         if known is not None:
             self._counts.unknown += known.count(False)
         return ready
 
-    def _joined(
+    def _through(
         self,
-        joiner: CanJoiner,
+        transport: Transport,
+        profile: CompiledProfile,
         payloads: list[bytes],
         addresses: list[Address],
         stamp: Parcel,
+        *,
         known: list[bool] | None,
-    ) -> tuple[list[int], list[bytes], list[Address], Parcel]:
-        """Return what one device's transport makes of the frames, with the place of the frame that completed each.
+    ) -> tuple[Sequence[int], list[bytes], list[Address], Parcel, list[str | None]]:
+        """Return what one transport makes of the frames, with the place of the frame that completed each.
 
         A frame that only continues something counts as known.
         """
         places: list[int] = []
         bodies: list[bytes] = []
         found: list[Address] = []
+        names: list[str | None] = []
         for place, (payload, address) in enumerate(zip(payloads, addresses, strict=True)):
-            if not isinstance(address, int) or address & _NO_DATA:
-                places.append(place)  # no message matches it: it will be counted as unknown
-                bodies.append(payload)
-                found.append(address)
-                continue
             now_ns = stamp.received_ns if stamp.stamps_ns is None else stamp.stamps_ns[place]
-            completed = joiner.feed(address, payload, now_ns)
+            completed = transport.feed(payload, address, now_ns)
             if known is not None and not completed:
                 known[place] = True
             for piece in completed:
@@ -247,8 +263,18 @@ class Pipeline:
                     continue
                 places.append(place)
                 bodies.append(piece.payload)
-                found.append(piece.can_id)
-        return places, bodies, found, _restamped(stamp, places)
+                found.append(piece.address)
+                names.append(piece.name or profile.match(piece.payload, piece.address))
+        return places, bodies, found, _restamped(stamp, places), names
+
+    async def _reply(self, replies: list[tuple[bytes, int]]) -> None:
+        """Write what a transport owes the other side; where the wire takes it not, that transfer breaks off."""
+        while replies:
+            data, can_id = replies.pop(0)
+            try:
+                await self._port.write(data, can_id)
+            except (PortTimeoutError, PortOptionError):
+                self._counts.refuse("no flow control")
 
     def _for(
         self,
@@ -257,11 +283,11 @@ class Pipeline:
         names: list[str | None],
         addresses: list[Address] | None,
         stamp: Parcel,
-    ) -> list[_Entry]:
+    ) -> list[Entry]:
         """Return the frames that are this device's, counted as in."""
         if None in names:
             kept = [index for index, name in enumerate(names) if name is not None]
-            if len(self._devices) == 1:
+            if device is self._single:
                 self._counts.unknown += len(names) - len(kept)
                 device.refuse(len(names) - len(kept), marks=False)
             if not kept:
@@ -275,12 +301,14 @@ class Pipeline:
             if device.profile.sees_company_id:
                 bodies = list(map(device.profile.body_seen, matched, bodies, addresses))
             device.advertise(addresses, stamp)
+        if self._poller is not None and addresses is not None:
+            self._poller.saw(device, matched, bodies)
         return [(mailbox, parcel, device) for mailbox, parcel in device.parcels(bodies, matched, stamp)]
 
     def _refuse(self, garbage: Garbage) -> None:
         self._counts.refuse(garbage.reason)
-        if len(self._devices) == 1:
-            self._devices[0].refuse(1)
+        if self._single is not None:
+            self._single.refuse(1)
 
     # ---- silence
 
@@ -305,14 +333,12 @@ class Pipeline:
 
     def _silence(self) -> None:
         if self._framer is None:
-            left = [piece for joiner in self._joiners if joiner is not None for piece in joiner.gap()]
-            for piece in left:
-                if isinstance(piece, Garbage):
-                    self._refuse(piece)
+            for piece in [left for transport in self._transports if transport is not None for left in transport.gap()]:
+                self._refuse(piece)
             return
         now_ns, wall_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
         for entry in self._found(self._framer.gap(), self._stamp(now_ns, wall_ns)):
-            _put(entry)
+            put(entry)
 
 
 def _restamped(stamp: Parcel, kept: list[int]) -> Parcel:
@@ -322,50 +348,7 @@ def _restamped(stamp: Parcel, kept: list[int]) -> Parcel:
     return Parcel([], None, stamp.received_ns, stamp.wall_ns, stamps, stamp.producer, 0, stamp.taints)
 
 
-def _put(entry: _Entry) -> None:
-    """Put frames, room or not: the overflow policy decides."""
-    mailbox, parcel, device = entry
-    device.in_hand -= len(parcel.items)
-    with contextlib.suppress(MailboxFullError):  # the mailbox has counted them as refused
-        mailbox.put_nowait(parcel)
-
-
-def _put_what_fits(ready: list[_Entry]) -> list[_Entry]:
-    """Put frames as long as there is room; return the others, in order."""
-    for place, (mailbox, parcel, device) in enumerate(ready):
-        size = len(parcel.items)
-        if size > mailbox.room:
-            return ready[place:]
-        device.in_hand -= size
-        mailbox.put_nowait(parcel)
-    return []
-
-
-async def _hand(ready: list[_Entry]) -> None:
-    """Put frames in pieces as the scheduler makes room; where it makes none the overflow policy acts."""
-    waiting = deque(ready)
-    try:
-        while waiting:
-            mailbox, parcel, device = waiting[0]
-            room = mailbox.room
-            if room < len(parcel.items):
-                if room:
-                    piece, rest = parcel.split(room)
-                    waiting[0] = (mailbox, rest, device)
-                    _put((mailbox, piece, device))
-                await asyncio.sleep(0)
-                if mailbox.room:
-                    continue
-                if mailbox.when_full == "block":
-                    await _wait_for_room(waiting)
-                    continue
-            _put(waiting.popleft())
-    finally:
-        for entry in waiting:
-            _put(entry)
-
-
-async def _wait_for_room(waiting: deque[_Entry]) -> None:
-    mailbox, parcel, device = waiting.popleft()
-    device.in_hand -= len(parcel.items)  # pending in the mailbox from here on
-    await mailbox.put(parcel)
+def _picked(
+    kept: list[int], bodies: list[bytes], names: list[str | None], addresses: list[Address]
+) -> tuple[list[bytes], list[str | None], list[Address]]:
+    return [bodies[at] for at in kept], [names[at] for at in kept], [addresses[at] for at in kept]

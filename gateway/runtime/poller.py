@@ -1,250 +1,295 @@
-"""Layer 6: asks the devices of one wire, one question at a time, and tells answers from everything else.
+"""Layer 6: connects the devices of one wire and asks them, one question at a time.
 
-Under the wire's lock a request is written and its answer awaited; what is asked when is decided in `polls`. An answer
-is what fits the open question (Modbus: unit, function and size; else `when`). Late answers, wrong units and echoes are
-counted and never become values. A Modbus answer does not say which registers it holds: while an unanswered request to
-the same unit may still be answered, what would fit that one too is taken for late; a unit answers in the order it was
-asked, as a wire with one master does. Ports are opened and read elsewhere.
+A device with connect steps is CONNECTED when they have succeeded; until then it is asked nothing else, and its steps
+are tried again with the profile's `reconnect` backoff. Under the wire's lock a request is written and its answer
+awaited. When what is asked is decided in `polls`, what it looks like on the wire in `asking`, whose answer a frame is
+in `hearing`. Ports are opened and read elsewhere.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+import random
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import takewhile
+from typing import Final
 
 from gateway.clock import Clock
-from gateway.errors import PortOptionError, PortTimeoutError
+from gateway.errors import PortOptionError, PortRefusedError, PortTimeoutError
 from gateway.framing.base import Framer
-from gateway.framing.modbus_pdu import Question, answer_in, request_of, sealed
-from gateway.framing.spec import ModbusRtu
+from gateway.lifecycle import Event, State
 from gateway.notation import duration_ns
-from gateway.port import Port
+from gateway.port import Port, Sample, SamplingPort
 from gateway.profile.model import ConnectStep
+from gateway.runtime.asking import WRITE, Speech, Target, send
+from gateway.runtime.backoff import Backoff, bounds_s
 from gateway.runtime.device import Device
-from gateway.runtime.polls import NS, Ask, Poll, PollPlan
-from gateway.schema.asked import AskedMatcher, build_asked_matcher, question_of
-from gateway.schema.match import tests_of
-from gateway.schema.spec import AskSpec, MessageSpec
+from gateway.runtime.hearing import Hearing, Outcome, Verdict
+from gateway.runtime.isotp import IsoTpLink
+from gateway.runtime.polls import NS, Ask, PollPlan
+from gateway.schema.plan import ABSENT, Refused
+from gateway.schema.transfer import stuck_level
 
-DEFAULT_UNIT: Final = 1  # of a profile without parameter `unit`
-OWED_NS: Final = 10 * NS  # for so long an answer may still come
+BITS_PER_CHARACTER: Final = 11  # start, eight bits, parity or second stop, stop
 _FOREVER_S: Final = 3600.0
 
 
-class Verdict(NamedTuple):
-    """What a frame on a polled wire is: an answer, or with `message` None something that must not become a value."""
+class _Connecting:
+    """Where the connect steps of one device stand."""
 
-    device: Device | None
-    message: str | None
-    body: bytes
+    def __init__(self, device: Device, rand: Callable[[], float], now_ns: int) -> None:
+        self.steps = device.profile.profile.lifecycle.connect
+        self.due_ns: int | None = now_ns if self.steps else None  # None: connected, or nothing to do
+        self.is_doubted = False  # connected, and to show once more that it is the right device
+        self.backoff = Backoff(*bounds_s(device.profile.profile.lifecycle.reconnect), rand)
 
-
-class _Target(NamedTuple):
-    """One poll with what goes over the wire for it."""
-
-    poll: Poll
-    device: Device
-    spec: MessageSpec
-    question: Question | None  # Modbus only
-    request: bytes
-    timeout_s: float
+    def next_steps(self) -> list[ConnectStep]:
+        """Return what to do now: all steps, or the first questions only, which change nothing."""
+        return list(takewhile(lambda step: step.ask is not None, self.steps)) if self.is_doubted else self.steps
 
 
-class _Outcome(NamedTuple):
-    kind: str  # "answered", "silent", "refused"
-    reason: str = ""
-
-
-_ANSWERED: Final = _Outcome("answered")
+class _StepError(Exception):
+    """A connect step failed; the text says which and why."""
 
 
 class Poller:
     """One wire's questions. Made anew for every open."""
 
     def __init__(
-        self, devices: Sequence[Device], framer: Framer, lock: asyncio.Lock, clock: Clock, *, baud: int, gap_s: float
+        self,
+        devices: Sequence[Device],
+        framer: Framer,
+        lock: asyncio.Lock,
+        clock: Clock,
+        *,
+        baud: int | None = None,
+        gap_s: float = 0.0,
+        links: Mapping[str, IsoTpLink] | None = None,
+        on_shown: Mapping[str, Callable[[], None]] | None = None,
+        rand: Callable[[], float] = random.random,
     ) -> None:
-        """Take the devices of one wire with its framing and lock; `gap_s`: silence owed before a Modbus request."""
+        """Take the devices of one wire with its framing and lock.
+
+        `baud`: of a serial line; `gap_s`: silence owed before a Modbus request; `links`: our side of ISO-TP, by device;
+        `on_shown`: by device, called when it has shown that it is the right one.
+        """
         self._devices = devices
-        self._framer = framer
         self._lock = lock
         self._clock = clock
-        self._is_modbus = isinstance(devices[0].profile.profile.framing, ModbusRtu)
-        self._character_s = 11 / baud  # start, eight bits, parity or second stop, stop
-        self._gap_s = gap_s if self._is_modbus else 0.0
-        self._heard_ns = 0
-        self._open: tuple[_Target, asyncio.Future[_Outcome]] | None = None
-        self._owed: list[tuple[_Target, int]] = []  # timed out, and until when an answer to it is late; oldest first
-        self._units: dict[int, Device] = {}
-        self._matchers: dict[str, AskedMatcher] = {}
-        self._targets: dict[Poll, _Target] = {}
+        self._wake = asyncio.Event()
+        self._on_shown = on_shown or {}
+        character_s = BITS_PER_CHARACTER / baud if baud else 0.0
+        self._speeches: dict[str, Speech] = {}
+        self._targets: dict[tuple[str, str], Target] = {}
+        self._connecting: dict[str, _Connecting] = {}
+        units: dict[int, Device] = {}
         for device in devices:
-            profile = device.profile.profile
-            self._units.setdefault(_unit(device), device)
-            self._matchers[device.name] = build_asked_matcher(profile.message)
-            for target in self._targets_of(device):
-                self._targets[target.poll] = target
+            speech = Speech(device, framer, (links or {}).get(device.name), character_s=character_s)
+            self._speeches[device.name] = speech
+            self._connecting[device.name] = _Connecting(device, rand, clock.monotonic_ns())
+            units.setdefault(speech.unit if speech.is_modbus else len(units), device)
+            self._targets |= {(device.name, name): target for name, target in speech.targets().items()}
+        is_modbus = any(speech.is_modbus for speech in self._speeches.values())
+        self._gap_s = gap_s if is_modbus else 0.0
+        self._hearing = Hearing(units, is_modbus=is_modbus)
 
-    # ---- asking
+    @property
+    def sets_up(self) -> Collection[Device]:
+        """The devices with connect steps: this says when they are connected."""
+        return [device for device in self._devices if self._connecting[device.name].steps]
+
+    def hear(self, body: bytes, received_ns: int) -> Verdict | None:
+        """Return what a frame of a stream is; None: nothing that was asked for."""
+        return self._hearing.hear(body, received_ns)
+
+    def saw(self, device: Device, names: Sequence[str], bodies: Sequence[bytes]) -> None:
+        """Take what messages of one device came on a packet port."""
+        self._hearing.saw(device, names, bodies)
+
+    def doubt(self, device: Device) -> None:
+        """Let a connected device show once more that it is there: what it says looks like a line that is stuck."""
+        connecting = self._connecting[device.name]
+        if connecting.steps and connecting.due_ns is None:
+            connecting.is_doubted = True
+            connecting.due_ns = self._clock.monotonic_ns()
+            self._wake.set()
 
     async def run(self, port: Port) -> None:
-        """Ask until cancelled or the port fails, whose error comes out."""
+        """Connect and ask until cancelled or the port fails, whose error comes out."""
+        samples = isinstance(port, SamplingPort)
+        plan = PollPlan(
+            [target.poll for target in self._targets.values() if _is_polled(target, samples=samples)],
+            self._clock.monotonic_ns(),
+            [device.name for device in self._devices],
+        )
         for device in self._devices:
-            await self._prepare(port, device)
-        plan = PollPlan(self._targets, self._clock.monotonic_ns())
+            if self._connecting[device.name].steps:
+                plan.hold(device.name)
+            else:
+                self._sample(port, device)
         while True:
+            if (due := self._due_to_connect()) is not None:
+                await self._connect(port, due, plan)
+                continue
             step = plan.next(self._clock.monotonic_ns())
             if not isinstance(step, Ask):
-                await asyncio.sleep(self._seconds_until(step.until_ns))
+                await self._pause(step.until_ns)
                 continue
-            target = self._targets[step.poll]
-            if plan.failures(step.poll.device):
-                await self._prepare(port, target.device)  # it may have lost its power, and with it what it was told
+            target = self._targets[step.poll.device, step.poll.message]
+            connecting = self._connecting[step.poll.device]
+            if plan.failures(step.poll.device) and connecting.steps:
+                await self._connect(port, target.device, plan)  # it may have lost its power, and what it was told
+                if connecting.due_ns is not None:
+                    continue
             async with self._lock:
                 outcome = await self._transact(port, target)
             self._settle(plan, target, outcome)
 
-    async def _prepare(self, port: Port, device: Device) -> None:
-        """Run the connect steps of a device that only speak; what they ask for is among the polls."""
-        for step in device.profile.profile.lifecycle.connect:
-            if step.wait is not None:
-                await asyncio.sleep(duration_ns(step.wait) / NS)
-            elif step.send is not None:
-                async with self._lock:
-                    await port.write(self._wire(step))
-            elif step.ask is None:
-                raise PortOptionError(port.name, f"{device.name}: a serial port has no connect step 'write' or 'set'")
+    # ---- connecting
 
-    async def _transact(self, port: Port, target: _Target) -> _Outcome:
-        await asyncio.sleep(self._seconds_until(self._heard_ns + int(self._gap_s * NS)))
-        answer: asyncio.Future[_Outcome] = asyncio.get_running_loop().create_future()
-        self._open = target, answer
+    def _due_to_connect(self) -> Device | None:
+        now_ns = self._clock.monotonic_ns()
+        for device in self._devices:
+            due_ns = self._connecting[device.name].due_ns
+            if due_ns is not None and due_ns <= now_ns:
+                return device
+        return None
+
+    async def _connect(self, port: Port, device: Device, plan: PollPlan) -> None:
+        """Run the connect steps of one device; it is CONNECTED afterwards, or held until the next attempt."""
+        connecting = self._connecting[device.name]
+        is_new = device.lifecycle.state is not State.CONNECTED
+        if is_new:
+            device.tell(Event.ATTEMPT, port.name)
+        try:
+            for number, step in enumerate(connecting.next_steps(), 1):
+                await self._step(port, device, number, step)
+        except (_StepError, PortRefusedError, PortTimeoutError, PortOptionError, ValueError) as error:
+            self._failed(port, device, plan, str(error))
+            return
+        connecting.due_ns, connecting.is_doubted = None, False
+        connecting.backoff.reset()
+        if device.name in self._on_shown:
+            self._on_shown[device.name]()
+        if is_new:
+            device.tell(Event.OPENED, port.name)
+            plan.release(device.name, self._clock.monotonic_ns())
+            self._sample(port, device)
+
+    async def _step(self, port: Port, device: Device, number: int, step: ConnectStep) -> None:
+        """Do one connect step. Raises: _StepError, PortError."""
+        if step.wait is not None:
+            await asyncio.sleep(duration_ns(step.wait) / NS)
+        elif step.ask is not None:
+            target = self._targets.get((device.name, step.ask))
+            if target is None:
+                raise _StepError(f"connect step {number}: message {step.ask!r} cannot be asked for on this bus")
+            await self._question(port, f"connect step {number}, ask {step.ask!r}", target)
+        else:
+            planned = self._speeches[device.name].step(step)
+            if isinstance(planned, Target):
+                await self._question(port, f"connect step {number}, write", planned)
+            else:
+                async with self._lock:
+                    await send(port, planned, asks=False)
+
+    async def _question(self, port: Port, what: str, target: Target) -> None:
+        """Ask what a step asks, as often as its message says. Raises: _StepError."""
+        outcome = Outcome("silent")
+        for _ in range(target.poll.attempts):
+            async with self._lock:
+                outcome = await self._transact(port, target)
+            if outcome.kind != "silent":
+                break
+        target.device.polls.settle(target.poll.message or "write", outcome.kind, outcome.reason)
+        fault = outcome.reason if outcome.kind != "answered" else ""
+        if not fault and target.poll.message != WRITE:
+            fault = identity_fault(target.device, target.poll.message, outcome.body)
+        if fault:
+            raise _StepError(f"{what}: {fault}")
+
+    def _failed(self, port: Port, device: Device, plan: PollPlan, reason: str) -> None:
+        connecting = self._connecting[device.name]
+        connecting.due_ns = self._clock.monotonic_ns() + int(connecting.backoff.delay_s() * NS)
+        connecting.is_doubted = False
+        plan.hold(device.name)
+        if isinstance(port, SamplingPort):
+            port.sample(())
+        event = Event.LOST if device.lifecycle.state is State.CONNECTED else Event.REFUSED
+        device.tell(event, port.name, reason)
+
+    # ---- asking
+
+    def _sample(self, port: Port, device: Device) -> None:
+        """Let a port that keeps time itself repeat what is due again and again."""
+        if isinstance(port, SamplingPort):
+            mine = [target for target in self._targets.values() if target.device is device and target.poll.every_ns]
+            port.sample([Sample(target.request.data, target.poll.every_ns or NS) for target in mine])
+
+    async def _transact(self, port: Port, target: Target) -> Outcome:
+        await asyncio.sleep(self._seconds_until(self._hearing.heard_ns + int(self._gap_s * NS)))
+        answer = self._hearing.ask(target)
         target.device.polls.asked += 1
         try:
-            await port.write(target.request)
             async with asyncio.timeout(target.timeout_s):
+                await send(port, target.request, asks=True)
                 return await answer
+        except PortRefusedError as error:
+            return Outcome("refused", error.cause)
         except PortTimeoutError:
-            return _Outcome("silent", "the wire did not take the request")
+            return Outcome("silent", "the wire did not take the request")
         except TimeoutError:
-            now_ns = self._clock.monotonic_ns()
-            self._owed = [owed for owed in self._owed if owed[1] > now_ns]
-            span_ns = OWED_NS if self._is_modbus else min(OWED_NS, 4 * target.poll.timeout_ns)
-            self._owed.append((target, now_ns + span_ns))
-            return _Outcome("silent", "no answer")
+            self._hearing.owe(target, self._clock.monotonic_ns())
+            return Outcome("silent", "no answer")
         finally:
-            self._open = None
+            self._hearing.close()
 
-    def _settle(self, plan: PollPlan, target: _Target, outcome: _Outcome) -> None:
+    def _settle(self, plan: PollPlan, target: Target, outcome: Outcome) -> None:
         now_ns = self._clock.monotonic_ns()
         counts = target.device.polls
-        decide: dict[str, Callable[[Poll, int], None]] = {
-            "answered": plan.answered,
-            "refused": plan.refused,
-            "silent": plan.silent,
-        }
+        decide = {"answered": plan.answered, "refused": plan.refused, "silent": plan.silent}
         decide[outcome.kind](target.poll, now_ns)
         counts.settle(target.poll.message, outcome.kind, outcome.reason)
         counts.failures = plan.failures(target.poll.device)
 
-    # ---- hearing
-
-    def hear(self, body: bytes, received_ns: int) -> Verdict | None:
-        """Return what a frame is; None: nothing that was asked for, a message may match it as on any other wire."""
-        self._heard_ns = received_ns
-        return self._hear_modbus(body, received_ns) if self._is_modbus else self._hear_raw(body, received_ns)
-
-    def _hear_modbus(self, body: bytes, received_ns: int) -> Verdict:
-        owner = self._units.get(body[0])
-        if self._open is None or self._open[1].done():
-            self._pays(body, received_ns, None)
-            return self._stray(owner)
-        target, answer = self._open
-        assert target.question is not None
-        if body == target.request[:-2]:  # a transceiver that hears itself
-            return Verdict(None, None, body)
-        found = answer_in(sealed(body), target.question)
-        if isinstance(found, bytes):
-            if self._pays(body, received_ns, target.question):
-                return self._stray(owner)
-            name = self._matchers[target.device.name](target.question, found)
-            answer.set_result(_ANSWERED if name is not None else _Outcome("refused", "not as `when` says"))
-            return Verdict(target.device, name, found)
-        if found.startswith("exception"):
-            answer.set_result(_Outcome("refused", found))
-            return Verdict(target.device, None, body)
-        self._pays(body, received_ns, target.question)
-        return self._stray(owner)
-
-    def _pays(self, body: bytes, received_ns: int, asked: Question | None) -> bool:
-        """Return whether a frame may answer an earlier request, which then is owed no more; `asked` itself aside."""
-        for place, (target, until_ns) in enumerate(self._owed):
-            question = target.question
-            if question is None or question == asked or received_ns > until_ns:
-                continue
-            if isinstance(answer_in(sealed(body), question), bytes):
-                del self._owed[place]
-                return True
-        return False
-
-    def _hear_raw(self, body: bytes, received_ns: int) -> Verdict | None:
-        if self._open is not None and not self._open[1].done():
-            target, answer = self._open
-            if _fits(target.spec, body):
-                answer.set_result(_ANSWERED)
-                return Verdict(target.device, target.poll.message, body)
-        for place, (target, until_ns) in enumerate(self._owed):
-            if received_ns <= until_ns and _fits(target.spec, body):
-                del self._owed[place]
-                return self._stray(target.device)
-        return None
-
-    @staticmethod
-    def _stray(owner: Device | None) -> Verdict:
-        """A frame of a known unit that answers no open question: an answer to an earlier one."""
-        if owner is not None:
-            owner.polls.late += 1
-        return Verdict(owner, None, b"")
-
-    # ---- what is asked
-
-    def _targets_of(self, device: Device) -> list[_Target]:
-        profile = device.profile.profile
-        at_connect = {step.ask for step in profile.lifecycle.connect if step.ask is not None}
-        found = []
-        for name, spec in profile.message.items():
-            every = "connect" if name in at_connect and spec.every == "never" else spec.every or "1s"
-            if spec.ask is None or spec.direction == "out" or every == "never":
-                continue
-            question = question_of(spec.ask, _unit(device)) if self._is_modbus else None
-            if question is None and spec.ask.send is None:
-                continue
-            request = request_of(question) if question is not None else self._wire(spec.ask)
-            poll = Poll(
-                device.name,
-                name,
-                None if every == "connect" else duration_ns(every),
-                duration_ns(spec.timeout),
-                spec.attempts,
-            )
-            on_wire = len(request) + (question.frame_bytes if question is not None else 0)
-            timeout_s = poll.timeout_ns / NS + on_wire * self._character_s
-            found.append(_Target(poll, device, spec, question, request, timeout_s))
-        return found
-
-    def _wire(self, asked: ConnectStep | AskSpec) -> bytes:
-        data = bytes.fromhex(asked.send or "")
-        return self._framer.encode(data) if asked.framed else data
+    async def _pause(self, until_ns: int | None) -> None:
+        """Wait until something is due, or somebody doubts."""
+        waits = [each.due_ns for each in self._connecting.values() if each.due_ns is not None]
+        soonest = min(waits if until_ns is None else [*waits, until_ns], default=None)
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(self._seconds_until(soonest)):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
 
     def _seconds_until(self, at_ns: int | None) -> float:
         return _FOREVER_S if at_ns is None else max(0.0, (at_ns - self._clock.monotonic_ns()) / NS)
 
 
-def _unit(device: Device) -> int:
-    unit = device.profile.profile.unit
-    return DEFAULT_UNIT if unit is None else unit
+def identity_fault(device: Device, message: str, body: bytes) -> str:
+    """Return why an answer shows that another device answers, or none at all; "" where it is as the profile says."""
+    plan = device.profile.messages[message]
+    try:
+        row = plan.decode(body)
+    except Refused as refusal:
+        return f"{body[:8].hex(' ')} is not what this device answers ({refusal.reason}){_about(body)}"
+    values = [value for value in row[:-1] if value is not ABSENT]
+    if values and all(value is None for value in values) and stuck_level(body):
+        return f"{body[:8].hex(' ')} says nothing{_about(body)}"
+    return ""
 
 
-def _fits(spec: MessageSpec, body: bytes) -> bool:
-    return all(test(body, None) for test in tests_of(spec))
+def _about(body: bytes) -> str:
+    level = stuck_level(body)
+    return f": the line is stuck {level}, or nothing drives it; check wiring, power and chip select" if level else ""
+
+
+def _is_polled(target: Target, *, samples: bool) -> bool:
+    """Return whether a message is asked for in turns: by a duration where the port keeps no time itself, or once."""
+    every = target.spec.every
+    if every == "never":
+        return False
+    if every == "connect":
+        return all(step.ask != target.poll.message for step in target.device.profile.profile.lifecycle.connect)
+    return not samples

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 NS: Final = 1_000_000_000
 SLOWEST_NS: Final = 60 * NS  # a device that comes back is noticed within a minute
 MOST_DOUBLINGS: Final = 16
+_NEVER_NS: Final = 1 << 62
 OUTAGE: Final = 2  # silent polls in a row that mean the device, not a message
 
 
@@ -78,12 +79,12 @@ class _State:
 class PollPlan:
     """The polls of one wire, from one opening of its port to the next."""
 
-    def __init__(self, polls: Iterable[Poll], now_ns: int) -> None:
-        """Take what is asked; everything is due at once."""
+    def __init__(self, polls: Iterable[Poll], now_ns: int, devices: Iterable[str] = ()) -> None:
+        """Take what is asked; everything is due at once. `devices`: who else may be held and released."""
         chosen = list(polls)
         self._devices = {
-            name: _Device(min(poll.every_ns or NS for poll in chosen if poll.device == name))
-            for name in dict.fromkeys(poll.device for poll in chosen)
+            name: _Device(min((poll.every_ns or NS for poll in chosen if poll.device == name), default=NS))
+            for name in dict.fromkeys([*(poll.device for poll in chosen), *devices])
         }
         self._states = {poll: _State(poll, self._devices[poll.device], now_ns) for poll in chosen}
 
@@ -93,7 +94,7 @@ class PollPlan:
         soonest: int | None = None
         for state in self._states.values():
             at_ns = state.ready_ns()
-            if at_ns is None:
+            if at_ns is None or at_ns >= _NEVER_NS:
                 continue
             if at_ns <= now_ns:
                 ready.append(state)
@@ -134,6 +135,19 @@ class PollPlan:
         device.failures += 1
         device.rests_until_ns = now_ns + max(poll.timeout_ns, _slowed(device.shortest_ns, device.failures))
         state.slow_down(now_ns)
+
+    def hold(self, device: str) -> None:
+        """Ask this device nothing until `release`: it is not connected."""
+        self._devices[device].rests_until_ns = _NEVER_NS
+
+    def release(self, device: str, now_ns: int) -> None:
+        """The device has just been connected: everything of it is due."""
+        state_of = self._devices[device]
+        state_of.failures = state_of.rests_until_ns = 0
+        for state in self._states.values():
+            if state.device is state_of:
+                state.attempt = state.refusals = 0
+                state.origin_ns = state.due_ns = now_ns
 
     def failures(self, device: str) -> int:
         """Return how many polls of a device in a row stayed without answer, all attempts included."""

@@ -11,18 +11,20 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from gateway.clock import Clock
 from gateway.errors import DriverError, GatewayError, PortError, PortLostError, PortNotFoundError, PortOptionError
-from gateway.lifecycle import Event, State
-from gateway.port import Port
+from gateway.lifecycle import Event
+from gateway.port import Port, ReportingPort
 from gateway.runtime.backoff import Backoff, bounds_s
 from gateway.runtime.device import Device
+from gateway.runtime.discovery import Discovery
 from gateway.runtime.parcel import Parcel
 from gateway.runtime.pipeline import Pipeline, PortCounts
 from gateway.runtime.scheduler import Scheduler
+from gateway.runtime.turns import Stop
 
 SEEK_FIRST_S: Final = 0.5
 SEEK_MOST_S: Final = 2.0  # a port that returns is open again within 15 s, whatever happens on the way
@@ -45,29 +47,60 @@ class Keeper:
         make_pipeline: Callable[[Port, PortCounts], Pipeline],
         clock: Clock,
         *,
+        discoveries: Sequence[Discovery] = (),
         rand: Callable[[], float] = random.random,
     ) -> None:
         """Take an unopened port, or the error that says why there can be none."""
         self.fault = port if isinstance(port, Exception) else None
         self.name = name
-        self.devices = devices
+        self.devices = devices  # the discovered ones too
+        self.discoveries = discoveries
+        self.on_appeared: Callable[[Device], None] | None = None  # called with each device that is discovered
         self.counts = PortCounts()
         self.error: str | None = None  # of the last attempt; None while open
         self._port = port
         self._make_pipeline = make_pipeline
         self._clock = clock
-        profile = devices[0].profile.profile
+        profile = (devices[0] if devices else discoveries[0]).profile.profile
         self._connect_timeout_s = bounds_s(profile.lifecycle.connect_timeout)[0]
         self._seeking = Backoff(SEEK_FIRST_S, SEEK_MOST_S, rand)
         first_s, most_s = bounds_s(profile.lifecycle.reconnect)
         self._refused = Backoff(first_s, min(most_s, max(first_s, REFUSED_MOST_S)), rand)
         self._failed = Backoff(1.0, FAILED_MOST_S, rand)
 
+    @property
+    def bus(self) -> str:
+        """The kind of link."""
+        return (self.devices[0] if self.devices else self.discoveries[0]).profile.profile.link.bus
+
+    def health(self) -> dict[str, Any]:
+        """Return what the port knows of its wire beyond frames; empty where it knows nothing."""
+        return self._port.health() if isinstance(self._port, ReportingPort) else {}
+
     def attach(self, scheduler: Scheduler) -> None:
-        """Let `scheduler` serve the mailboxes of the devices."""
+        """Let `scheduler` serve the mailboxes of the devices, and of those that will be discovered."""
+        stops: dict[str, list[Stop]] = {}
+
+        def serve(device: Device) -> None:
+            boxes = device.mailboxes.values()
+            stops[device.name] = [scheduler.attach(mailbox, _guarded(device)) for mailbox in boxes]
+
+        def appeared(device: Device) -> None:
+            serve(device)
+            self.devices.append(device)
+            device.tell(Event.OPENED, self.name)
+            if self.on_appeared is not None:
+                self.on_appeared(device)
+
+        def evicted(device: Device) -> None:
+            self.devices.remove(device)
+            for stop in stops.pop(device.name):
+                scheduler.detach(stop)
+
         for device in self.devices:
-            for mailbox in device.mailboxes.values():
-                scheduler.attach(mailbox, _guarded(device))
+            serve(device)
+        for discovery in self.discoveries:
+            discovery.on_appeared, discovery.on_evicted = appeared, evicted
 
     async def run(self) -> None:
         """Open, read, and open again, until cancelled; returns when a recording has ended."""
@@ -89,8 +122,11 @@ class Keeper:
                 opened_ns = self._clock.monotonic_ns()
                 self.counts.opened += 1
                 self.error = None
-                self._tell(Event.OPENED)
-                await self._make_pipeline(port, self.counts).run()
+                pipeline = self._make_pipeline(port, self.counts)
+                for device in self.devices:
+                    if device not in pipeline.sets_up:
+                        device.tell(Event.OPENED, self.name)
+                await pipeline.run()
             finally:
                 await self._close(port)
         except EOFError as ended:
@@ -140,12 +176,7 @@ class Keeper:
 
     def _tell(self, event: Event, reason: str = "") -> None:
         for device in self.devices:
-            device.happened(event, reason)
-            after = device.lifecycle
-            settled = after.state not in {State.CONNECTING, State.DISCOVERING}
-            if settled and (after.state, after.reason) != device.told:
-                device.told = (after.state, after.reason)
-                log.info("%s: %s on %s%s", device.name, after.state, self.name, _because(after.reason))
+            device.tell(event, self.name, reason)
 
 
 class Supervisor:
@@ -177,7 +208,3 @@ def _guarded(device: Device) -> Callable[[Parcel], None]:
             device.broke(f"{type(error).__name__}: {error}")
 
     return serve
-
-
-def _because(reason: str) -> str:
-    return f" ({reason})" if reason else ""

@@ -12,6 +12,7 @@ from gateway.framing.transport import Joiner
 from gateway.route import RoutePattern
 from gateway.runtime.device import Device
 from gateway.runtime.pipeline import Pipeline, PortCounts
+from gateway.runtime.transports import CanTransport
 from gateway.runtime.watch import Watcher
 from gateway.taint import DELIVERY_GARBAGE
 from gateway.testing import FakeClock, ScriptedPort
@@ -237,7 +238,12 @@ def test_a_transport_joins_segments_for_the_device_that_speaks_it() -> None:
         (0x1CEBFF00 | source, bytes([1, 42, 1, 2, 3, 4, 5, 6])),
         (0x1CEBFF00 | source, bytes([2, 7, 8, 255, 255, 255, 255, 255])),
     ]
-    runtime = Rig([engine, plain], [[can_batch(announce, (0x123, b"\0\1"), *parts)]], clock, joiners=[Joiner(), None])
+    runtime = Rig(
+        [engine, plain],
+        [[can_batch(announce, (0x123, b"\0\1"), *parts)]],
+        clock,
+        transports=[CanTransport(Joiner()), None],
+    )
     runtime.play_for(1)
     assert engine.messages["long"].row is not None
     assert engine.messages["long"].row[0] == 42

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from gateway.frame import Batch
-from gateway.framing.build import build_joiner
 from gateway.framing.isotp import segments
 from gateway.profile.build import CompiledProfile
 from gateway.profile.load import load_profile, shipped_profiles
 from gateway.runtime.device import Device
+from gateway.runtime.transports import transport_of
 from gateway.testing import FakeClock
 from tests.runtime.kit import Rig
 
@@ -22,9 +22,8 @@ def car(clock: FakeClock) -> Device:
 def played(*frames: tuple[int, bytes]) -> tuple[Rig, Device]:
     clock = FakeClock()
     device = car(clock)
-    joiner = build_joiner(device.profile.profile.framing)
     batch = Batch([data for _, data in frames], 1, 2, [can_id for can_id, _ in frames])
-    runtime = Rig([device], [[batch]], clock, joiners=[joiner])
+    runtime = Rig([device], [[batch]], clock, transports=[transport_of(device.profile)])
     runtime.play_for(1)
     return runtime, device
 
