@@ -9,6 +9,8 @@ _HOMES: Final = {
     "FakeClock": "gateway.testing.clock",
     "run_on_fake_clock": "gateway.testing.clock",
     "ScriptedPort": "gateway.testing.ports",
+    "AnsweringPort": "gateway.testing.ports",
+    "SampledPort": "gateway.testing.ports",
     "check_framer": "gateway.testing.framer",
     "check_driver": "gateway.testing.driver",
 }
