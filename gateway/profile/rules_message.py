@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from gateway.framing.spec import ModbusRtu, Nmea0183, Nmea2000
+from gateway.framing.spec import IsoTp, ModbusRtu, Nmea0183, Nmea2000
 from gateway.notation import duration_ns, number
 from gateway.profile.findings import Findings
 from gateway.profile.model import Profile
@@ -165,7 +165,8 @@ def _check_ask(spec: MessageSpec, path: Path, profile: Profile, found: Findings)
         if found.knows_bus and profile.link.bus != "ble":
             found.error((*ask_path, kind), f"'characteristic' is for ble, not for bus {profile.link.bus!r}")
     elif found.knows_bus and profile.link.bus == "can" and ask.can_id is None:
-        found.error((*ask_path, "can_id"), "missing; a CAN request needs the id it is sent with")
+        if not isinstance(profile.framing, IsoTp):  # which has `tx`
+            found.error((*ask_path, "can_id"), "missing; a CAN request needs the id it is sent with")
     elif found.knows_bus and profile.link.bus != "can" and ask.can_id is not None:
         found.error((*ask_path, "can_id"), f"'can_id' is for can, not for bus {profile.link.bus!r}")
 

@@ -1,0 +1,159 @@
+"""Devices nobody named: one for every address heard, with room for so many."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.config import read_site
+from gateway.errors import ConfigError
+from gateway.frame import Element
+from gateway.runtime.device import Device
+from gateway.runtime.discovery import Discovery
+from gateway.runtime.scheduler import Scheduler
+from gateway.runtime.wiring import wire
+from gateway.testing import AnsweringPort, FakeClock
+from tests.runtime.kit import BEACON, COBS, compiled
+from tests.runtime.test_connect import Bench as ConnectBench
+from tests.runtime.test_connect import OneDriver, sleep
+
+PROFILE = compiled(BEACON)
+
+
+def discovery(limit: int = 50, **options: object) -> Discovery:
+    clock = FakeClock()
+    return Discovery("tag", PROFILE, limit, lambda name, _address: Device(name, PROFILE, clock), **options)  # type: ignore[arg-type]
+
+
+def heard(found: Discovery, *addresses: str) -> list[str]:
+    elements = [Element(address, manufacturer=0x0499) for address in addresses]
+    return [device.name for device, _ in found.owners(elements, ["a"] * len(elements))]
+
+
+def test_every_address_becomes_a_device_named_by_its_last_four() -> None:
+    assert heard(discovery(), "CB:B8:33:4C:88:4F", "CB:B8:33:4C:88:50") == ["tag-884f", "tag-8850"]
+
+
+def test_equal_last_fours_are_told_apart_by_more_of_the_address() -> None:
+    assert heard(discovery(), "00:00:00:01:88:4F", "00:00:00:02:88:4F") == ["tag-884f", "tag-2884f"]
+
+
+def test_a_name_of_the_site_file_is_not_taken_again() -> None:
+    assert heard(discovery(taken=["tag-884f"]), "00:00:00:01:88:4F") == ["tag-1884f"]
+
+
+def test_an_address_that_the_site_names_is_nobody_s_discovery() -> None:
+    assert heard(discovery(named=["00:00:00:01:88:4f"]), "00:00:00:01:88:4F") == []
+
+
+def test_a_frame_that_is_no_message_discovers_nobody() -> None:
+    found = discovery()
+    assert found.owners([Element("00:00:00:01:88:4F")], [None]) == []
+    assert found.devices == []
+
+
+def test_the_device_that_was_silent_longest_makes_room() -> None:
+    found = discovery(limit=2)
+    heard(found, "00:00:00:00:00:01", "00:00:00:00:00:02")
+    heard(found, "00:00:00:00:00:01")
+    heard(found, "00:00:00:00:00:03")
+    assert [device.name for device in found.devices] == ["tag-0001", "tag-0003"]
+    assert found.evicted == 1
+
+
+@given(st.lists(st.integers(0, 40)), st.integers(1, 8))
+def test_there_are_never_more_devices_than_the_limit_and_each_address_has_one(numbers: list[int], limit: int) -> None:
+    found = discovery(limit)
+    for number in numbers:
+        heard(found, f"00:00:00:00:00:{number:02X}")
+        assert len(found.devices) <= limit
+        assert len({device.name for device in found.devices}) == len(found.devices)
+    assert len(found.devices) + found.evicted >= len(set(numbers)) if len(set(numbers)) > limit else True
+    newest = list(dict.fromkeys(reversed(numbers)))[:limit]
+    assert {device.name for device in found.devices} == {f"tag-00{number:02x}" for number in newest}
+
+
+class Bench(ConnectBench):
+    """`[discover.tag]` on one adapter."""
+
+    def __init__(self, folder: Path, text: str) -> None:
+        (folder / "p.toml").write_text(BEACON)
+        self.clock = FakeClock()
+        self.port = AnsweringPort("hci0", lambda _request, _address: [], self.clock)
+        self.keepers = wire(read_site("site.toml", text.encode()), folder, self.clock, OneDriver(self.port))
+
+    def hear(self, *tags: int) -> None:
+        for tag in tags:
+            self.port.say(bytes([tag]), Element(f"00:00:00:00:00:{tag:02X}", -60, manufacturer=0x0499))
+
+    def row(self) -> dict[str, object]:
+        return {
+            device.name: row[0] for device in self.keepers[0].devices if (row := device.messages["a"].row) is not None
+        }
+
+
+SITE = '[discover.tag]\nprofile = "p.toml"\nport = "hci0"\nlimit = 2\n'
+
+
+def test_what_is_heard_becomes_devices_with_values_of_their_own(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, SITE)
+
+    async def hear() -> None:
+        bench.hear(1, 2, 1)
+
+    bench.play(sleep(0.1), hear, sleep(1))
+    assert bench.row() == {"tag-0001": 1, "tag-0002": 2}
+    assert {str(device.lifecycle.state) for device in bench.keepers[0].devices} == {"CONNECTED"}
+    assert bench.keepers[0].devices[0].frames() == (2, 2, 0, 0, 0)
+
+
+def test_an_evicted_device_is_gone_and_comes_back_as_a_new_one(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, SITE)
+
+    async def hear() -> None:
+        bench.hear(1, 2, 3, 1)
+
+    bench.play(sleep(0.1), hear, sleep(1))
+    assert bench.row() == {"tag-0003": 3, "tag-0001": 1}
+    assert bench.keepers[0].discoveries[0].as_json() == {"name": "tag", "devices": 2, "limit": 2, "evicted": 2}
+
+
+def test_a_discovered_device_shares_the_fate_of_its_port(tmp_path: Path) -> None:
+    from gateway.errors import PortLostError
+
+    bench = Bench(tmp_path, SITE)
+    seen: list[str] = []
+
+    async def hear() -> None:
+        bench.hear(1)
+
+    async def unplug() -> None:
+        bench.port.say(PortLostError("hci0", "unplugged"))
+
+    async def look() -> None:
+        seen.append(str(bench.keepers[0].devices[0].lifecycle.state))
+
+    bench.play(sleep(0.1), hear, sleep(0.2), unplug, sleep(0.1), look, sleep(3), look)
+    assert seen == ["DISCONNECTED", "CONNECTED"]
+
+
+def test_only_advertisements_can_be_discovered(tmp_path: Path) -> None:
+    (tmp_path / "node.toml").write_text(COBS.format(extra="", state=""))
+    site = read_site("site.toml", b'[discover.node]\nprofile = "node.toml"\nport = "/dev/ttyUSB0"\n')
+    with pytest.raises(ConfigError) as caught:
+        wire(site, tmp_path, FakeClock(), OneDriver(AnsweringPort("x", lambda _request, _address: [])))
+    assert [each.key for each in caught.value.problems] == ["discover.node.profile"]
+
+
+def test_the_scheduler_forgets_the_mailboxes_of_an_evicted_device(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, SITE)
+    scheduler = Scheduler(bench.clock)
+    bench.keepers[0].attach(scheduler)
+    found = bench.keepers[0].discoveries[0]
+    heard(found, "00:00:00:00:00:01", "00:00:00:00:00:02")
+    first = found.devices[0]
+    heard(found, "00:00:00:00:00:03")
+    assert all(mailbox.on_arrival is None for mailbox in first.mailboxes.values())
