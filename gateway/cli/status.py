@@ -40,8 +40,31 @@ def _plain(answer: dict[str, Any]) -> str:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in port["garbage_by_reason"].items())
             garbage = f"{port['garbage']:,} pieces of garbage" + (f" ({reasons})" if reasons else "")
             lines.append(f"{port['name']}: {garbage}, {port['unknown']:,} unknown, {port['dropped']:,} dropped")
+        if port["link"]:
+            lines.append(f"{port['name']}: {_facts(port['link'])}")
+        for found in port["discovered"]:
+            evicted = f", {found['evicted']:,} evicted" if found["evicted"] else ""
+            lines.append(f"{port['name']}: {found['devices']} of {found['limit']} devices {found['name']}{evicted}")
     lines += [line for device in answer["devices"] if (line := _polls(device["name"], device["polls"]))]
     return "\n".join(lines)
+
+
+def _facts(link: dict[str, Any]) -> str:
+    """Return what a port knows of its wire in one line; what is zero or empty says nothing."""
+    parts = []
+    for name, value in link.items():
+        if isinstance(value, dict):
+            inner = ", ".join(f"{key} {_short(each)}" for key, each in value.items() if each)
+            parts += [f"{name} ({inner})"] if inner else []
+        elif value:
+            parts.append(f"{name} {_short(value)}")
+    return ", ".join(parts) or "nothing to report"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return f"{value:,.6g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _polls(name: str, polls: dict[str, Any]) -> str:
