@@ -158,8 +158,8 @@ class Wire:
         def serve(parcel: Any) -> None:
             device.serve(parcel)
             message = device.messages[parcel.keys[-1]]
-            assert message.row is not None
-            self.seen.append((message.name, message.row[0]))
+            if message.row is not None:  # else it was refused
+                self.seen.append((message.name, message.row[0]))
 
         return serve
 
@@ -323,3 +323,78 @@ def test_what_a_sensor_says_unasked_is_a_value_as_on_any_wire():
         wire.line.say(raw("8742"))
 
     assert wire.play(31, speak) == [("name", 0x42)]
+
+
+MODBUS_STEPS = MODBUS.replace(
+    "[message.bought]",
+    """[lifecycle]
+reconnect = "1s..2s"
+connect = [
+  { ask = "kind" }, { write = { register = 0x10, data = "00 05" } },
+  { write = { register = 0x20, data = "00 01 00 02" } },
+]
+[message.kind]
+ask = { holding = 0, count = 1 }
+every = "never"
+fields = [{ register = 0, type = "u16be", const = 7 }]
+[message.bought]""",
+    1,
+)
+
+
+def set_up(request: bytes) -> bytes:
+    """Answer as a meter of kind 7 that takes every write."""
+    if request[1] == 3:
+        return sealed(bytes([request[0], 3, 2, 0, 7]))
+    return sealed(request[:6]) if request[1] in {6, 16} else right(request)
+
+
+def test_a_meter_is_identified_and_set_up_before_it_is_asked():
+    wire = Wire(MODBUS_STEPS, lambda request, _number: [(0.05, set_up(request))])
+    assert wire.play(5)[-2:] == [("bought", BOUGHT), ("sold", SOLD)]
+    assert [data for _, data in wire.line.requests[:3]] == [
+        sealed(bytes.fromhex("010300000001")),
+        sealed(bytes.fromhex("010600100005")),
+        sealed(bytes.fromhex("0110002000020400010002")),
+    ]
+    assert wire.devices[0].lifecycle.state == "CONNECTED"
+
+
+def test_a_meter_that_refuses_a_write_is_not_connected_and_says_why():
+    def script(request: bytes, _number: int) -> list[tuple[float, bytes]]:
+        return [(0.05, sealed(bytes([request[0], 0x86, 2])) if request[1] == 6 else set_up(request))]
+
+    wire = Wire(MODBUS_STEPS, script)
+    wire.play(0.5)
+    assert wire.devices[0].lifecycle.state == "BACKING_OFF"
+    assert wire.devices[0].lifecycle.reason == "connect step 2, write: exception 2 (illegal data address)"
+
+
+def test_another_kind_of_meter_is_never_asked_for_values():
+    def script(request: bytes, _number: int) -> list[tuple[float, bytes]]:
+        return [(0.05, sealed(bytes([request[0], 3, 2, 0, 8])) if request[1] == 3 else set_up(request))]
+
+    wire = Wire(MODBUS_STEPS, script)
+    assert wire.play(20) == []
+    assert {data[1] for _, data in wire.line.requests} == {3}
+
+
+def test_a_meter_that_falls_silent_is_set_up_again_before_it_is_asked_again():
+    dead = [False]
+
+    def script(request: bytes, _number: int) -> list[tuple[float, bytes]]:
+        return [] if dead[0] else [(0.05, set_up(request))]
+
+    wire = Wire(MODBUS_STEPS, script)
+
+    async def power_cut() -> None:
+        await asyncio.sleep(12)
+        dead[0] = True
+        await asyncio.sleep(60)
+        assert wire.devices[0].lifecycle.state in {"DISCONNECTED", "BACKING_OFF", "CONNECTING"}
+        dead[0] = False
+        wire.line.requests.clear()
+
+    wire.play(100, power_cut)
+    assert wire.devices[0].lifecycle.state == "CONNECTED"
+    assert [data[1] for _, data in wire.line.requests][:5] == [3, 6, 16, 4, 4]

@@ -7,7 +7,7 @@ import pytest
 from gateway.clock import Clock
 from gateway.config import SiteConfig, read_site
 from gateway.errors import ConfigError, DriverError, PortOptionError, ProfileError
-from gateway.port import Port
+from gateway.port import CanFilter, Port
 from gateway.profile.model import LinkSpec
 from gateway.runtime.supervisor import Keeper
 from gateway.runtime.wiring import wire
@@ -159,3 +159,49 @@ def test_values_of_a_recording_are_marked_as_replayed(folder: Path) -> None:
     taints = [keeper._make_pipeline(keeper._port, keeper.counts)._taints for keeper in keepers]
     assert taints[0] != 0
     assert taints[1] == 0
+
+
+GATT = '[profile]\nid = "t/gatt@1.0.0"\n[link]\nbus = "ble"\nmode = "gatt"\nmatch = { service = "180f" }\n'
+GATT += '[message.m]\nask = { characteristic = "2a19" }\nfields = [{ name = "x", type = "u8" }]\n'
+SPI = '[profile]\nid = "t/spi@1.0.0"\n[link]\nbus = "spi"\n'
+SPI += '[message.m]\nask = { register = 0, length = 1 }\nfields = [{ name = "x", type = "u8" }]\n'
+
+
+def test_every_connection_is_a_wire_of_its_own_beside_the_advertisements_of_its_adapter(folder: Path) -> None:
+    (folder / "gatt.toml").write_text(GATT)
+    text = device("a", "gatt", "hci0") + device("b", "gatt", "hci0") + device("c", "beacon", "hci0")
+    keepers, drivers = wired(folder, text + device("d", "beacon", "hci0"))
+    assert [[each.name for each in keeper.devices] for keeper in keepers] == [["a"], ["b"], ["c", "d"]]
+    assert [target for target, _ in drivers.asked] == ["hci0", "hci0", "hci0"]
+    assert [link.mode for _, link in drivers.asked] == ["gatt", "gatt", "advertisement"]
+
+
+def test_a_chip_select_has_one_device(folder: Path) -> None:
+    (folder / "spi.toml").write_text(SPI)
+    found = problems(folder, device("a", "spi", "/dev/spidev0.0") + device("b", "spi", "/dev/spidev0.0"))
+    assert found == [
+        ("device.b.port", "cannot share /dev/spidev0.0 with a: a chip select has one device"),
+    ]
+
+
+def test_one_profile_that_wants_every_advertisement_gets_it_for_its_adapter(folder: Path) -> None:
+    (folder / "all.toml").write_text(
+        BEACON.replace('mode = "advertisement"', 'mode = "advertisement"\nduplicates = "all"')
+    )
+    _, drivers = wired(folder, device("a", "beacon", "hci0") + device("b", "all", "hci0"))
+    assert [link.duplicates for _, link in drivers.asked] == ["all"]
+
+
+def test_a_port_that_can_leave_out_is_told_what_is_wanted(folder: Path) -> None:
+    told: list[object] = []
+
+    class Filtering(ScriptedPort):
+        def listen_for(self, wanted: object) -> None:
+            told.append(wanted)
+
+    class FilteringDrivers(Drivers):
+        def make(self, target: str, link: LinkSpec, clock: Clock) -> Port:
+            return Filtering(target, [], is_stream=False, clock=clock)
+
+    wire(site(device("a", "can", "can0")), folder, FakeClock(), FilteringDrivers())
+    assert told == [[CanFilter(1, 0xFFFFFFFF)]]
