@@ -15,7 +15,9 @@ from typing import Any, Final
 
 from drivers._blocking import HandOver, join_reader, open_in_thread, start_reader
 from drivers._can_frames import address_of_message, check_frame, fd_length
-from drivers._can_socket import SocketCanPort, can_socket
+from drivers._can_netlink import Interface
+from drivers._can_raw import can_socket
+from drivers._can_socket import SocketCanPort
 from gateway.clock import Clock
 from gateway.errors import (
     PortClosedError,
@@ -187,7 +189,8 @@ class CanDriver:
         device = channel if colon else target
         if not 0 < len(device.encode()) < 16 or "/" in device or device.split() != [device]:
             raise PortOptionError(repr(target), "write a network interface such as can0, or INTERFACE:CHANNEL")
-        return SocketCanPort(target, partial(can_socket, device, fd=link.fd), clock, fd=link.fd)
+        connect = partial(can_socket, device, fd=link.fd, bitrate=link.bitrate)
+        return SocketCanPort(target, connect, clock, fd=link.fd, bitrate=link.bitrate, controller=Interface(device))
 
     def claims(self, target: str, bus: str) -> bool:
         """Whether the device is on a CAN bus."""
