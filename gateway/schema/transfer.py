@@ -13,10 +13,19 @@ from typing import Final
 
 from gateway.frame import MAX_GARBAGE_BYTES, Garbage
 from gateway.notation import hex_bytes
+from gateway.schema.compile import compile_message
+from gateway.schema.layout import Leaf, layout_of
 from gateway.schema.match import tests_of
+from gateway.schema.plan import Refused
 from gateway.schema.spec import AskSpec, MessageSpec
 
+SUSPICIOUS_ANSWERS: Final = 3  # in a row
+
 _DUMMY: Final = b"\x00"  # clocked out while reading
+_STUCK: Final = {
+    0x00: "MISO stuck low (all 0x00): check power, wiring and chip select",
+    0xFF: "MISO stuck high (all 0xff): check power, wiring and chip select",
+}
 
 
 class Transfers:
@@ -35,6 +44,7 @@ class Transfers:
             name: (ask.register | read_mask, ask.length or 0) for name, _, ask in asked if ask.register is not None
         }
         self._tests = {name: tests_of(spec) for name, spec, _ in asked}
+        self._messages = messages
 
     def request(self, ask: AskSpec) -> bytes:
         """Return what to clock out for a message, zeros where only reading matters. Raises: ValueError."""
@@ -72,6 +82,24 @@ class Transfers:
         is_write = self._read_mask != 0 and address & self._read_mask != self._read_mask
         return _refused(tx, "write") if is_write else _refused(rx, "unknown")
 
+    def identity_fault(self, name: str, body: bytes) -> str | None:
+        """Return why `body` is no answer to message `name` from the device of the profile; None: it may be one.
+
+        A body of equal bytes is a fault only where the message contradicts it, by a const or by having nothing but
+        invalid values then: an erased flash page is all 0xff, an input at 0 V all 0x00, and both are true.
+        """
+        spec = self._messages[name]
+        asked = (spec.ask.length if spec.ask is not None else None) or 0
+        if len(body) < asked:
+            return f"{len(body)} of {asked} bytes were read"
+        plan = compile_message(name, spec)
+        try:
+            values = plan.decode(body)[:-1]
+        except Refused as refused:
+            return _stuck(body) or _mismatch(spec, body) or f"not as its profile says: {refused.reason}"
+        says_nothing = bool(values) and all(value is None for value in values)
+        return _stuck(body) if says_nothing else None
+
     def _answered(self, tx: bytes, rx: bytes) -> str | None:
         """Return the full-duplex message whose request is `tx`."""
         return next((name for name, sent in self._sent.items() if sent == tx and self._holds(name, rx)), None)
@@ -81,6 +109,60 @@ class Transfers:
 
     def _address(self, number: int) -> bytes:
         return number.to_bytes(self._address_bytes, "big")
+
+
+class Suspicion:
+    """Notices that a device may be gone whose readings alone cannot tell: there is nobody to hang up on SPI."""
+
+    def __init__(self) -> None:
+        self._in_a_row = 0
+
+    def is_raised_by(self, body: bytes) -> bool:
+        """Return whether the identity should be asked again: so many bodies in a row look stuck, this one too."""
+        self._in_a_row = self._in_a_row + 1 if looks_stuck(body) else 0
+        if self._in_a_row < SUSPICIOUS_ANSWERS:
+            return False
+        self._in_a_row = 0
+        return True
+
+
+def looks_stuck(body: bytes) -> bool:
+    """Return whether a line that never moves would read like this; so may a device."""
+    return _stuck(body) is not None
+
+
+def _stuck(body: bytes) -> str | None:
+    return _STUCK.get(body[0]) if body and body.count(body[0]) == len(body) else None
+
+
+def _mismatch(spec: MessageSpec, body: bytes) -> str | None:
+    """Return which const a body lacks, as far as fields have fixed places."""
+    place = 0
+    for leaf in layout_of(spec).leaves:
+        place = place if leaf.at is None else leaf.at
+        size = leaf.fixed_size
+        if size is None or leaf.test is not None:
+            return None
+        found = body[place : place + size]
+        for part in leaf.bits or (leaf,):
+            if part.const is not None and (difference := _difference(leaf, part, found)) is not None:
+                return f"wrong identity: {difference[0]}, expected {difference[1]}"
+        place += size
+    return None
+
+
+def _difference(leaf: Leaf, part: Leaf, found: bytes) -> tuple[str, str] | None:
+    """Return what was found and what was expected; None: the same."""
+    if part.kind == "bytes":
+        return None if found == part.const else (found.hex(" ") or "nothing", bytes(part.const).hex(" "))
+    if not isinstance(part.const, int) or leaf.kind != "int":
+        return None
+    if len(found) < (leaf.size or 0):
+        return "nothing", hex(part.const)
+    number = int.from_bytes(found, leaf.order, signed=leaf.signed)
+    if part is not leaf:
+        number = number >> part.shift & (1 << part.width) - 1
+    return None if number == part.const else (hex(number), hex(part.const))
 
 
 def _refused(raw: bytes, reason: str) -> Garbage:
