@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
-import threading
-from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from drivers._spi_bus import Buses
+from drivers._spi_device import SpiDev
 from drivers.spi import SpiPort
 from gateway.clock import SystemClock
 from gateway.port import Port
@@ -23,79 +22,80 @@ from gateway.profile.model import LinkSpec
 from hil.hosts import Rig
 from hil.hosts.wire import Wire
 from hil.sim.spi.fake import FakeBus
-from hil.sim.spi.line import Line
-from hil.sim.spi.model import SpiModel
+from hil.sim.spi.mailbag import Mailbag
 
 NODE: Final = "spidev0.0"
 LINK: Final = LinkSpec(bus="spi", mode=0, speed_hz=1_000_000)
 
 
-class Mailbag(SpiModel):
-    """Gives what was loaded to who clocks zeros, keeps everything else that comes in."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._out: deque[bytes] = deque()
-        self._in = bytearray()
+class FarEnd(Protocol):
+    """What carries the wire: a fake here, the kernel's SPI core in the kernel rig."""
 
     def load(self, data: bytes) -> None:
         """Have something to say."""
-        with self._lock:
-            self._out.append(data)
+        ...
 
     def take(self) -> bytes:
         """Return what came in, once."""
-        with self._lock:
-            taken = bytes(self._in)
-            self._in.clear()
-        return taken
+        ...
 
-    def exchange(self, tx: bytes) -> bytes:
-        """Speak, or listen."""
-        with self._lock:
-            if self._out and not any(tx):
-                return self._out.popleft()[: len(tx)].ljust(len(tx), b"\xff")
-            self._in += tx
-        return b"\xff" * len(tx)
+    def unplug(self) -> None:
+        """Take the node away."""
+        ...
+
+    def replug(self) -> None:
+        """Bring it back."""
+        ...
+
+    def hang(self) -> None:
+        """Let transfers begin and not end."""
+        ...
+
+    def release(self) -> None:
+        """Let them pass."""
+        ...
 
 
 class SpiWire(Wire):
     """The device on the chip select, and its plug."""
 
-    def __init__(self, bus: FakeBus) -> None:
-        self._bus = bus
-        self._bag = Mailbag()
-        self._line: Line = bus.plug(NODE, self._bag)
-        self.port: _HostPort | None = None
+    def __init__(self, far: FarEnd) -> None:
+        self._far = far
+        self._port: _HostPort | None = None
+
+    def port(self, path: str, buses: Buses, new_device: Callable[[], SpiDev]) -> Port:
+        """Return a new port, which `send` uses from now on."""
+        self._port = _HostPort(path, LINK, SystemClock(), buses, new_device)
+        return self._port
 
     def send(self, data: bytes) -> None:
         """Load `data` and have the port read it."""
-        port = self.port
+        port = self._port
         if port is None or port.loop is None:
             raise RuntimeError("a slave speaks when its master clocks it; open a port first")
-        self._bag.load(data)
+        self._far.load(data)
         asyncio.run_coroutine_threadsafe(port.ask(bytes(len(data))), port.loop)
 
     def receive(self) -> bytes:
         """Return what was clocked out so far."""
-        return self._bag.take()
+        return self._far.take()
 
     def unplug(self) -> None:
         """Take the node away."""
-        self._bus.unplug(NODE)
+        self._far.unplug()
 
     def plug(self) -> None:
         """Bring it back."""
-        self._bus.replug(NODE)
+        self._far.replug()
 
     def stall(self) -> None:
         """Let transfers hang."""
-        self._line.hang()
+        self._far.hang()
 
     def resume(self) -> None:
         """Throw away what came, let transfers pass."""
-        self._bag.take()
-        self._line.release()
+        self._far.take()
+        self._far.release()
 
 
 class _HostPort(SpiPort):
@@ -108,15 +108,27 @@ class _HostPort(SpiPort):
         self.loop = asyncio.get_running_loop()
 
 
+class _FakeEnd:
+    """A mailbag on py-spidev's fake."""
+
+    def __init__(self, bus: FakeBus) -> None:
+        bag = Mailbag()
+        line = bus.plug(NODE, bag)
+        self._bus = bus
+        self.load, self.take = bag.load, bag.take
+        self.hang, self.release = line.hang, line.release
+
+    def unplug(self) -> None:
+        self._bus.unplug(NODE)
+
+    def replug(self) -> None:
+        self._bus.replug(NODE)
+
+
 @contextlib.asynccontextmanager
 async def rig() -> AsyncIterator[Rig]:
     """Give `(make, wire)` of one chip select."""
     with tempfile.TemporaryDirectory(prefix="tidegate-") as folder:
         bus, buses = FakeBus(Path(folder)), Buses()
-        wire = SpiWire(bus)
-
-        def make() -> Port:
-            wire.port = _HostPort(str(bus.path(NODE)), LINK, SystemClock(), buses, bus.device)
-            return wire.port
-
-        yield make, wire
+        wire = SpiWire(_FakeEnd(bus))
+        yield lambda: wire.port(str(bus.path(NODE)), buses, bus.device), wire

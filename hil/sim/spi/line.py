@@ -46,16 +46,34 @@ class Line:
         """End transfers that hang, as a controller that gives up does; let the next ones pass."""
         self._flows.set()
 
-    def exchange(self, tx: bytes, mode: int = 0, speed_hz: int = 0, bits: int = 8) -> bytes:
-        """Make one whole transfer. Raises: OSError as the kernel does."""
+    @property
+    def hangs(self) -> bool:
+        """Whether transfers do not end."""
+        return not self._flows.is_set()
+
+    def exchange(
+        self,
+        tx: bytes,
+        mode: int = 0,
+        speed_hz: int = 0,
+        bits: int = 8,
+        *,
+        is_first: bool = True,
+        is_last: bool = True,
+    ) -> bytes:
+        """Make one transfer, which selects and releases the device unless told otherwise. Raises: OSError."""
         self._check()
-        if not self._flows.is_set():
+        if self.hangs:
             self._flows.wait(HANG_S)
             self._check()
             raise _os_error(errno.ETIMEDOUT)
         with self._lock:
             self.transfers.append(Transfer(tx, mode, speed_hz, bits))
-            rx = self.model.transfer(tx)
+            if is_first:
+                self.model.select()
+            rx = self.model.exchange(tx)
+            if is_last:
+                self.model.deselect()
         return rx if self.stuck is None else bytes([self.stuck]) * len(rx)
 
     def change(self, how: Callable[[], object]) -> None:
