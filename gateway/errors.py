@@ -107,7 +107,12 @@ class PortNotFoundError(PortError, FileNotFoundError):
 class PortPermissionError(PortError, PermissionError):
     """There, but not ours to open."""
 
-    template = "{port} may not be opened ({cause}); add the user to its group: sudo usermod -aG dialout $USER"
+    template = "{port} may not be opened ({cause}); add the user to its group: sudo usermod -aG {group} $USER"
+
+    def __init__(self, port: str, cause: str, group: str = "dialout") -> None:
+        self.template = self.template.replace("{group}", group)
+        super().__init__(port, cause)
+        self.group = group
 
 
 class PortBusyError(PortError):

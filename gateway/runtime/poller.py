@@ -27,8 +27,7 @@ from gateway.runtime.device import Device
 from gateway.runtime.hearing import Hearing, Outcome, Verdict
 from gateway.runtime.isotp import IsoTpLink
 from gateway.runtime.polls import NS, Ask, PollPlan
-from gateway.schema.plan import ABSENT, Refused
-from gateway.schema.transfer import stuck_level
+from gateway.schema.identity import identity_fault
 
 BITS_PER_CHARACTER: Final = 11  # start, eight bits, parity or second stop, stop
 _FOREVER_S: Final = 3600.0
@@ -204,7 +203,8 @@ class Poller:
         target.device.polls.settle(target.poll.message or "write", outcome.kind, outcome.reason)
         fault = outcome.reason if outcome.kind != "answered" else ""
         if not fault and target.poll.message != WRITE:
-            fault = identity_fault(target.device, target.poll.message, outcome.body)
+            plan = target.device.profile.messages[target.poll.message]
+            fault = identity_fault(target.spec, plan, outcome.body) or ""
         if fault:
             raise _StepError(f"{what}: {fault}")
 
@@ -265,24 +265,6 @@ class Poller:
 
     def _seconds_until(self, at_ns: int | None) -> float:
         return _FOREVER_S if at_ns is None else max(0.0, (at_ns - self._clock.monotonic_ns()) / NS)
-
-
-def identity_fault(device: Device, message: str, body: bytes) -> str:
-    """Return why an answer shows that another device answers, or none at all; "" where it is as the profile says."""
-    plan = device.profile.messages[message]
-    try:
-        row = plan.decode(body)
-    except Refused as refusal:
-        return f"{body[:8].hex(' ')} is not what this device answers ({refusal.reason}){_about(body)}"
-    values = [value for value in row[:-1] if value is not ABSENT]
-    if values and all(value is None for value in values) and stuck_level(body):
-        return f"{body[:8].hex(' ')} says nothing{_about(body)}"
-    return ""
-
-
-def _about(body: bytes) -> str:
-    level = stuck_level(body)
-    return f": the line is stuck {level}, or nothing drives it; check wiring, power and chip select" if level else ""
 
 
 def _is_polled(target: Target, *, samples: bool) -> bool:

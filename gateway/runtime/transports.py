@@ -14,7 +14,8 @@ from gateway.framing.build import CanJoiner, build_joiner
 from gateway.profile.build import CompiledProfile
 from gateway.profile.unseal import Unsealer
 from gateway.runtime.isotp import IsoTpLink
-from gateway.schema.transfer import Transfers, stuck_level
+from gateway.schema.identity import stuck_level
+from gateway.schema.transfer import Transfers
 
 _NO_DATA: Final = CAN_REMOTE | CAN_ERROR
 

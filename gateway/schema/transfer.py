@@ -83,12 +83,5 @@ class Transfers:
         return number.to_bytes(self._address_bytes, "big")
 
 
-def stuck_level(body: bytes) -> str:
-    """Return "high" or "low" where all bits are equal, as on a line that nobody drives; else ""."""
-    if not body:
-        return ""
-    return "low" if not any(body) else "high" if body.count(0xFF) == len(body) else ""
-
-
 def _refused(raw: bytes, reason: str) -> Garbage:
     return Garbage(raw[:MAX_GARBAGE_BYTES], reason)

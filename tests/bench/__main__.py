@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import decode, polling, process, streams
+from tests.bench import decode, polling, process, spi, streams
 from tests.bench.rows import Row
 
 ROOT = Path(__file__).parent.parent.parent
@@ -21,6 +21,7 @@ PARTS: dict[str, Callable[[Path], list[Row]]] = {
     "paced": streams.paced_rows,
     "flood": streams.flood_rows,
     "modbus": polling.polling_rows,
+    "spi": spi.spi_rows,
     "run": process.run_rows,
     "start": process.decode_rows,
 }

@@ -157,12 +157,12 @@ def test_a_wrong_identity_is_told_and_nothing_is_written_or_sampled(tmp_path: Pa
     bench = spi(tmp_path, chip)
     bench.play(sleep(0.5))
     assert bench.device.lifecycle.state == "BACKING_OFF"
-    assert "ask 'identity': 60 is not what this device answers (const)" in bench.device.lifecycle.reason
+    assert "ask 'identity': wrong identity: 0x60, expected 0x58" in bench.device.lifecycle.reason
     assert bench.port.writes == []
     assert bench.values("sample") is None
 
 
-@pytest.mark.parametrize(("level", "word"), [(b"\xff", "stuck high"), (b"\x00", "stuck low")])
+@pytest.mark.parametrize(("level", "word"), [(b"\xff", "line stuck high"), (b"\x00", "line stuck low")])
 def test_a_line_that_nobody_drives_is_named(tmp_path: Path, level: bytes, word: str) -> None:
     bench = spi(tmp_path, lambda request, _address: [level * len(request)])
     bench.play(sleep(0.5))
