@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.frame import CAN_EXTENDED, Element
@@ -42,6 +42,7 @@ def test_a_message_without_facts_wants_everything() -> None:
 
 
 @pytest.mark.parametrize("name", ["motor", "j1939-engine", "nmea2000", "obd2"])
+@settings(deadline=None)  # the first example loads a profile
 @given(ids=st.lists(st.one_of(st.integers(0, 0x7FF), st.integers(0, 0x1FFFFFFF).map(lambda each: each | CAN_EXTENDED))))
 def test_no_frame_that_a_shipped_profile_knows_is_left_out(name: str, ids: list[int]) -> None:
     profile = shipped(name)
