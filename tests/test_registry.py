@@ -79,16 +79,14 @@ def test_a_missing_library_is_one_line_with_the_install_command():
     assert str(caught.value) == "no_such_library is not installed; run: pip install 'tidegate[can]'"
 
 
-def test_spi_without_spidev_says_what_to_install(monkeypatch):
+def test_spi_has_a_driver_also_without_its_library(monkeypatch):
     monkeypatch.setitem(sys.modules, "spidev", None)
-    with pytest.raises(DriverError) as caught:
-        driver_for("/dev/spidev0.0", "spi")
-    assert str(caught.value) == "/dev/spidev0.0: spidev is not installed; run: pip install 'tidegate[spi]'"
+    assert driver_for("/dev/spidev0.0", "spi").name == "spi"
 
 
 def test_a_bus_without_a_driver_points_to_replay():
-    with pytest.raises(DriverError, match=r"no driver for bus 'ble'.*replay:FILE"):
-        driver_for("hci0", "ble")
+    with pytest.raises(DriverError, match=r"no driver for bus 'lora'.*replay:FILE"):
+        driver_for("hat0", "lora")
 
 
 def test_finding_drivers_imports_no_hardware_library():

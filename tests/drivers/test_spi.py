@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import sys
 import threading
 import time
 
@@ -12,6 +13,7 @@ from drivers._spi_device import in_words, word_bytes
 from drivers.spi import DRIVER, HAND_OVER_ANSWERS, SpiPort
 from gateway.clock import SystemClock
 from gateway.errors import (
+    DriverError,
     PortClosedError,
     PortLostError,
     PortNotFoundError,
@@ -176,6 +178,14 @@ def test_a_link_to_a_node_is_followed_at_every_open(bench, tmp_path):
 def test_a_missing_node_says_how_to_get_one(bench):
     port = bench.port()
     with pytest.raises(PortNotFoundError, match="dtparam=spi=on"):
+        bench.run(port.open())
+
+
+def test_without_spidev_opening_says_what_to_install(bench, monkeypatch):
+    monkeypatch.setitem(sys.modules, "spidev", None)
+    bench.plug()
+    port = SpiPort(str(bench.bus.path("spidev0.0")), LINK, SystemClock(), bench.buses)
+    with pytest.raises(DriverError, match=r"^spidev is not installed; run: pip install 'tidegate\[spi\]'$"):
         bench.run(port.open())
 
 
