@@ -110,10 +110,8 @@ class BusWatch:
                 "nobody on the bus acknowledges; check that another node is powered, both ends are terminated and the "
                 "bit rates are equal"
             )
-        return (
-            "queue-full",
-            f"its queue stayed full; if bursts are wanted: sudo ip link set {self._interface} txqueuelen 1000",
-        )
+        more = f"; for longer bursts: sudo ip link set {self._interface} txqueuelen 1000" if self._controller else ""
+        return "queue-full", f"its queue stayed full{more}"
 
     def health(self) -> dict[str, Any]:
         """Return the facts for `status`, with the kernel's own where it has them."""
@@ -211,10 +209,12 @@ class BusWatch:
     def _why_off(self) -> str:
         facts, name = self._facts(), self._interface
         why = "bus-off: its controller left the bus after too many errors; check wiring, termination and bit rate, "
+        if self._controller is None:
+            return f"{why}then open it again"
         if facts is not None and facts.restart_ms:
             return f"{why}the kernel restarts it every {facts.restart_ms} ms"
         if self._may_restart():
             return f"{why}it is being restarted"
-        if self._controller is not None and self._controller.can_restart():
+        if self._controller.can_restart():
             return f"{why}then: sudo ip link set {name} type can restart"
         return f"{why}then: sudo ip link set {name} down; sudo ip link set {name} up"

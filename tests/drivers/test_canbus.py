@@ -286,7 +286,7 @@ def test_a_python_can_bus_takes_classic_fd_and_remote_frames():
 
 
 def test_a_reader_that_sleeps_loses_the_oldest_frames_and_is_told_how_many(monkeypatch):
-    monkeypatch.setattr("drivers.canbus.HAND_OVER_FRAMES", 100)
+    monkeypatch.setattr("drivers._can_python.HAND_OVER_FRAMES", 100)
 
     async def scenario():
         port = DRIVER.make("virtual:overflow", LINK, SystemClock())
