@@ -139,13 +139,13 @@ class PythonCanPort:
             raise PortClosedError(self.name, "by us")
         if self._frames.has_ended:
             raise PortLostError(self.name, "the bus ended")
-        can_id = check_frame(self.name, data, address, fd=self._link.fd)
-        if self._watch.is_off:
+        can_id, is_fd = check_frame(self.name, data, address, fd=self._link.fd)
+        if self._watch.is_mute:
             raise self._stuck()
         can = require("can", "can")
         try:
             async with asyncio.timeout(2 * WRITE_TIMEOUT_S):
-                await self._send(_message(can, can_id, data))
+                await self._send(_message(can, can_id, data, is_fd=is_fd))
         except TimeoutError as error:
             raise self._stuck() from error
         except (can.CanError, OSError, ValueError) as error:
@@ -268,8 +268,7 @@ def _forget(sending: asyncio.Future[None]) -> None:
         sending.exception()
 
 
-def _message(can: Any, can_id: int, data: bytes) -> Any:
-    is_fd = len(data) > 8
+def _message(can: Any, can_id: int, data: bytes, *, is_fd: bool) -> Any:
     is_remote = bool(can_id & CAN_REMOTE)
     return can.Message(
         arbitration_id=can_id & CAN_ID_MASK,

@@ -186,7 +186,7 @@ class SocketCanPort:
             raise PortClosedError(self.name, "by us")
         if self._ending is not None:
             raise PortLostError(self.name, self._ending)
-        if self._bus.is_off:  # the kernel would take the frame and drop it
+        if self._bus.is_mute:
             return False
         try:
             self._socket.send(record)

@@ -51,11 +51,17 @@ class BusWatch:
         self._say_timer: asyncio.TimerHandle | None = None
         self._look_timer: asyncio.TimerHandle | None = None
         self.is_listen_only = False
+        self._has_carrier = True
 
     @property
     def is_off(self) -> bool:
         """Whether the controller takes no part in the bus."""
         return self._account.state == BUS_OFF
+
+    @property
+    def is_mute(self) -> bool:
+        """Whether what is sent now would be lost: the kernel takes frames all the same."""
+        return self.is_off or not self._has_carrier
 
     def begin(self, bitrate: int | None = None) -> None:
         """Learn how things are; `bitrate` is what the port was asked for. Needs a running loop, as all that follows."""
@@ -63,7 +69,7 @@ class BusWatch:
         facts = self._facts()
         if facts is None:
             return
-        self.is_listen_only = facts.is_listen_only
+        self.is_listen_only, self._has_carrier = facts.is_listen_only, facts.has_carrier
         if facts.counters is not None:
             self._account.counters = facts.counters
         if bitrate and facts.bitrate and bitrate != facts.bitrate:
@@ -105,6 +111,9 @@ class BusWatch:
         """Return why frames do not leave: a word to count it by, and what to do about it."""
         if self.is_off:
             return "bus-off", self._why_off()
+        if self.is_mute:
+            again = f"sudo ip link set {self._interface} down; sudo ip link set {self._interface} up"
+            return "no-carrier", f"its driver did not come back from bus-off and drops what is sent: {again}"
         if self._account.is_unacknowledged(self._clock.monotonic_ns()):
             return "no-ack", (
                 "nobody on the bus acknowledges; check that another node is powered, both ends are terminated and the "
@@ -142,6 +151,8 @@ class BusWatch:
             self._turned()
 
     def _turned(self) -> None:
+        facts = self._facts()
+        self._has_carrier = facts is None or facts.has_carrier
         self._announce()
         if self.is_off:
             self._look_again()
