@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import os
 from typing import Any, Final, Protocol
 
 from drivers._can_bus import Announcer, BusAccount, RestartDelays
@@ -203,19 +202,21 @@ class BusWatch:
         return facts.restart_ms == 0 and self._controller.can_restart()
 
     def _restart(self) -> None:
+        """Ask in a thread: a driver may speak to its adapter meanwhile."""
         assert self._controller is not None
-        try:
-            self._controller.restart()
-        except OSError as error:
-            if error.errno == errno.EBUSY:  # it came back by itself
-                return
+        asking = asyncio.get_running_loop().run_in_executor(None, self._controller.restart)
+        asking.add_done_callback(self._restarted)
+
+    def _restarted(self, asking: asyncio.Future[None]) -> None:
+        error = None if asking.cancelled() else asking.exception()
+        if error is None:
+            log.info("bus restarted: port=%s", self._port)
+        elif not isinstance(error, OSError) or error.errno != errno.EBUSY:  # busy: it came back by itself
             self._is_refused = True
             log.warning(
                 "bus restart refused: port=%s reason=%s; run: sudo ip link set %s type can restart",
-                *(self._port, os.strerror(error.errno or 0), self._interface),
+                *(self._port, error, self._interface),
             )
-        else:
-            log.info("bus restarted: port=%s", self._port)
 
     def _why_off(self) -> str:
         facts, name = self._facts(), self._interface

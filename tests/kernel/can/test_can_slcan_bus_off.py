@@ -195,3 +195,45 @@ def test_slcan_an_adapter_that_is_pulled_is_a_lost_port_within_half_a_second(slc
         return reading.result() - unplugged_s
 
     assert asyncio.run(scenario()) < 0.5
+
+
+async def write_until_full(port):
+    while True:
+        await port.write(b"12345678", 0x10)
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "text"),
+    [("t1230", "queue-full", "txqueuelen"), ("e1a", "no-ack", "nobody on the bus acknowledges")],
+)
+def test_slcan_a_queue_that_stays_full_says_why_and_takes_frames_again_later(slcan, bus, line, kind, text):
+    async def scenario():
+        port = slcan.port()
+        port.listen_for(ANY)
+        await port.open()
+
+        async def read():
+            while True:
+                await port.read()
+
+        async with asyncio.TaskGroup() as group:
+            reading = group.create_task(read())
+
+            async def tell():
+                while not reading.cancelled():
+                    slcan.says(line)
+                    await asyncio.sleep(0.2)
+
+            telling = group.create_task(tell())
+            with pytest.raises(PortTimeoutError, match=text):
+                await write_until_full(port)
+            reading.cancel()
+            telling.cancel()
+        counts = port.health()["write_timeouts"]
+        while slcan.heard():
+            await asyncio.sleep(0.01)
+        await port.write(b"again", 0x10)
+        await port.close()
+        return counts
+
+    assert asyncio.run(scenario()) == {kind: 1}
