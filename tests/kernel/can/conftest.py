@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pty
 import socket
@@ -90,6 +91,16 @@ class Slcan:
             return os.read(self._adapter, 65536)
         except OSError:
             return b""
+
+    @contextlib.contextmanager
+    def taking_all(self):
+        """Take what the kernel writes as soon as it is there."""
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._adapter, self.heard)
+        try:
+            yield
+        finally:
+            loop.remove_reader(self._adapter)
 
     def set_up_again(self):
         """Do what an operator does to a bus that is off."""

@@ -230,8 +230,8 @@ def test_slcan_a_queue_that_stays_full_says_why_and_takes_frames_again_later(slc
             reading.cancel()
             telling.cancel()
         counts = port.health()["write_timeouts"]
-        slcan.heard()
-        await port.write(b"again", 0x10)
+        with slcan.taking_all():
+            await port.write(b"again", 0x10)
         await port.close()
         return counts
 
