@@ -68,7 +68,7 @@ class Announcer:
 
     def __init__(self) -> None:
         self.said = UNKNOWN
-        self._worst = 0  # rank of what was said since it was last quiet
+        self._worst = 0  # rank of what was said lately
         self._quiet_from_ns = 0
 
     def wait_ns(self, state: str, now_ns: int) -> int | None:
@@ -82,7 +82,8 @@ class Announcer:
     def say(self, state: str, now_ns: int) -> tuple[str, bool]:
         """Take note that it is said now; return what was said before, and whether this is worse."""
         before, self.said = self.said, state
-        self._worst = max(self._worst, _rank(state)) if now_ns < self._quiet_from_ns else _rank(state)
+        recent = self._worst if now_ns < self._quiet_from_ns else _rank(before)
+        self._worst = max(recent, _rank(state))
         self._quiet_from_ns = now_ns + QUIET_NS
         return before, _rank(state) > _rank(before)
 

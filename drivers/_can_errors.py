@@ -1,6 +1,6 @@
 """What a CAN error frame says: the controller's state, what went wrong, the error counters. Pure.
 
-The id holds the classes, the data:  # [lost at bit:1] [controller:1] [protocol:1] [place:1] [wires:1] [0:1] [tx:1] [rx:1]
+The id holds the classes; data:  # [lost at bit:1] [controller:1] [protocol:1] [place:1] [wire:1] [0:1] [tx:1] [rx:1]
 
 Source: linux/can/error.h.
 """

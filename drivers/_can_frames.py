@@ -10,7 +10,7 @@ import struct
 from typing import Any, Final
 
 from gateway.errors import PortOptionError
-from gateway.frame import CAN_ERROR, CAN_EXTENDED, CAN_ID_MASK, CAN_REMOTE
+from gateway.frame import CAN_ERROR, CAN_EXTENDED, CAN_FD, CAN_ID_MASK, CAN_REMOTE
 
 CLASSIC_BYTES: Final = 16
 FD_BYTES: Final = 72
@@ -29,26 +29,33 @@ def fd_length(count: int) -> int:
     return FD_LENGTHS[bisect.bisect_left(FD_LENGTHS, count)]
 
 
-def check_frame(port: str, data: bytes, address: object, *, fd: bool) -> int:
-    """Return the id with its flags, or raise PortOptionError for what no CAN frame can be."""
+def check_frame(port: str, data: bytes, address: object, *, fd: bool) -> tuple[int, bool]:
+    """Return the id with its flags, and whether it is an FD frame: over 8 bytes, or when the address has CAN_FD.
+
+    Raises: PortOptionError for what no CAN frame can be.
+    """
     if not isinstance(address, int):
         raise PortOptionError(port, "a CAN frame needs an id")
+    is_fd = len(data) > 8 or bool(address & CAN_FD)
+    address &= ~CAN_FD
+    if is_fd and (address & CAN_REMOTE or not fd) and len(data) <= 8:
+        raise PortOptionError(port, "no FD frame: `fd = true` allows them, a remote frame is never one")
     limit = STANDARD_ID_MASK if not address & CAN_EXTENDED else CAN_ID_MASK
     if address & CAN_ID_MASK > limit or address & CAN_ERROR or not 0 <= address < 1 << 32:
         raise PortOptionError(port, f"0x{address:x} is no CAN id; one over 0x7ff needs the extended flag 0x80000000")
     most = 64 if fd and not address & CAN_REMOTE else 8
     if len(data) > most:
         raise PortOptionError(port, f"{len(data)} bytes do not fit a frame of {most}; `fd = true` allows 64")
-    return address
+    return address, is_fd
 
 
 def pack(port: str, data: bytes, address: object, *, fd: bool) -> bytes:
-    """Return the kernel's record of one frame: classic up to 8 bytes, else FD, zero-filled to the next FD length.
+    """Return the kernel's record of one frame: classic, or FD with bit rate switch, zero-filled to the next FD length.
 
     Raises: PortOptionError.
     """
-    can_id = check_frame(port, data, address, fd=fd)
-    if len(data) <= 8:
+    can_id, is_fd = check_frame(port, data, address, fd=fd)
+    if not is_fd:
         return _CLASSIC.pack(can_id, len(data), bytes(data))
     return _FD.pack(can_id, fd_length(len(data)), _FD_BIT_RATE_SWITCH | _FD_FRAME, bytes(data))
 

@@ -17,7 +17,7 @@ from drivers._can_errors import STATES
 ANSWER_S: Final = 0.2  # the kernel answers at once
 _GET, _NEW, _ERROR = 18, 16, 2  # RTM_GETLINK, RTM_NEWLINK, NLMSG_ERROR
 _REQUEST, _ACK = 1, 4  # NLM_F_*
-_STATISTICS, _LINK_INFO, _KIND, _DATA, _XSTATS = 23, 18, 1, 2, 3  # IFLA_STATS64, IFLA_LINKINFO, IFLA_INFO_*
+_STATISTICS, _CARRIER, _LINK_INFO, _KIND, _DATA = 23, 33, 18, 1, 2  # IFLA_STATS64, _CARRIER, _LINKINFO, IFLA_INFO_*
 _BIT_TIMING, _STATE, _MODE, _RESTART_MS, _RESTART, _COUNTERS = 1, 4, 5, 6, 7, 8  # IFLA_CAN_*
 _LISTEN_ONLY: Final = 0x02  # CAN_CTRLMODE_LISTENONLY
 _HEADER: Final = struct.Struct("=IHHII")
@@ -34,6 +34,7 @@ class LinkFacts(NamedTuple):
     restart_ms: int | None  # 0: a controller in bus-off stays there
     bitrate: int | None
     is_listen_only: bool
+    has_carrier: bool  # without one the kernel takes frames and drops them
     counters: tuple[int, int] | None  # transmit and receive errors
     losses: dict[str, int]  # frames lost below the socket, since the interface came up
 
@@ -61,6 +62,7 @@ class Interface:
             restart_ms=restart_ms[0] if restart_ms else None,
             bitrate=bit_timing[0] or None if bit_timing else None,
             is_listen_only=bool(mode and mode[1] & _LISTEN_ONLY),
+            has_carrier=found.get(_CARRIER) != b"\0",
             counters=(counters[0], counters[1]) if counters else None,
             losses={name: losses[place] for name, place in _LOSSES.items()} if losses else {},
         )

@@ -24,7 +24,7 @@ from gateway.frame import Address
 _TIMESTAMPNS: Final = 64  # SO_TIMESTAMPNS_NEW: 64-bit time on every machine
 _OVERFLOWS: Final = 40  # SO_RXQ_OVFL
 _MEMINFO: Final = 55  # SO_MEMINFO, whose ninth number is the same counter as it stands now
-_MEMINFO_DROPS: Final = struct.Struct("=8x4x4x4x4xI")
+_MEMINFO_DROPS: Final = struct.Struct("=32xI")
 
 _STAMP: Final = socket.CMSG_SPACE(16)  # bytes of a struct __kernel_timespec with its header, always the first
 _CONTROL: Final = _STAMP + socket.CMSG_SPACE(4)  # and those of the counter, which comes only once it is not zero

@@ -61,7 +61,8 @@ class SocketCanPort:
         self._bitrate = bitrate
         self._interface = target if controller is None else controller.name
         self._bus = BusWatch(target, clock, controller)
-        self._wanted: tuple[CanFilter, ...] | None = None  # None: nobody said
+        self._filters: Sequence[CanFilter] = EVERYTHING
+        self._is_told = False  # what to listen for
         self._socket: socket.socket | None = None
         self._receiver: Receiver | None = None
         self._readiness: Readiness | None = None
@@ -73,7 +74,9 @@ class SocketCanPort:
 
     def listen_for(self, wanted: Sequence[CanFilter | Element]) -> None:
         """Let the kernel leave out other ids from the next `open` on. Beyond 512 filters it leaves out nothing."""
-        self._wanted = tuple(each for each in wanted if isinstance(each, CanFilter))
+        filters = [each for each in wanted if isinstance(each, CanFilter)]
+        self._filters = kernel_filters(filters) if filters else EVERYTHING
+        self._is_told = True
 
     async def open(self) -> None:
         """Open the socket. Raises: see `gateway.port.Port.open`."""
@@ -83,7 +86,7 @@ class SocketCanPort:
         self._ending = None
         try:
             self._receiver = Receiver(opened, MAX_FRAMES_PER_READ)
-            listen(opened, kernel_filters(self._wanted) if self._wanted else EVERYTHING)
+            listen(opened, self._filters)
         except OSError as error:
             self._socket = None
             opened.close()
@@ -157,7 +160,7 @@ class SocketCanPort:
                 is_back = self._bus.is_off
         if is_back:
             self._bus.hear_data()
-        if self._wanted is not None:
+        if self._is_told:
             taken.addresses = [taken.addresses[place] for place in kept]
             taken.payloads = [taken.payloads[place] for place in kept]
             taken.stamps_ns = taken.stamps_ns and [taken.stamps_ns[place] for place in kept]
@@ -186,7 +189,7 @@ class SocketCanPort:
             raise PortClosedError(self.name, "by us")
         if self._ending is not None:
             raise PortLostError(self.name, self._ending)
-        if self._bus.is_off:  # the kernel would take the frame and drop it
+        if self._bus.is_mute:
             return False
         try:
             self._socket.send(record)
@@ -236,7 +239,7 @@ class SocketCanPort:
             "malformed": self._malformed,
             "frames_of_passive_senders": self._error_states,
             "receive_buffer_bytes": self._room_bytes,
-            "filters": len(kernel_filters(self._wanted)) if self._wanted else None,
+            "filters": None if self._filters == EVERYTHING else len(self._filters),
             "queue_full": self._queue_full,
             "write_timeouts": dict(self._timeouts),
         }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import os
 from typing import Any, Final, Protocol
 
 from drivers._can_bus import Announcer, BusAccount, RestartDelays
@@ -51,11 +50,17 @@ class BusWatch:
         self._say_timer: asyncio.TimerHandle | None = None
         self._look_timer: asyncio.TimerHandle | None = None
         self.is_listen_only = False
+        self._has_carrier = True
 
     @property
     def is_off(self) -> bool:
         """Whether the controller takes no part in the bus."""
         return self._account.state == BUS_OFF
+
+    @property
+    def is_mute(self) -> bool:
+        """Whether what is sent now would be lost: the kernel takes frames all the same."""
+        return self.is_off or not self._has_carrier
 
     def begin(self, bitrate: int | None = None) -> None:
         """Learn how things are; `bitrate` is what the port was asked for. Needs a running loop, as all that follows."""
@@ -63,7 +68,7 @@ class BusWatch:
         facts = self._facts()
         if facts is None:
             return
-        self.is_listen_only = facts.is_listen_only
+        self.is_listen_only, self._has_carrier = facts.is_listen_only, facts.has_carrier
         if facts.counters is not None:
             self._account.counters = facts.counters
         if bitrate and facts.bitrate and bitrate != facts.bitrate:
@@ -105,15 +110,16 @@ class BusWatch:
         """Return why frames do not leave: a word to count it by, and what to do about it."""
         if self.is_off:
             return "bus-off", self._why_off()
+        if self.is_mute:
+            again = f"sudo ip link set {self._interface} down; sudo ip link set {self._interface} up"
+            return "no-carrier", f"its driver did not come back from bus-off and drops what is sent: {again}"
         if self._account.is_unacknowledged(self._clock.monotonic_ns()):
             return "no-ack", (
                 "nobody on the bus acknowledges; check that another node is powered, both ends are terminated and the "
                 "bit rates are equal"
             )
-        return (
-            "queue-full",
-            f"its queue stayed full; if bursts are wanted: sudo ip link set {self._interface} txqueuelen 1000",
-        )
+        more = f"; for longer bursts: sudo ip link set {self._interface} txqueuelen 1000" if self._controller else ""
+        return "queue-full", f"its queue stayed full{more}"
 
     def health(self) -> dict[str, Any]:
         """Return the facts for `status`, with the kernel's own where it has them."""
@@ -144,6 +150,8 @@ class BusWatch:
             self._turned()
 
     def _turned(self) -> None:
+        facts = self._facts()
+        self._has_carrier = facts is None or facts.has_carrier
         self._announce()
         if self.is_off:
             self._look_again()
@@ -194,27 +202,31 @@ class BusWatch:
         return facts.restart_ms == 0 and self._controller.can_restart()
 
     def _restart(self) -> None:
+        """Ask in a thread: a driver may speak to its adapter meanwhile."""
         assert self._controller is not None
-        try:
-            self._controller.restart()
-        except OSError as error:
-            if error.errno == errno.EBUSY:  # it came back by itself
-                return
+        asking = asyncio.get_running_loop().run_in_executor(None, self._controller.restart)
+        asking.add_done_callback(self._restarted)
+
+    def _restarted(self, asking: asyncio.Future[None]) -> None:
+        error = None if asking.cancelled() else asking.exception()
+        if error is None:
+            log.info("bus restarted: port=%s", self._port)
+        elif not isinstance(error, OSError) or error.errno != errno.EBUSY:  # busy: it came back by itself
             self._is_refused = True
             log.warning(
                 "bus restart refused: port=%s reason=%s; run: sudo ip link set %s type can restart",
-                *(self._port, os.strerror(error.errno or 0), self._interface),
+                *(self._port, error, self._interface),
             )
-        else:
-            log.info("bus restarted: port=%s", self._port)
 
     def _why_off(self) -> str:
         facts, name = self._facts(), self._interface
         why = "bus-off: its controller left the bus after too many errors; check wiring, termination and bit rate, "
+        if self._controller is None:
+            return f"{why}then open it again"
         if facts is not None and facts.restart_ms:
             return f"{why}the kernel restarts it every {facts.restart_ms} ms"
         if self._may_restart():
             return f"{why}it is being restarted"
-        if self._controller is not None and self._controller.can_restart():
+        if self._controller.can_restart():
             return f"{why}then: sudo ip link set {name} type can restart"
         return f"{why}then: sudo ip link set {name} down; sudo ip link set {name} up"

@@ -16,6 +16,7 @@ CAN_EXTENDED: Final = 0x80000000  # linux/can.h CAN_EFF_FLAG
 CAN_REMOTE: Final = 0x40000000  # CAN_RTR_FLAG
 CAN_ERROR: Final = 0x20000000  # CAN_ERR_FLAG
 CAN_ID_MASK: Final = 0x1FFFFFFF
+CAN_FD: Final = 1 << 32  # ours, for writes: an FD frame although its data would fit a classic one (ISO-TP on FD)
 
 MAX_GARBAGE_BYTES: Final = 4096
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers._can_frames import FD_LENGTHS, fd_length, pack, unpack
+from drivers._can_python import filter_of_python_can, split_target
 from drivers._can_socket import MAX_FRAMES_PER_READ, SocketCanPort
 from drivers.canbus import DRIVER
 from gateway.clock import SystemClock
@@ -21,8 +22,10 @@ from gateway.errors import (
     PortOptionError,
     PortTimeoutError,
 )
-from gateway.frame import CAN_ERROR, CAN_EXTENDED, CAN_REMOTE
+from gateway.frame import CAN_ERROR, CAN_EXTENDED, CAN_FD, CAN_REMOTE
+from gateway.port import CanFilter
 from gateway.profile.model import LinkSpec
+from hil.sim.pty import Cable
 
 LINK = LinkSpec(bus="can")
 FD_LINK = LinkSpec(bus="can", fd=True)
@@ -286,7 +289,7 @@ def test_a_python_can_bus_takes_classic_fd_and_remote_frames():
 
 
 def test_a_reader_that_sleeps_loses_the_oldest_frames_and_is_told_how_many(monkeypatch):
-    monkeypatch.setattr("drivers.canbus.HAND_OVER_FRAMES", 100)
+    monkeypatch.setattr("drivers._can_python.HAND_OVER_FRAMES", 100)
 
     async def scenario():
         port = DRIVER.make("virtual:overflow", LINK, SystemClock())
@@ -325,3 +328,220 @@ def test_closing_wakes_a_waiting_read_of_a_python_can_bus():
         return time.monotonic() - start
 
     assert asyncio.run(scenario()) < 1
+
+
+def test_an_fd_frame_may_be_as_short_as_a_classic_one():
+    assert pack("can0", b"\x30\x00\x00", 0x7E0 | CAN_FD, fd=True) == struct.pack("=IBB2x64s", 0x7E0, 3, 5, b"\x30")
+    for fd, flag in ((False, 0), (True, CAN_REMOTE)):
+        with pytest.raises(PortOptionError, match="no FD frame"):
+            pack("can0", b"", 0x7E0 | CAN_FD | flag, fd=fd)
+
+
+def test_frames_carry_the_time_at_which_they_were_sent():
+    kernel, port = pair()
+
+    async def scenario():
+        await port.open()
+        before_ns = time.time_ns()
+        kernel.far.send(classic(0x1, b""))
+        after_ns = time.time_ns()
+        batch = await port.read()
+        await port.close()
+        return before_ns, batch.stamps_ns[0], after_ns, batch.wall_ns
+
+    times = asyncio.run(scenario())
+    assert list(times) == sorted(times)
+
+
+def test_error_frames_go_no_further_once_somebody_said_what_to_listen_for():
+    kernel, port = pair()
+    port.listen_for(())
+
+    async def scenario():
+        await port.open()
+        kernel.far.send(classic(CAN_ERROR | 0x20, bytes(8)))
+        kernel.far.send(classic(0x1, b"data"))
+        kernel.far.send(classic(CAN_ERROR | 0x204, bytes.fromhex("0010000000000080")))
+        batch = await port.read()
+        health = port.health()
+        await port.close()
+        return batch, health
+
+    batch, health = asyncio.run(scenario())
+    assert (batch.addresses, batch.payloads, len(batch.stamps_ns), batch.dropped) == ([0x1], [b"data"], 1, 0)
+    assert (health["error_frames"], health["errors"], health["bus_state"]) == (2, {"ack": 1}, "error-passive")
+    assert (health["tx_errors"], health["rx_errors"]) == (0, 128)
+
+
+def test_a_frame_that_the_controller_had_no_room_for_is_dropped_like_any_other():
+    kernel, port = pair()
+    port.listen_for(())
+
+    async def scenario():
+        await port.open()
+        kernel.far.send(classic(CAN_ERROR | 0x04, b"\x00\x01" + bytes(6)))
+        batch = await port.read()
+        await port.close()
+        return batch.payloads, batch.dropped
+
+    assert asyncio.run(scenario()) == ([], 1)
+
+
+def test_bus_off_holds_writes_back_until_the_bus_is_heard_again():
+    kernel, port = pair()
+    port.listen_for(())
+
+    async def scenario():
+        await port.open()
+        kernel.far.send(classic(CAN_ERROR | 0x40, bytes(8)))
+        kernel.far.send(classic(CAN_ERROR | 0x04, b"\x00\x01" + bytes(6)))  # gives the read something to return
+        await port.read()
+        with pytest.raises(PortTimeoutError, match="bus-off"):
+            await port.write(b"\x01", 0x10)
+        kernel.far.send(classic(0x1, b""))
+        await port.read()
+        await port.write(b"\x02", 0x10)
+        health = port.health()
+        sent = kernel.far.recv(100)
+        await port.close()
+        return health["write_timeouts"], health["bus_off_count"], sent
+
+    assert asyncio.run(scenario()) == ({"bus-off": 1}, 1, classic(0x10, b"\x02"))
+
+
+def test_what_had_no_room_behind_the_last_frame_is_told_without_another_frame():
+    """UDP on the loopback counts what it has no room for as CAN does, on any kernel."""
+    far = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    def connect():
+        near = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        near.bind(("127.0.0.1", 0))
+        far.connect(near.getsockname())
+        return near
+
+    async def scenario():
+        port = SocketCanPort("lossy", connect, SystemClock())
+        await port.open()
+        for number in range(200):
+            far.send(classic(number, b"12345678"))
+        received, dropped, batches = 0, 0, []
+        while received + dropped < 200:
+            batches.append(await port.read())
+            received += len(batches[-1].payloads)
+            dropped += batches[-1].dropped
+        told = port.health()["kernel_dropped"]
+        await port.close()
+        far.close()
+        return received + dropped, dropped == told, batches[-1].payloads
+
+    assert asyncio.run(scenario()) == (200, True, [])
+
+
+def test_health_is_known_before_and_after_a_port_is_open():
+    _, port = pair()
+
+    async def scenario():
+        before = port.health()
+        await port.open()
+        await port.close()
+        return before["bus_state"], port.health()["bus_state"]
+
+    assert asyncio.run(scenario()) == ("unknown", "unknown")
+
+
+def test_a_python_can_bus_leaves_out_what_nobody_wants_and_hears_every_error_frame():
+    async def scenario():
+        port = DRIVER.make("virtual:filters", LINK, SystemClock())
+        port.listen_for([CanFilter(0x100, CAN_EXTENDED | 0x700)])
+        await port.open()
+        with can.Bus(interface="virtual", channel="filters") as far:
+            far.send(can.Message(is_error_frame=True, arbitration_id=0x20, data=bytes(8), is_extended_id=False))
+            for number, extended in ((0x200, False), (0x123, True), (0x123, False)):
+                far.send(can.Message(arbitration_id=number, is_extended_id=extended))
+            batch = await port.read()
+        health = port.health()
+        await port.close()
+        return batch.addresses, health["errors"]
+
+    assert asyncio.run(scenario()) == ([0x123], {"ack": 1})
+
+
+def test_a_python_can_bus_that_is_off_takes_no_writes_until_it_is_heard_again():
+    async def scenario():
+        port = DRIVER.make("virtual:off", LINK, SystemClock())
+        await port.open()
+        with can.Bus(interface="virtual", channel="off") as far:
+            far.send(can.Message(is_error_frame=True, arbitration_id=0x40, data=bytes(8), is_extended_id=False))
+            await port.read()
+            with pytest.raises(PortTimeoutError, match="bus-off"):
+                await port.write(b"", 0x10)
+            far.send(can.Message(arbitration_id=0x1, is_extended_id=False))
+            await port.read()
+            await port.write(b"\x02", 0x10)
+            heard = far.recv(1)
+        await port.close()
+        return bytes(heard.data)
+
+    assert asyncio.run(scenario()) == b"\x02"
+
+
+def test_damaged_lines_of_an_adapter_are_counted_and_the_next_frame_is_found(tmp_path):
+    async def scenario():
+        with Cable(tmp_path / "adapter") as cable:
+            port = DRIVER.make(f"slcan:{cable.path}?sleep_after_open=0", LINK, SystemClock())
+            await port.open()
+            cable.send(b"t12\rtzzz\rt1232AABB\r")
+            addresses, dropped = [], 0
+            while not addresses:
+                batch = await port.read()
+                addresses += batch.addresses
+                dropped += batch.dropped
+            malformed = port.health()["malformed"]
+            await port.close()
+        return addresses, dropped, malformed
+
+    assert asyncio.run(scenario()) == ([0x123], 2, 2)
+
+
+def test_an_adapter_that_only_sends_nonsense_is_opened_anew(tmp_path):
+    async def scenario():
+        with Cable(tmp_path / "adapter") as cable:
+            port = DRIVER.make(f"slcan:{cable.path}?sleep_after_open=0", LINK, SystemClock())
+            await port.open()
+            cable.send(b"tzzz\r" * 200)
+            with pytest.raises(PortLostError, match="nothing that makes sense"):
+                await read_for_ever(port)
+            await port.close()
+
+    asyncio.run(scenario())
+
+
+async def read_for_ever(port):
+    while True:
+        await port.read()
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("virtual:demo", ("virtual", "demo", {})),
+        ("slcan:/dev/ttyACM0@115200", ("slcan", "/dev/ttyACM0@115200", {})),
+        (
+            "slcan:/dev/x?sleep_after_open=0.5&listen_only=true",
+            ("slcan", "/dev/x", {"sleep_after_open": 0.5, "listen_only": True}),
+        ),
+        ("usb2can:?serial=ED000123", ("usb2can", None, {"serial": "ED000123"})),
+    ],
+)
+def test_options_of_python_can_follow_a_question_mark(target, expected):
+    assert split_target(target) == expected
+
+
+def test_a_filter_of_an_adapter_says_which_kind_of_id_it_means():
+    assert filter_of_python_can(CanFilter(0x98FEF100, CAN_EXTENDED | 0x1FFFFF00)) == {
+        "can_id": 0x18FEF100,
+        "can_mask": 0x1FFFFF00,
+        "extended": True,
+    }
+    assert filter_of_python_can(CanFilter(0x100, 0x700)) == {"can_id": 0x100, "can_mask": 0x700}
