@@ -19,7 +19,7 @@ from bumble.controller import Controller
 from bumble.core import AdvertisingData, PhysicalTransport
 from bumble.device import Device
 from bumble.gatt import Characteristic, CharacteristicValue, Service
-from bumble.hci import Address
+from bumble.hci import Address, LeFeatureMask
 from bumble.host import Host
 from bumble.link import LocalLink
 from bumble.transport import open_transport
@@ -49,10 +49,22 @@ class Link(LocalLink):  # type: ignore[misc]  # bumble has no types that mypy fo
             asyncio.get_running_loop().call_soon(receiver.on_link_acl_data, connection.self_address, transport, data)
 
 
+def plain(controller: Controller) -> Controller:
+    """Return a controller as of Bluetooth 4.2.
+
+    With extended advertising or privacy the kernel waits for the enhanced event of a connection, which bumble never
+    sends; until the kernel gives up, it does nothing else, and its disconnect never leaves it.
+    """
+    controller.le_features &= ~(LeFeatureMask.LE_EXTENDED_ADVERTISING | LeFeatureMask.LL_PRIVACY)
+    return controller
+
+
 class VirtualDevice:
     """The device: notifies and takes what it is told to."""
 
-    def __init__(self, controller: Controller) -> None:
+    def __init__(self, controller: Controller, group: asyncio.TaskGroup) -> None:
+        self._group = group
+        self._is_heard = True  # advertises while nobody is connected
         self._device = Device(name=NAME, address=Address(ADDRESS), host=Host(controller, controller))
         kinds = Characteristic.Properties
         self._transmit = Characteristic(TRANSMIT, kinds.READ | kinds.NOTIFY, Characteristic.READABLE, b"\x2a\x00")
@@ -69,8 +81,7 @@ class VirtualDevice:
     async def start(self) -> None:
         """Power on and advertise."""
         await self._device.power_on()
-        self._device.on("connection", lambda connection: say(connected=str(connection.peer_address)))
-        self._device.on("disconnection", lambda *_: say(disconnected=True))
+        self._device.on("connection", self._connected)
         self._describe(COMPANY, b"\x05\x01")
         await self._advertise(on=True)
 
@@ -89,10 +100,18 @@ class VirtualDevice:
             case {"mute": _}:
                 self._answering.set()
             case {"manufacturer": data}:
-                await self._advertise(on=False)
                 for company, body in data.items():
                     self._describe(int(company), bytes.fromhex(body))
                 await self._advertise(on=True)
+
+    def _connected(self, connection: Any) -> None:
+        say(connected=str(connection.peer_address))
+        connection.on("disconnection", self._disconnected)
+
+    def _disconnected(self, _reason: int) -> None:
+        say(disconnected=True)
+        if self._is_heard:
+            self._group.create_task(self._advertise(on=True))
 
     def _describe(self, company: int, body: bytes) -> None:
         parts = [
@@ -103,11 +122,11 @@ class VirtualDevice:
         self._device.advertising_data = bytes(AdvertisingData(parts))
 
     async def _advertise(self, *, on: bool) -> None:
-        if on:
+        self._is_heard = on
+        await self._device.stop_advertising()
+        if on and not self._device.connections:
             interval = {"advertising_interval_min": ADVERTISING_MS, "advertising_interval_max": ADVERTISING_MS}
-            await self._device.start_advertising(auto_restart=True, **interval)
-        else:
-            await self._device.stop_advertising()
+            await self._device.start_advertising(**interval)
 
     async def _written(self, _connection: Any, data: bytes) -> None:
         await self._answering.wait()
@@ -128,14 +147,16 @@ async def main() -> None:
     """Plug the controller in and obey until the input ends."""
     link = Link()
     kernel = await open_transport("vhci")
-    Controller("adapter", host_source=kernel.source, host_sink=kernel.sink, link=link, public_address=ADAPTER)
-    device = VirtualDevice(Controller("device", link=link, public_address=ADDRESS))
-    await device.start()
-    say(ready=ADDRESS)
-    orders = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
-    while line := await orders.readline():
-        await device.obey(json.loads(line))
+    plain(Controller("adapter", host_source=kernel.source, host_sink=kernel.sink, link=link, public_address=ADAPTER))
+    async with asyncio.TaskGroup() as group:
+        device = VirtualDevice(plain(Controller("device", link=link, public_address=ADDRESS)), group)
+        await device.start()
+        say(ready=ADDRESS)
+        orders = asyncio.StreamReader()
+        loop = asyncio.get_running_loop()
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
+        while line := await orders.readline():
+            await device.obey(json.loads(line))
 
 
 if __name__ == "__main__":

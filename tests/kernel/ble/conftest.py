@@ -52,7 +52,9 @@ class Air(Wire):
         """Have BlueZ switch the adapter on; it needs a moment to see it."""
         until_s = time.monotonic() + APPEAR_S
         while time.monotonic() < until_s:
-            done = subprocess.run(["bluetoothctl", "power", "on"], capture_output=True, text=True, timeout=20)
+            done = subprocess.run(
+                ["bluetoothctl", "power", "on"], check=False, capture_output=True, text=True, timeout=20
+            )
             if "succeeded" in done.stdout:
                 return
             time.sleep(0.1)
