@@ -29,6 +29,7 @@ FAULTS = [
     (dbus("org.freedesktop.DBus.Error.UnknownObject", "Method Connect doesn't exist"), Fault.NOT_THERE),
     (dbus("org.freedesktop.DBus.Error.NoReply", "Message recipient disconnected"), Fault.NOT_THERE),
     (dbus("org.freedesktop.DBus.Error.ServiceUnknown", "org.bluez was not provided"), Fault.NOT_THERE),
+    (dbus("org.freedesktop.DBus.Error.Spawn.ChildExited", "Launch helper exited"), Fault.NOT_THERE),
     (bleak_exc.BleakDeviceNotFoundError("AA:BB:CC:DD:EE:FF", "gone"), Fault.NOT_THERE),
     (bleak_exc.BleakError("adapter 'hci7' not found"), Fault.NOT_THERE),
     (EOFError(), Fault.NOT_THERE),

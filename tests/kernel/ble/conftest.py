@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +48,14 @@ class Air(Wire):
         self.wait_for("ready")
         self.power()
 
-    def power(self) -> None:
-        """Have BlueZ switch the adapter on; it needs a moment to see it."""
+    def power(self, to: str = "on") -> None:
+        """Have BlueZ switch the adapter; it needs a moment to see a new one."""
         until_s = time.monotonic() + APPEAR_S
         while time.monotonic() < until_s:
-            done = subprocess.run(
-                ["bluetoothctl", "power", "on"], check=False, capture_output=True, text=True, timeout=20
-            )
-            if "succeeded" in done.stdout:
-                return
+            with contextlib.suppress(subprocess.TimeoutExpired):  # bluetoothctl waits for ever for a bluetoothd
+                done = subprocess.run(["bluetoothctl", "power", to], check=False, capture_output=True, timeout=5)
+                if b"succeeded" in done.stdout:
+                    return
             time.sleep(0.1)
         raise AssertionError("BlueZ does not see the virtual controller")
 
@@ -123,11 +122,33 @@ def bluetoothd(tmp_path_factory) -> Iterator[None]:
             until_s = time.monotonic() + APPEAR_S
             while not Path("/run/dbus/system_bus_socket").exists() and time.monotonic() < until_s:
                 time.sleep(0.05)
-        with log.open("wb") as output:
-            daemon = subprocess.Popen([BLUETOOTHD, "-n"], stdout=output, stderr=output)
-        stack.callback(daemon.wait)
-        stack.callback(daemon.kill)
+        stack.callback(_keep_running([BLUETOOTHD, "-n"], log))
         yield
+
+
+def _keep_running(command: list[str], log: Path) -> Callable[[], None]:
+    """Run a daemon and start it again when it ends, as systemd does; return what ends it for good.
+
+    bluetoothd 5.66 itself crashes when its adapter goes in the middle of a connect.
+    """
+    ended = threading.Event()
+    running: list[subprocess.Popen[bytes]] = []
+
+    def run() -> None:
+        while not ended.is_set():
+            with log.open("ab") as output:
+                running[:] = [subprocess.Popen(command, stdout=output, stderr=output)]
+            running[0].wait()
+
+    def end() -> None:
+        ended.set()
+        for process in running:
+            process.kill()
+        thread.join(OBEY_S)
+
+    thread = threading.Thread(target=run, name="asyncio bluetoothd", daemon=True)
+    thread.start()
+    return end
 
 
 @pytest.fixture(scope="module")

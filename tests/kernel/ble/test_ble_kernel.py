@@ -292,13 +292,19 @@ def test_ble_an_adapter_pulled_in_mid_connect_is_a_typed_error_and_comes_back(ai
     assert payloads == [b"\x64"]
 
 
-@pytest.mark.slow
 def test_ble_the_driver_keeps_the_contract_of_a_port(air: Air):
-    class Quick:
-        """What the contract's limits allow an emulated controller: no plugging, which takes bumble longer than it."""
+    class Switch:
+        """The adapter's switch: what an emulated machine can do of plugging within the contract's limits."""
 
-        address = air.address
-        send = air.send
-        receive = air.receive
+        def unplug(self) -> None:
+            air.power("off")
 
-    assert run(lambda: check_driver(gatt, Quick)) == []
+        def plug(self) -> None:
+            air.power("on")
+
+    spoken = iter([Element("", manufacturer=COMPANY)])  # for the check that reads; the others want a silent wire
+
+    def make() -> Any:
+        return ear("hci0", next(spoken, Element("", manufacturer=0xFFFF)))
+
+    assert run(lambda: check_driver(make, Switch())) == []
