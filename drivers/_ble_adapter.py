@@ -9,7 +9,6 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable
-from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any, Final, Protocol
 
@@ -55,7 +54,6 @@ class Adapter:
         self._clock = clock
         self._reports = Reports()
         self._listeners: tuple[Listener, ...] = ()
-        self._tasks: list[Future[None]] = []
 
     async def start(self, port: str) -> None:
         """Look for the adapter. Raises: PortNotFoundError, PortPermissionError, DriverError."""
@@ -65,12 +63,11 @@ class Adapter:
             raise PortNotFoundError(port, _with_others(self.watch, objects))
         for properties in self._devices(objects).values():
             self._reports.know(properties["Address"], properties)
-        self._tasks = [RADIO.start(self.scan.supervise()), RADIO.start(self.watch.watch_bus())]
+        RADIO.leave(self.scan.supervise())
+        RADIO.leave(self.watch.watch_bus())
 
     async def stop(self) -> None:
-        """Release everything."""
-        for task in self._tasks:
-            task.cancel()
+        """Release everything; the supervisor and the watch end by themselves."""
         await self.scan.stop()
         self.watch.stop()
 
@@ -153,7 +150,7 @@ class Adapter:
 
     def _changed(self, cause: str | None) -> None:
         """Hear of the adapter's state: without it, every port has lost its wire."""
-        self.scan.look()
+        self.scan.look(is_lost=cause is not None)
         if cause is None or (self.scan.is_resetting and self.watch.is_present):
             return
         log.info("adapter lost: adapter=%s reason=%s", self.name, cause)

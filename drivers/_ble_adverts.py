@@ -109,7 +109,7 @@ class AdvertisementPort:
             await RADIO.call(ear.begin(self._where.adapter))
         except BaseException:
             self._ear = None
-            RADIO.start(ear.end())
+            RADIO.leave(ear.end())
             raise
 
     async def read(self) -> Batch:

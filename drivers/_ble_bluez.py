@@ -219,7 +219,7 @@ def bus_error(port: str, error: BaseException) -> PortError:
     words = words_of(error)
     if fault_of(error) is Fault.DENIED:
         return BluetoothDeniedError(port, words)
-    if "ServiceUnknown" in words or "NameHasNoOwner" in words:
+    if words.startswith(("ServiceUnknown", "NameHasNoOwner", "Spawn.")):
         return PortNotFoundError(port, "bluetoothd does not run: sudo systemctl start bluetooth")
     if isinstance(error, (FileNotFoundError, ConnectionError)):
         return PortNotFoundError(port, f"no system D-Bus answers: {words}")

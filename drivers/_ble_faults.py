@@ -84,7 +84,6 @@ _NAMES: Final = {
             "NoReply": Fault.NOT_THERE,  # bluetoothd ended before it answered
             "Disconnected": Fault.NOT_THERE,
             "NoServer": Fault.NOT_THERE,
-            "Spawn.ServiceNotFound": Fault.NOT_THERE,
             "TimedOut": Fault.RETRY_LATER,
             "Timeout": Fault.RETRY_LATER,
             "LimitsExceeded": Fault.RETRY_LATER,
@@ -113,6 +112,8 @@ def fault_of(error: BaseException) -> Fault:
         for part, fault in _TEXTS:
             if part in text:
                 return fault
+    if name.startswith(f"{_DBUS}Spawn."):  # the bus tried to start bluetoothd
+        return Fault.NOT_THERE
     if name:
         return _NAMES.get(name, Fault.FATAL)
     if isinstance(error, TimeoutError):

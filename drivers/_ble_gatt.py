@@ -203,7 +203,7 @@ class GattPort:
             await RADIO.call(session.begin())
         except BaseException:
             self._session = None
-            RADIO.start(session.end())
+            RADIO.leave(session.end())
             raise
 
     async def read(self) -> Batch:

@@ -24,7 +24,6 @@ from gateway.profile.model import MatchSpec
 MAX_DEVICES: Final = 4096  # remembered; phones change their address every 15 minutes
 MAX_ELEMENTS: Final = 8192
 REPEAT_NS: Final = 1_000_000_000  # `coalesce`: data that did not change are given again at most this often
-NO_RSSI: Final = -127  # what bleak says where BlueZ has none
 
 Entry = tuple[bytes, Element]
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from drivers._ble_bluez import AdapterWatch, bus_error, library_errors
 from drivers._ble_faults import Fault, fault_of, words_of
+from drivers._ble_radio import RADIO
 from drivers._ble_watchdog import NS_PER_S, Step, Watchdog
 from gateway.clock import Clock
 from gateway.errors import PortBusyError
@@ -39,6 +40,8 @@ class Scan:
         self._wake = asyncio.Event()
         self._scanner: Any = None
         self._is_wanted = False
+        self._is_stale = False
+        self._has_ended = False
         self._pauses = 0
         self._failures = 0
         self.watchdog = Watchdog()
@@ -57,9 +60,9 @@ class Scan:
             self._is_wanted = True
             self.watchdog.began(self._clock.monotonic_ns())
         for pause_s in (*START_PAUSES_S, None):
+            starting = asyncio.wrap_future(RADIO.start(self._start_locked()))
             try:
-                async with self._lock:
-                    await self._start()
+                await asyncio.shield(starting)  # BlueZ would go on scanning for a start that was cancelled half-way
             except library_errors() as error:
                 fault = self._count(error)
                 if fault not in {Fault.RETRY_NOW, Fault.RETRY_LATER}:
@@ -76,13 +79,16 @@ class Scan:
         self._is_wanted = False
         self._wake.set()
 
-    def look(self) -> None:
-        """Have the supervisor look again: the adapter changed."""
+    def look(self, *, is_lost: bool) -> None:
+        """Have the supervisor look again: the adapter changed. A scanner from before it was lost hears nothing."""
+        self._is_stale = self._is_stale or is_lost
         self._wake.set()
 
     async def stop(self) -> None:
-        """Stop the scanner now."""
+        """Stop the scanner and the supervisor."""
         self._is_wanted = False
+        self._has_ended = True
+        self._wake.set()
         async with self._lock:
             await self._stop()
 
@@ -99,8 +105,8 @@ class Scan:
             self._wake.set()
 
     async def supervise(self) -> None:
-        """Keep the scanner as it should be, until cancelled."""
-        while True:
+        """Keep the scanner as it should be, until `stop`."""
+        while not self._has_ended:
             self._wake.clear()
             wait_s = await self._turn()
             with contextlib.suppress(TimeoutError):
@@ -164,7 +170,13 @@ class Scan:
             self.is_resetting = False
             self._watch.tell()
 
+    async def _start_locked(self) -> None:
+        async with self._lock:
+            await self._start()
+
     async def _start(self) -> None:
+        if self._is_stale:
+            await self._stop()
         if self._scanner is not None or self._pauses or not self._is_wanted or not self._watch.is_usable:
             return
         bleak = require("bleak", "ble")
@@ -177,6 +189,7 @@ class Scan:
 
     async def _stop(self) -> None:
         scanner, self._scanner = self._scanner, None
+        self._is_stale = False
         if scanner is None:
             return
         try:

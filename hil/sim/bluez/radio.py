@@ -52,12 +52,14 @@ class Air:
 
     def clear(self) -> None:
         """Forget everything but the devices."""
+        self._filters.clear()
+        self.unplug()
+
+    def rest(self) -> None:
+        """Advertise no more."""
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-        self.unplug()
-        for path in self._peripherals:
-            self._plan(path)
 
     def power(self, *, on: bool) -> None:
         """Switch the adapter; off ends discovery and connections."""

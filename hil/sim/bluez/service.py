@@ -44,8 +44,8 @@ class FakeBluez:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        self._do(self._air.clear)
-        self._do(self._disconnect)
+        self._do(lambda: self._leave(crashes=False))
+        self._do(self._air.rest)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(CONTROL_S)
         self._loop.close()
@@ -99,10 +99,9 @@ class FakeBluez:
         """Whether somebody scans."""
         return self._do(lambda: self._air.is_discovering)
 
-    def restart(self) -> None:
-        """End and begin again, as bluetoothd does when it is upgraded."""
-        self._do(self._air.clear)
-        self._do(self._disconnect)
+    def restart(self, *, crashes: bool = False) -> None:
+        """End and begin again, as bluetoothd does when it is upgraded; or crash, which takes no object back first."""
+        self._do(lambda: self._leave(crashes=crashes))
         self._wait(self._connect())
         self.plug()
 
@@ -114,9 +113,12 @@ class FakeBluez:
         await bus.request_name(NAME)
         self._bus = bus
 
-    def _disconnect(self) -> None:
+    def _leave(self, *, crashes: bool) -> None:
+        if not crashes:
+            self._air.clear()
         self._bus.disconnect()
         self._bus = None
+        self._air.clear()
 
     def _emit(self, path: str, interface: str, member: str, signature: str, body: list[Any]) -> None:
         if self._bus is not None:
