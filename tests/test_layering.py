@@ -29,6 +29,7 @@ LAYERS = {
     "gateway.schema": LOGIC,
     "gateway.flow": LOGIC,
     "gateway.lifecycle": LOGIC,
+    "gateway.udev": LOGIC,
     "gateway.crdt": LOGIC,
     "gateway.profile": DOCUMENTS,
     "gateway.config": DOCUMENTS,
