@@ -36,6 +36,7 @@ LAYERS = {
     "gateway.port": PORTS,
     "gateway.driver": PORTS,
     "gateway.registry": PORTS,
+    "gateway.sysfs": PORTS,
     "drivers": PORTS,
     "gateway.ledger": STORAGE,
     "gateway.shadow": STORAGE,
@@ -112,6 +113,7 @@ def is_sideways_allowed(source: str, target: str) -> bool:
         ("drivers", "gateway.port"),
         ("drivers", "gateway.driver"),
         ("drivers", "gateway.registry"),
+        ("drivers", "gateway.sysfs"),
         ("hil", "gateway.testing"),
     }
 
