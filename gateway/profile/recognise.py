@@ -6,16 +6,17 @@ is an identity; what it finds in bytes by its own framing, matcher and layouts i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 
 from gateway.frame import CAN_ERROR, CAN_REMOTE, Address, Element, Garbage
 from gateway.framing.spec import DsmrP1, Hdlc, ModbusRtu, Nmea0183, VeDirect
 from gateway.profile.build import CompiledProfile
-from gateway.profile.model import LinkSpec, MatchSpec
+from gateway.profile.model import LinkSpec, MatchSpec, Profile
 from gateway.profile.usb import compared
-from gateway.schema.plan import Refused
+from gateway.schema.plan import Refused, Row
+from gateway.schema.spec import FieldSpec
 from gateway.udev.identity import UsbIdentity
 
 _CHECKED: Final = (Hdlc, Nmea0183, VeDirect, DsmrP1, ModbusRtu)  # framings that bring their own check
@@ -24,6 +25,7 @@ _OF_ADVERT: Final = {"manufacturer": 50, "service": 50, "name": 60}
 _IDS_HEARD: Final = 80  # all of match.can_ids
 _MOST: Final = 99  # nothing heard is proof
 _ANSWERED: Final = 97  # a chip that gives its own id
+_NAMED: Final = 75  # one whose answer has a name in the profile
 
 
 class Score(NamedTuple):
@@ -141,19 +143,23 @@ def _by_advert(link: LinkSpec, frames: Iterable[Heard]) -> Score:
     if link.match is None:
         return Score(0, [])
     elements = [frame.address for frame in frames if isinstance(frame.address, Element)]
-    match = link.match
-    tests: dict[str, Callable[[Element], bool]] = {}
-    if match.manufacturer is not None:
-        tests["manufacturer"] = lambda element: element.manufacturer == match.manufacturer
-    if match.service is not None:
-        tests["service"] = lambda element: element.service == match.service
-    if match.name is not None:
-        pattern = match.name
-        tests["name"] = lambda element: element.name is not None and fnmatchcase(element.name, pattern)
-    lacking = [key for key, test in tests.items() if not any(map(test, elements))]
-    if lacking or not tests:
-        return Score(-1, [f"no {key} {_told(match, key)}" for key in lacking])
-    return Score(max(_OF_ADVERT[key] for key in tests), [f"{key} {_told(match, key)}" for key in tests])
+    wanted = {key: value for key in _OF_ADVERT if (value := getattr(link.match, key)) is not None}
+    verdicts = {key: _agrees(key, value, elements) for key, value in wanted.items()}
+    agreed = [key for key, verdict in verdicts.items() if verdict]
+    differing = [key for key, verdict in verdicts.items() if verdict is False]
+    if differing or not agreed:
+        return Score(-1, [f"no {key} {_told(link.match, key)}" for key in differing or wanted])
+    return Score(max(_OF_ADVERT[key] for key in agreed), [f"{key} {_told(link.match, key)}" for key in agreed])
+
+
+def _agrees(key: str, value: object, elements: list[Element]) -> bool | None:
+    """Return whether what was heard agrees; None where it does not say: names come late, listed services not at all."""
+    said = [each for element in elements if (each := getattr(element, key)) is not None]
+    if key == "name":
+        return any(fnmatchcase(name, str(value)) for name in said) if said else None
+    if value in said:
+        return True
+    return None if key == "service" else False
 
 
 def _told(match: MatchSpec, key: str) -> str:
@@ -161,13 +167,33 @@ def _told(match: MatchSpec, key: str) -> str:
     return f"{value:#06x}" if isinstance(value, int) else str(value)
 
 
+def identity_asks(profile: Profile) -> list[str]:
+    """Return the messages that a profile asks for when it connects, before it writes anything: who is there."""
+    found: list[str] = []
+    for step in profile.lifecycle.connect:
+        if step.ask is None:
+            break
+        found.append(step.ask)
+    return found[:1]
+
+
 def _by_answers(compiled: CompiledProfile, answers: Mapping[str, bytes]) -> Score:
-    """Score a chip that was asked for what its profile asks when it connects: constants must be right."""
+    """Score a chip that was asked who it is: constants must be right, and what has names must have a known one."""
     read = _Reader(compiled)
-    known = [name for name, body in answers.items() if name in compiled.profile.message and read.decodes(name, body)]
-    if not answers or len(known) != len(answers):
-        return Score(0, [])
-    return Score(_ANSWERED, [f"it answered as {_listed(known)}: {answers[known[0]].hex(' ')}"])
+    for name, body in answers.items():
+        spec = compiled.profile.message.get(name)
+        is_whole = spec is not None and spec.ask is not None and spec.ask.length in {None, len(body)}
+        row = read.row(name, body) if is_whole else None
+        if spec is None or row is None or None in row[:-1] or row[-1]:
+            return Score(0, [])
+        has_const = any(_has_const(field) for field in spec.fields or ())
+        points = _ANSWERED if has_const else _NAMED
+        return Score(points, [f"it answered as {name}: {body.hex(' ')}"])
+    return Score(0, [])
+
+
+def _has_const(field: FieldSpec) -> bool:
+    return field.const is not None or any(bit.const is not None for bit in field.bits or ())
 
 
 class _Reader:
@@ -176,22 +202,27 @@ class _Reader:
     def __init__(self, compiled: CompiledProfile) -> None:
         self._compiled = compiled
         self._memory = compiled.memory()
+        self._unsealer = compiled.unsealer()
 
     def message(self, body: bytes, address: Address) -> str | None:
-        """Return the message that a body is, None where it is none."""
+        """Return the message that a body is, None where it is none or cannot be opened."""
+        if self._unsealer is not None and isinstance(address, Element):
+            opened = self._unsealer.open(body, address)
+            if isinstance(opened, str):
+                return None
+            body = opened.body
         name = self._compiled.match(body, address)
         if name is None:
             return None
         seen = self._compiled.body_seen(name, body, address) if self._compiled.sees_company_id else body
-        return name if self.decodes(name, seen) else None
+        return name if self.row(name, seen) is not None else None
 
-    def decodes(self, name: str, body: bytes) -> bool:
-        """Return whether a body can be that message."""
+    def row(self, name: str, body: bytes) -> Row | None:
+        """Return the values of a body as that message, None where it cannot be one."""
         try:
-            self._memory.decoder(name)(body)
+            return self._memory.decoder(name)(body)
         except Refused:
-            return False
-        return True
+            return None
 
 
 def _kind_of(address: Address) -> object:
