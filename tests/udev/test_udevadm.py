@@ -1,6 +1,6 @@
 """The shipped rules as udev itself reads them: `udevadm test` on devices of umockdev, in a mount namespace.
 
-Without that namespace `udevadm test` would leave files in /dev and /run/udev behind.
+`udevadm test` makes links and files for real: the namespace has a /dev and a /run of its own.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,7 @@ E: IFINDEX=7
 A: type=280\\n
 A: address=\\n
 """
+READY = "the namespace is ready"
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
@@ -96,21 +98,25 @@ def tty(serial: str | None = "HIL0001", *, interface: int = 0, port: int = 0, dr
 
 def udev_on(folder: Path, device: str, rules: str | None = None) -> tuple[str, dict[str, str]]:
     """Return what udev said of our rules, and the properties that the device got."""
-    (folder / "rules").mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=folder))
+    (folder / "rules").mkdir()
     (folder / "rules" / SHIPPED.name).write_text(rules if rules is not None else SHIPPED.read_text())
     (folder / "device.umockdev").write_text(device)
     path = device.split("\n", 1)[0].removeprefix("P: ")
-    script = (
-        "mkdir -p /run/udev /dev/char && mount -t tmpfs t /run/udev && mount -t tmpfs t /dev/char "
-        f"&& mkdir /run/udev/rules.d && mount --bind {folder}/rules /run/udev/rules.d "
-        f"&& exec umockdev-run -d {folder}/device.umockdev -- udevadm test --action=add {path}"
-    )
+    script = f"""set -e
+        mkdir {folder}/dev && mount --rbind /dev {folder}/dev && mount -t tmpfs t /dev && mount -t tmpfs t /run
+        for node in null zero random urandom; do touch /dev/$node; mount --bind {folder}/dev/$node /dev/$node; done
+        mkdir /dev/pts && mount -t devpts d /dev/pts -o newinstance,ptmxmode=0666 && ln -s pts/ptmx /dev/ptmx
+        mkdir -p /dev/char /run/udev/rules.d && mount --bind {folder}/rules /run/udev/rules.d
+        echo {READY}
+        exec umockdev-run -d {folder}/device.umockdev -- udevadm test --action=add {path}"""
     done = subprocess.run(
         ["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, timeout=60, check=False
     )
     lines = (done.stdout + done.stderr).splitlines()
-    if not any("Reading rules file" in line for line in lines):
+    if READY not in lines:
         pytest.skip(f"no mount namespace here: {lines[-1:]}")
+    assert any("Reading rules file" in line for line in lines), lines
     told = "\n".join(line for line in lines if SHIPPED.name in line)
     return told, dict(line.partition("=")[::2] for line in lines if line[:1].isupper() and "=" in line)
 
