@@ -7,10 +7,10 @@ import logging
 import os
 import re
 import termios
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
+from drivers._usb_identity import check_identity, serial_node_of
 from gateway.errors import (
     PortBusyError,
     PortError,
@@ -20,9 +20,9 @@ from gateway.errors import (
 )
 from gateway.profile.model import LinkSpec
 from gateway.registry import require
+from gateway.udev.identity import parse_usb
 
 BY_ID: Final = Path("/dev/serial/by-id")
-_USB: Final = re.compile(r"usb:([0-9a-fA-F]{4}):([0-9a-fA-F]{4})(?::(.+))?")
 _BARE: Final = re.compile(r"/dev/tty(USB|ACM)[0-9]+")
 _PARITY: Final = {"none": "N", "even": "E", "odd": "O"}
 
@@ -38,7 +38,7 @@ def check_target(target: str) -> None:
     """Raise PortOptionError for text that can never name a serial port."""
     if not target:
         raise PortOptionError("port", "an empty text names no port; write for example /dev/serial/by-id/...")
-    if target.startswith("usb:") and not _USB.fullmatch(target):
+    if target.startswith("usb:") and parse_usb(target) is None:
         raise PortOptionError(target, "write usb:VID:PID or usb:VID:PID:SERIAL with four hex digits each")
     if "\0" in target:
         raise PortOptionError(repr(target), "a path has no NUL")
@@ -49,31 +49,7 @@ def node_of(target: str) -> str:
 
     Raises: PortNotFoundError, PortOptionError when two adapters fit.
     """
-    match = _USB.fullmatch(target)
-    if not match:
-        return str(Path(target).resolve())
-    comports = require("serial.tools.list_ports", "uart").comports
-    return pick_usb(target, int(match[1], 16), int(match[2], 16), match[3], comports())
-
-
-def pick_usb(target: str, vid: int, pid: int, serial: str | None, ports: Iterable[Any]) -> str:
-    """Return the node of the one adapter among pyserial's `ports` that has these ids.
-
-    Raises: PortNotFoundError for none; PortOptionError for several, which a serial number would tell apart.
-    """
-    fitting = sorted(
-        (port.device, port.serial_number)
-        for port in ports
-        if (port.vid, port.pid) == (vid, pid) and serial in (None, port.serial_number)
-    )
-    if not fitting:
-        raise PortNotFoundError(target, "no USB adapter with these ids is plugged in")
-    if len(fitting) > 1:
-        names = ", ".join(f"{device} (serial {number or 'none'})" for device, number in fitting)
-        raise PortOptionError(
-            target, f"{len(fitting)} adapters fit: {names}; add the serial number, or use a by-path name"
-        )
-    return str(fitting[0][0])
+    return serial_node_of(target) if target.startswith("usb:") else str(Path(target).resolve())
 
 
 def stable_name(node: str, folder: Path = BY_ID) -> str | None:
@@ -113,6 +89,7 @@ def open_tty(target: str, link: LinkSpec) -> tuple[Any, str]:
     """
     serial = require("serial", "uart")
     node = node_of(target)
+    check_identity(target, node, link.match)
     wanted = settings(link)
     try:
         opened = _open(serial, node, link, wanted)

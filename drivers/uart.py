@@ -12,8 +12,10 @@ import errno
 import logging
 import os
 import termios
+from collections.abc import Callable
 from typing import Any, Final
 
+from drivers._plug import PlugEvent, plug_watch, plugged
 from drivers._readiness import Fairness, Readiness, finish
 from drivers._serial import check_target, is_url, open_tty, warning_for
 from drivers._serial_url import SerialUrlPort
@@ -29,7 +31,7 @@ MAX_CHUNKS_PER_READ: Final = 64  # bounds a batch: 256 KiB of a tty, about a mil
 SMALL_CHUNK_BYTES: Final = 512
 WRITE_STALL_S: Final = 1.0  # no byte taken for so long: the wire is stuck
 DRAIN_S: Final = 0.7  # of the second that closing may take
-NODE_CHECK_S: Final = 0.25  # unplugging shows within half a second even where the kernel does not hang up
+NODE_CHECK_S: Final = 0.25  # unplugging shows within half a second even where nobody tells it
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +52,8 @@ class SerialPort:
         self._readiness: Readiness | None = None
         self._writable: asyncio.Future[None] | None = None
         self._watch: asyncio.TimerHandle | None = None
+        self._unlisten: Callable[[], None] | None = None
+        self._gone: str | None = None  # why there is nothing behind the descriptor but what it still holds
         self._fairness = Fairness(clock)
         self._writing = asyncio.Lock()
         self._has_warned = False
@@ -59,11 +63,17 @@ class SerialPort:
         await self.close()
         self._warn_once()
         await asyncio.to_thread(require, "serial", "uart")  # the first import takes longer than a turn may
+        watch = await plug_watch()
         self._serial, self._node = open_tty(self.name, self._link)
         self._fd = self._serial.fd
-        self._lost = None
+        self._lost = self._gone = None
         self._readiness = Readiness(self._fd)
+        self._unlisten = watch.listen(self._on_plug_event)
         self._look_at_node()
+
+    async def plugged(self) -> None:
+        """Return when a serial port was plugged in, whichever; wait for ever where the system does not tell."""
+        await plugged("tty")
 
     async def read(self) -> Batch:
         """Return the chunks that are there, waiting for the first. Raises: PortLostError, PortClosedError."""
@@ -71,6 +81,8 @@ class SerialPort:
         waited = False
         while not (chunks := self._read_now()):
             assert self._readiness is not None
+            if self._gone is not None:
+                raise self._lose(self._gone)
             await self._readiness.wait()
             waited = True
         now_ns = self._clock.monotonic_ns()
@@ -101,6 +113,8 @@ class SerialPort:
             self._readiness.close()
         if self._watch is not None:
             self._watch.cancel()
+        if self._unlisten is not None:
+            self._unlisten()
         try:
             await self._drain(opened)
         finally:
@@ -141,11 +155,23 @@ class SerialPort:
         """See now and then whether the node of a port that is waited for is still there."""
         ready = self._readiness
         if ready is not None and ready.is_waited_for and not os.path.exists(self._node):  # noqa: PTH110 - one stat
-            self._lose("its device node is gone")
-            ready.wake()
+            self._vanish("its device node is gone")
         self._watch = asyncio.get_running_loop().call_later(NODE_CHECK_S, self._look_at_node)
 
+    def _on_plug_event(self, event: PlugEvent) -> None:
+        if event.action == "remove" and event.subsystem == "tty" and self._node == f"/dev/{event.name}":
+            self._vanish("unplugged")
+
+    def _vanish(self, cause: str) -> None:
+        """Let who waits see that nothing more will come; what came before is still read."""
+        self._gone = cause
+        finish(self._writable)
+        if self._readiness is not None:
+            self._readiness.wake()
+
     async def _wait_writable(self, sent: int, total: int) -> None:
+        if self._gone is not None:
+            raise self._lose(self._gone)
         loop = asyncio.get_running_loop()
         fd = self._fd
         self._writable = future = loop.create_future()

@@ -103,3 +103,15 @@ class ReportingPort(Port, Protocol):
     def health(self) -> dict[str, Any]:
         """Return facts for `status`, JSON-ready, named with their units; at any time, also while closed."""
         ...
+
+
+@runtime_checkable
+class PluggablePort(Port, Protocol):
+    """A link to something that is plugged in while the machine runs."""
+
+    async def plugged(self) -> None:
+        """Return when something was plugged in that this port may be, so that opening is worth a try at once.
+
+        Waits for ever where the system does not tell. Nothing has to be open. Cancel-safe.
+        """
+        ...

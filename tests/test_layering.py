@@ -29,12 +29,14 @@ LAYERS = {
     "gateway.schema": LOGIC,
     "gateway.flow": LOGIC,
     "gateway.lifecycle": LOGIC,
+    "gateway.udev": LOGIC,
     "gateway.crdt": LOGIC,
     "gateway.profile": DOCUMENTS,
     "gateway.config": DOCUMENTS,
     "gateway.port": PORTS,
     "gateway.driver": PORTS,
     "gateway.registry": PORTS,
+    "gateway.sysfs": PORTS,
     "drivers": PORTS,
     "gateway.ledger": STORAGE,
     "gateway.shadow": STORAGE,
@@ -111,6 +113,7 @@ def is_sideways_allowed(source: str, target: str) -> bool:
         ("drivers", "gateway.port"),
         ("drivers", "gateway.driver"),
         ("drivers", "gateway.registry"),
+        ("drivers", "gateway.sysfs"),
         ("hil", "gateway.testing"),
     }
 

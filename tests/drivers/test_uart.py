@@ -11,7 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from drivers._serial import pick_usb, stable_name, warning_for
+from drivers import _plug
+from drivers._serial import stable_name, warning_for
 from drivers.uart import DRIVER
 from gateway.clock import SystemClock
 from gateway.errors import (
@@ -98,6 +99,92 @@ def test_a_pulled_cable_is_seen_within_half_a_second_by_an_idle_read(cable):
         return took
 
     assert asyncio.run(scenario()) < 0.55
+
+
+class Told:
+    """What pyudev would tell: a pipe that is readable while there are events."""
+
+    def __init__(self):
+        self._reading, self._writing = os.pipe()
+        self._events = []
+
+    def tell(self, action, name):
+        self._events.append(SimpleNamespace(action=action, subsystem="tty", sys_name=name))
+        os.write(self._writing, b"x")
+
+    def fileno(self):
+        return self._reading
+
+    def poll(self, _timeout):
+        if not self._events:
+            return None
+        os.read(self._reading, 1)
+        return self._events.pop(0)
+
+    def close(self):
+        os.close(self._reading)
+        os.close(self._writing)
+
+
+@pytest.fixture
+def told(monkeypatch):
+    told = Told()
+    monkeypatch.setattr(_plug, "open_monitor", lambda: told)
+    yield told
+    told.close()
+
+
+def test_an_unplugging_that_is_told_ends_an_idle_read_at_once_though_the_node_stays(tmp_path, told):
+    with Cable(tmp_path / "device") as cable:
+
+        async def scenario():
+            port = make(cable.path)
+            await port.open()
+            port._node = "/dev/ttyUSB7"
+            asyncio.get_running_loop().call_soon(told.tell, "remove", "ttyUSB7")
+            with pytest.raises(PortLostError, match="unplugged"):
+                await port.read()
+            await port.close()
+
+        asyncio.run(scenario())
+
+
+def test_what_came_before_an_unplugging_is_still_read(cable, told):
+    async def scenario():
+        port = make(cable.path)
+        await port.open()
+        cable.send(b"last words")
+        port._vanish("unplugged")
+        batch = await port.read()
+        with pytest.raises(PortLostError):
+            await port.read()
+        await port.close()
+        return batch.payloads
+
+    assert asyncio.run(scenario()) == [b"last words"]
+
+
+def test_an_unplugging_of_another_port_is_nothing_to_this_one(cable, told):
+    async def scenario():
+        port = make(cable.path)
+        await port.open()
+        told.tell("remove", "ttyUSB9")
+        asyncio.get_running_loop().call_later(0.05, cable.send, b"still here")
+        batch = await port.read()
+        await port.close()
+        return batch.payloads
+
+    assert asyncio.run(scenario()) == [b"still here"]
+
+
+def test_a_port_that_is_plugged_in_is_told_to_who_waits_for_one(told):
+    async def scenario():
+        port = make("usb:0403:6001")
+        asyncio.get_running_loop().call_later(0.01, told.tell, "add", "ttyUSB3")
+        async with asyncio.timeout(10):
+            await port.plugged()
+
+    asyncio.run(scenario())
 
 
 def test_a_cable_put_back_under_another_node_is_found_by_its_link(cable):
@@ -307,28 +394,6 @@ def test_the_warning_is_given_once(caplog):
     with caplog.at_level(logging.WARNING):
         asyncio.run(scenario())
     assert caplog.text.count("/dev/ttyUSB99 may name another device") == 1
-
-
-def adapter(device, vid, pid, serial):
-    return SimpleNamespace(device=device, vid=vid, pid=pid, serial_number=serial)
-
-
-ADAPTERS = [
-    adapter("/dev/ttyUSB0", 0x0403, 0x6001, "A1"),
-    adapter("/dev/ttyUSB1", 0x0403, 0x6001, "A2"),
-    adapter("/dev/ttyACM0", 0x1546, 0x01A7, None),
-    adapter("/dev/ttyS0", None, None, None),
-]
-
-
-def test_a_usb_adapter_is_found_by_its_ids_and_serial_number():
-    assert pick_usb("usb:1546:01a7", 0x1546, 0x01A7, None, ADAPTERS) == "/dev/ttyACM0"
-    assert pick_usb("usb:0403:6001:A2", 0x0403, 0x6001, "A2", ADAPTERS) == "/dev/ttyUSB1"
-
-
-def test_two_equal_usb_adapters_are_refused_and_both_are_named():
-    with pytest.raises(PortOptionError, match=r"ttyUSB0 .serial A1.*ttyUSB1 .serial A2"):
-        pick_usb("usb:0403:6001", 0x0403, 0x6001, None, ADAPTERS)
 
 
 def test_a_usb_adapter_that_is_not_plugged_in_is_not_found():
