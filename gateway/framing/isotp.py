@@ -57,20 +57,27 @@ class _Open(msgspec.Struct):
     data: bytearray
 
 
+class _Broken(NamedTuple):
+    """What may still come of a message given up."""
+
+    number: int  # of the segment that would go on with it, 0..15
+    left: int  # segments not heard, in whatever order they come; 0 where that is not known
+
+
 _Joined = list[IsoTpPdu | Garbage]
 
 
 class IsoTpJoiner:
     """Joins the segments of the ids of one profile; frames with other ids pass. One garbage a broken message.
 
-    Segments that only go on with a message already given up say nothing new and are left out.
+    Segments that belong to a message already given up, the late ones among them, say nothing new and are left out.
     """
 
     def __init__(self, spec: IsoTp) -> None:
         """Take the `[framing]` table: both ids, the mask that widens them, and `max` bytes of a message."""
         self._spec = spec
         self._open: dict[int, _Open] = {}  # by id, in order of their beginning
-        self._broken: dict[int, int] = {}  # by id: number of the segment that would go on with what was given up
+        self._broken: dict[int, _Broken] = {}  # by id
         self._next_deadline_ns = 0
 
     def feed(self, can_id: int, data: bytes, now_ns: int) -> _Joined:
@@ -113,13 +120,17 @@ class IsoTpJoiner:
 
     def _give_up(self, joined: _Joined, can_id: int, reason: str, heard: int | None = None) -> None:
         transfer = self._open.pop(can_id)
-        self._note_broken(can_id, transfer.number if heard is None else (heard + 1) % 16)
+        left = -(-(transfer.size - len(transfer.data)) // (transfer.frame_bytes - 1))
+        if heard is None:
+            self._note_broken(can_id, transfer.number, left)
+        else:
+            self._note_broken(can_id, (heard + 1) % 16, left if reason == "doubled" else left - 1)
         joined.append(Garbage(bytes(transfer.data[:MAX_GARBAGE_BYTES]), reason))
 
-    def _note_broken(self, can_id: int, number: int) -> None:
+    def _note_broken(self, can_id: int, number: int, left: int = 0) -> None:
         if can_id not in self._broken and len(self._broken) >= _MAX_OPEN:
             del self._broken[next(iter(self._broken))]
-        self._broken[can_id] = number
+        self._broken[can_id] = _Broken(number, left)
 
     def _begin(self, joined: _Joined, can_id: int, data: bytes, now_ns: int) -> None:
         if can_id in self._open:
@@ -144,10 +155,7 @@ class IsoTpJoiner:
         number = data[0] & 0xF
         transfer = self._open.get(can_id)
         if transfer is None:
-            expected = self._broken.get(can_id)
-            if expected is None or (number - expected) % 16 >= _GOES_ON:
-                joined.append(Garbage(data, "no start"))
-            self._note_broken(can_id, (number + 1) % 16)
+            self._continue_broken(joined, can_id, data, number)
             return
         missing = transfer.size - len(transfer.data)
         is_last = missing < transfer.frame_bytes
@@ -163,6 +171,13 @@ class IsoTpJoiner:
             if is_last:
                 del self._open[can_id]
                 joined.append(IsoTpPdu(bytes(transfer.data), can_id))
+
+    def _continue_broken(self, joined: _Joined, can_id: int, data: bytes, number: int) -> None:
+        """Take a segment of no open message: of one given up, or of one whose start nobody heard."""
+        expected, left = self._broken.get(can_id, (number + _GOES_ON, 0))
+        if left == 0 and (number - expected) % 16 >= _GOES_ON:
+            joined.append(Garbage(data, "no start"))
+        self._note_broken(can_id, (number + 1) % 16, max(0, left - 1))
 
     def _flow(self, joined: _Joined, partner: int, data: bytes, now_ns: int) -> None:
         """Take flow control for what the other side sends."""

@@ -135,6 +135,16 @@ def test_a_message_that_lost_several_segments_is_still_one_garbage(body: bytes, 
     assert [isinstance(item, Garbage) for item in found] == ([] if not frames else [not whole])
 
 
+@settings(deadline=None)
+@given(data=st.data(), body=st.binary(min_size=14, max_size=100))
+def test_segments_in_another_order_are_one_garbage(data: st.DataObject, body: bytes):
+    first, *rest = segments(body)
+    mixed = data.draw(st.permutations(rest))
+    found = reasons(fed([first, *mixed]))
+    assert found == (["pdu"] if mixed == rest else ["missing"])
+    assert reasons(fed([first, *mixed, first, *rest]))[-1] == "pdu"
+
+
 def test_flow_control_yields_nothing_and_keeps_the_message_alive():
     taken, frames, late = joiner(), of_hex(VIN_FRAMES), 900 * MS
     assert taken.feed(ECU, frames[0], 0) == []
