@@ -28,6 +28,7 @@ _STANDARD_MAX: Final = 0x7FF
 _N_CR_NS: Final = 1_200_000_000  # longest silence between segments: N_Cr, 1000 ms, and what a log's stamps may add
 _GOES_ON: Final = 8  # segments of a lost message that may be missing in a row for the rest to count as its own
 _MAX_OPEN: Final = 256
+_FIXED_ADDRESSES: Final = 0x18DA  # ISO 15765-2:2016, 10.3.2: priority 6, physical
 _SINGLE, _FIRST, _CONSECUTIVE, _FLOW = range(4)
 _OVERFLOW: Final = 2  # flow status: the receiver has no room, the message will not go on
 
@@ -194,14 +195,23 @@ class IsoTpJoiner:
 def partner_of(spec: IsoTp, can_id: int) -> int | None:
     """Return the id that answers to `can_id`, with linux/can.h flags; None for an id outside the transport.
 
-    The bits that `mask` leaves open are equal on both sides: 7E0 to 7E8, 7E1 to 7E9.
+    The bits that `mask` leaves open are equal on both sides: 7E0 to 7E8, 7E1 to 7E9. Where `tx` and `rx` are fixed
+    addresses of ISO 15765-2, [18 DA] [target] [source], they stand in the other byte: 18DA10F1 to 18DAF110.
     """
+    if spec.tx == _mirrored(spec.rx) and spec.rx >> 16 == _FIXED_ADDRESSES:
+        answer = _mirrored(can_id & CAN_ID_MASK)
+        is_ours = any((each ^ spec.rx) & spec.mask == 0 for each in (can_id & CAN_ID_MASK, answer))
+        return answer | CAN_EXTENDED if can_id & CAN_EXTENDED and is_ours else None
     for mine, other in ((spec.rx, spec.tx), (spec.tx, spec.rx)):
         flag = CAN_EXTENDED if mine > _STANDARD_MAX else 0
         if can_id & CAN_EXTENDED == flag and (can_id ^ mine) & spec.mask & CAN_ID_MASK == 0:
             answer = other & spec.mask | can_id & CAN_ID_MASK & ~spec.mask
             return answer | (CAN_EXTENDED if other > _STANDARD_MAX else 0)
     return None
+
+
+def _mirrored(number: int) -> int:
+    return number & 0x1FFF0000 | (number & 0xFF) << 8 | number >> 8 & 0xFF
 
 
 def receiving_id(spec: IsoTp) -> int:

@@ -137,8 +137,8 @@ def test_a_broken_answer_is_one_garbage_record_and_a_pending_one_is_cut(tmp_path
 def test_one_unit_alone_and_extended_ids_are_a_matter_of_parameters(tmp_path, monkeypatch):
     monkeypatch.setenv("TIDEGATE_DATA", str(tmp_path / "data"))
     log = tmp_path / "car.candump"
-    log.write_text("(0.0) can0 18DAF110#03410D32\n(0.1) can0 7E8#03410D32\n")
-    params = [f"--param={text}" for text in ("tx=0x18da10f1", "rx=0x18daf110", "mask=0x1fffffff")]
+    log.write_text("(0.0) can0 18DAF128#03410D32\n(0.1) can0 18DA28F1#300000\n(0.2) can0 7E8#03410D32\n")
+    params = [f"--param={text}" for text in ("tx=0x18da10f1", "rx=0x18daf110", "mask=0x1fffff00")]
     records = [
         json.loads(each) for each in CliRunner().invoke(command, ["obd2", str(log), *params]).stdout.splitlines()
     ]

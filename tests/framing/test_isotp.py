@@ -191,6 +191,20 @@ def test_extended_ids_are_told_from_standard_ones():
     assert partner_of(spec, 0x18DAF110 | CAN_EXTENDED) == 0x18DA10F1 | CAN_EXTENDED
 
 
+def test_fixed_addresses_name_target_and_source_so_that_partners_mirror_each_other():
+    spec = IsoTp(tx=0x18DA10F1, rx=0x18DAF110, mask=0x1FFFFF00)  # ISO 15765-4: any unit, and the tester F1
+    assert framing_problems(spec) == []
+    assert partner_of(spec, 0x18DAF128 | CAN_EXTENDED) == 0x18DA28F1 | CAN_EXTENDED
+    assert partner_of(spec, 0x18DA28F1 | CAN_EXTENDED) == 0x18DAF128 | CAN_EXTENDED
+    assert partner_of(spec, 0x18DA28F2 | CAN_EXTENDED) is None
+    assert partner_of(spec, 0x18DB33F1 | CAN_EXTENDED) is None  # functional: to all of them
+    taken, frames = joiner(spec), of_hex(VIN_FRAMES)
+    unit, tester = 0x18DAF128 | CAN_EXTENDED, 0x18DA28F1 | CAN_EXTENDED
+    found = taken.feed(unit, frames[0], 0) + taken.feed(tester, bytes.fromhex("300000"), 0)
+    found += taken.feed(unit, frames[1], 0) + taken.feed(unit, frames[2], 0)
+    assert found == [IsoTpPdu(VIN, unit)]
+
+
 @pytest.mark.parametrize(
     "frame",
     [
