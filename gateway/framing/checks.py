@@ -61,6 +61,7 @@ def _internet_16(data: bytes | bytearray) -> int:
 
 SUMS: Final[dict[str, tuple[int, Compute]]] = {
     "sum-8": (1, lambda data: sum(data) & 0xFF),
+    "sum-15": (2, lambda data: sum(data) & 0x7FFF),  # as SiRF
     "sum-16": (2, lambda data: sum(data) & 0xFFFF),
     "sum-24": (3, lambda data: sum(data) & 0xFFFFFF),
     "sum-32": (4, lambda data: sum(data) & 0xFFFFFFFF),

@@ -28,6 +28,7 @@ _STANDARD_MAX: Final = 0x7FF
 _N_CR_NS: Final = 1_200_000_000  # longest silence between segments: N_Cr, 1000 ms, and what a log's stamps may add
 _GOES_ON: Final = 8  # segments of a lost message that may be missing in a row for the rest to count as its own
 _MAX_OPEN: Final = 256
+_FIXED_ADDRESSES: Final = 0x18DA  # ISO 15765-2:2016, 10.3.2: priority 6, physical
 _SINGLE, _FIRST, _CONSECUTIVE, _FLOW = range(4)
 _OVERFLOW: Final = 2  # flow status: the receiver has no room, the message will not go on
 
@@ -57,20 +58,27 @@ class _Open(msgspec.Struct):
     data: bytearray
 
 
+class _Broken(NamedTuple):
+    """What may still come of a message given up."""
+
+    number: int  # of the segment that would go on with it, 0..15
+    left: int  # segments not heard, in whatever order they come; 0 where that is not known
+
+
 _Joined = list[IsoTpPdu | Garbage]
 
 
 class IsoTpJoiner:
     """Joins the segments of the ids of one profile; frames with other ids pass. One garbage a broken message.
 
-    Segments that only go on with a message already given up say nothing new and are left out.
+    Segments that belong to a message already given up, the late ones among them, say nothing new and are left out.
     """
 
     def __init__(self, spec: IsoTp) -> None:
         """Take the `[framing]` table: both ids, the mask that widens them, and `max` bytes of a message."""
         self._spec = spec
         self._open: dict[int, _Open] = {}  # by id, in order of their beginning
-        self._broken: dict[int, int] = {}  # by id: number of the segment that would go on with what was given up
+        self._broken: dict[int, _Broken] = {}  # by id
         self._next_deadline_ns = 0
 
     def feed(self, can_id: int, data: bytes, now_ns: int) -> _Joined:
@@ -113,13 +121,17 @@ class IsoTpJoiner:
 
     def _give_up(self, joined: _Joined, can_id: int, reason: str, heard: int | None = None) -> None:
         transfer = self._open.pop(can_id)
-        self._note_broken(can_id, transfer.number if heard is None else (heard + 1) % 16)
+        left = -(-(transfer.size - len(transfer.data)) // (transfer.frame_bytes - 1))
+        if heard is None:
+            self._note_broken(can_id, transfer.number, left)
+        else:
+            self._note_broken(can_id, (heard + 1) % 16, left if reason == "doubled" else left - 1)
         joined.append(Garbage(bytes(transfer.data[:MAX_GARBAGE_BYTES]), reason))
 
-    def _note_broken(self, can_id: int, number: int) -> None:
+    def _note_broken(self, can_id: int, number: int, left: int = 0) -> None:
         if can_id not in self._broken and len(self._broken) >= _MAX_OPEN:
             del self._broken[next(iter(self._broken))]
-        self._broken[can_id] = number
+        self._broken[can_id] = _Broken(number, left)
 
     def _begin(self, joined: _Joined, can_id: int, data: bytes, now_ns: int) -> None:
         if can_id in self._open:
@@ -144,10 +156,7 @@ class IsoTpJoiner:
         number = data[0] & 0xF
         transfer = self._open.get(can_id)
         if transfer is None:
-            expected = self._broken.get(can_id)
-            if expected is None or (number - expected) % 16 >= _GOES_ON:
-                joined.append(Garbage(data, "no start"))
-            self._note_broken(can_id, (number + 1) % 16)
+            self._continue_broken(joined, can_id, data, number)
             return
         missing = transfer.size - len(transfer.data)
         is_last = missing < transfer.frame_bytes
@@ -164,6 +173,13 @@ class IsoTpJoiner:
                 del self._open[can_id]
                 joined.append(IsoTpPdu(bytes(transfer.data), can_id))
 
+    def _continue_broken(self, joined: _Joined, can_id: int, data: bytes, number: int) -> None:
+        """Take a segment of no open message: of one given up, or of one whose start nobody heard."""
+        expected, left = self._broken.get(can_id, (number + _GOES_ON, 0))
+        if left == 0 and (number - expected) % 16 >= _GOES_ON:
+            joined.append(Garbage(data, "no start"))
+        self._note_broken(can_id, (number + 1) % 16, max(0, left - 1))
+
     def _flow(self, joined: _Joined, partner: int, data: bytes, now_ns: int) -> None:
         """Take flow control for what the other side sends."""
         if len(data) < 3:
@@ -179,8 +195,13 @@ class IsoTpJoiner:
 def partner_of(spec: IsoTp, can_id: int) -> int | None:
     """Return the id that answers to `can_id`, with linux/can.h flags; None for an id outside the transport.
 
-    The bits that `mask` leaves open are equal on both sides: 7E0 to 7E8, 7E1 to 7E9.
+    The bits that `mask` leaves open are equal on both sides: 7E0 to 7E8, 7E1 to 7E9. Where `tx` and `rx` are fixed
+    addresses of ISO 15765-2, [18 DA] [target] [source], they stand in the other byte: 18DA10F1 to 18DAF110.
     """
+    if _is_fixed(spec):
+        answer = _mirrored(can_id & CAN_ID_MASK)
+        is_ours = any((each ^ spec.rx) & spec.mask == 0 for each in (can_id & CAN_ID_MASK, answer))
+        return answer | CAN_EXTENDED if can_id & CAN_EXTENDED and is_ours else None
     for mine, other in ((spec.rx, spec.tx), (spec.tx, spec.rx)):
         if _is_one_of(can_id, mine, spec.mask):
             answer = other & spec.mask | can_id & CAN_ID_MASK & ~spec.mask
@@ -206,6 +227,20 @@ def is_first(data: bytes) -> bool:
 def is_flow_control(data: bytes) -> bool:
     """Return whether a frame is flow control."""
     return data[:1] != b"" and data[0] >> 4 == _FLOW
+
+
+def ids_of(spec: IsoTp) -> list[tuple[int, int]]:
+    """Return id, with linux/can.h flags, and mask of both sides, receiving first."""
+    tx_mask = _mirrored(spec.mask) if _is_fixed(spec) else spec.mask
+    return [(flagged(spec.rx), spec.mask & CAN_ID_MASK), (flagged(spec.tx), tx_mask & CAN_ID_MASK)]
+
+
+def _is_fixed(spec: IsoTp) -> bool:
+    return spec.tx == _mirrored(spec.rx) and spec.rx >> 16 == _FIXED_ADDRESSES
+
+
+def _mirrored(number: int) -> int:
+    return number & 0x1FFF0000 | (number & 0xFF) << 8 | number >> 8 & 0xFF
 
 
 def receiving_id(spec: IsoTp) -> int:

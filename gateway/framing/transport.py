@@ -75,13 +75,13 @@ _Joined = list[Pdu | Garbage]
 class Joiner:
     """Joins the segments of one bus. Single frames pass. At most 256 transfers are open; the oldest gives way.
 
-    Segments that only go on with a transfer already given up say nothing new and are left out.
+    Segments that belong to a transfer already given up, the late ones among them, say nothing new and are left out.
     """
 
     def __init__(self, fast_pgns: Collection[int] = ()) -> None:
         self._fast_pgns = frozenset(fast_pgns)
         self._open: dict[_Key, _Open] = {}  # in order of their beginning
-        self._broken: dict[_Key, int] = {}  # number of the segment that would go on with what was given up
+        self._broken: dict[_Key, tuple[int, int]] = {}  # segment that would go on with what was given up, and `left`
         self._next_deadline_ns = 0
 
     def feed(self, can_id: int, data: bytes, now_ns: int) -> _Joined:
@@ -122,14 +122,18 @@ class Joiner:
         self._broken.clear()
         return joined
 
-    def _note_broken(self, key: _Key, number: int) -> None:
+    def _note_broken(self, key: _Key, number: int, left: int = 0) -> None:
+        """Keep what may still come: segment `number`, or in whatever order `left` of them (0: that is not known)."""
         if key not in self._broken and len(self._broken) >= _MAX_OPEN:
             del self._broken[next(iter(self._broken))]
-        self._broken[key] = number
+        self._broken[key] = number, left
 
-    def _give_up(self, joined: _Joined, key: _Key, reason: str) -> None:
+    def _give_up(self, joined: _Joined, key: _Key, reason: str, heard: int | None = None) -> None:
+        """End a transfer; `heard` is the segment that showed it broken."""
         transfer = self._open.pop(key)
-        self._note_broken(key, transfer.first_number + len(transfer.segments))
+        expected = transfer.first_number + len(transfer.segments)
+        left = transfer.last + 1 - expected
+        self._note_broken(key, *((expected, left) if heard is None else (heard + 1, left - 1)))
         joined.append(Garbage(b"".join(transfer.segments), reason))
 
     def _begin(self, joined: _Joined, key: _Key, transfer: _Open) -> None:
@@ -194,17 +198,16 @@ class Joiner:
     def _segment(self, joined: _Joined, key: _Key, data: bytes, number: int, now_ns: int) -> None:
         transfer = self._open.get(key)
         if transfer is None:
-            expected = self._broken.get(key)
-            if expected is None or number < expected:
+            expected, left = self._broken.get(key, (number + 1, 0))
+            if left == 0 and number < expected:
                 joined.append(Garbage(data, "no start"))
-            self._note_broken(key, number + 1)
+            self._note_broken(key, number + 1, max(0, left - 1))
             return
         expected = transfer.first_number + len(transfer.segments)
         if number < expected:
             joined.append(Garbage(data, "doubled"))
         elif number > expected:
-            self._give_up(joined, key, "missing")
-            self._note_broken(key, number + 1)
+            self._give_up(joined, key, "missing", number)
         else:
             transfer.segments.append(data[1:])
             transfer.deadline_ns = now_ns + transfer.limit_ns

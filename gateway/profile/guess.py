@@ -239,7 +239,8 @@ def _kinds_of(size: int) -> list[str]:
     """Return the checksums of one size, the usual ones first."""
     usual = ("crc-16-modbus", "crc-16-ibm-3740", "crc-16-xmodem", "crc-32-iso-hdlc", "fletcher-8-pair", "crc-8-smbus")
     kinds = [kind for kind in known_checks() if check_of(kind).size == size]
-    return sorted(kinds, key=lambda kind: (kind.startswith("crc"), kind not in usual, kind))
+    rare = ("sum-15",)  # holds wherever sum-16 does in small sums, and hardly anybody uses it
+    return sorted(kinds, key=lambda kind: (kind.startswith("crc"), kind in rare, kind not in usual, kind))
 
 
 def _told(check: CheckSpec) -> str:

@@ -74,6 +74,7 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
         "separator": "between the columns of csv, or key and value of kv",
         "tag_type": "tlv: type of the tag",
         "length_type": "tlv: type of the length; by default the field's type says it",
+        "repeats": "tlv: how often one name may come in one message, 1 to 8: NAME, NAME_2, ...",
         "order": "byte order of types written without be or le",
         "fields": "in wire order; with dbc or construct they only annotate",
         "strict": "refuse bytes left over",

@@ -27,8 +27,6 @@ DEFAULT_UNIT: Final = 1  # of a profile without parameter `unit`
 WRITE: Final = ""  # the message of a target that only writes
 WRITE_TIMEOUT_NS: Final = 500_000_000  # until a register write is acknowledged: what `timeout` is by default
 WRITE_ATTEMPTS: Final = 2
-CLASSIC_BYTES: Final = 8
-FD_BYTES: Final = 64
 
 
 class Request(NamedTuple):
@@ -37,7 +35,6 @@ class Request(NamedTuple):
     data: bytes
     address: Address = None
     link: IsoTpLink | None = None  # where it goes out as a message of several frames
-    frame_bytes: int = CLASSIC_BYTES
 
 
 class Target(NamedTuple):
@@ -112,9 +109,8 @@ class Speech:
     def _can_request(self, data: bytes, can_id: int | None) -> Request | None:
         framing = self._profile.framing
         if isinstance(framing, IsoTp):
-            size = FD_BYTES if self._profile.link.fd else CLASSIC_BYTES
             address = flagged(framing.tx if can_id is None else can_id)
-            return None if self._link is None else Request(data, address, self._link, size)
+            return None if self._link is None else Request(data, address, self._link)
         return None if can_id is None else Request(data, flagged(can_id))
 
     def _written(self, register: int, data: bytes) -> Target:
@@ -137,7 +133,7 @@ async def send(port: Port, request: Request, *, asks: bool) -> None:
     """
     if request.link is not None:
         assert isinstance(request.address, int)
-        await request.link.send(port, request.data, request.address, frame_bytes=request.frame_bytes)
+        await request.link.send(port, request.data, request.address)
     elif asks and isinstance(port, AskingPort):
         await port.ask(request.data, request.address)
     else:

@@ -11,12 +11,15 @@ from typing import Final
 
 from gateway.clock import Clock
 from gateway.errors import PortRefusedError, PortTimeoutError
+from gateway.frame import CAN_FD
 from gateway.framing.isotp import is_first, is_flow_control, is_from_peer, partner_of, start_of
 from gateway.framing.isotp_sender import IsoTpSender, flow_control
 from gateway.framing.spec import IsoTp
 from gateway.port import Port
 
 OTHERS_SPEAK_NS: Final = 10_000_000_000  # for so long after another node used our id we only listen
+CLASSIC_BYTES: Final = 8
+FD_BYTES: Final = 64
 OVERFLOW: Final = 2  # flow status: no room for a message of this size
 _NS: Final = 1_000_000_000
 
@@ -24,11 +27,13 @@ _NS: Final = 1_000_000_000
 class IsoTpLink:
     """What we owe and what we are sending, for one device on one open port."""
 
-    def __init__(self, spec: IsoTp, clock: Clock) -> None:
-        """Take the `[framing]` table."""
+    def __init__(self, spec: IsoTp, clock: Clock, *, fd: bool = False) -> None:
+        """Take the `[framing]` table; `fd`: every frame goes out as CAN FD, also a short one."""
         self.replies: list[tuple[bytes, int]] = []
         self._spec = spec
         self._clock = clock
+        self._flag = CAN_FD if fd else 0
+        self._frame_bytes = FD_BYTES if fd else CLASSIC_BYTES
         self._listens_until_ns = 0
         self._sending: tuple[int, IsoTpSender, asyncio.Event] | None = None  # from whom flow control is awaited
 
@@ -49,16 +54,16 @@ class IsoTpLink:
             start = start_of(data)
             if start is not None:
                 status = 0 if start.size <= self._spec.max else OVERFLOW
-                self.replies.append((flow_control(status), partner))
+                self.replies.append((flow_control(status), partner | self._flag))
 
-    async def send(self, port: Port, body: bytes, can_id: int, *, frame_bytes: int = 8) -> None:
+    async def send(self, port: Port, body: bytes, can_id: int) -> None:
         """Send one whole message with `can_id`, as fast as its receiver allows.
 
         Raises: PortTimeoutError without flow control, PortRefusedError when the receiver has no room, EncodeError for a
         body that is no message, and what the port's write raises.
         """
         clock = self._clock
-        sender = IsoTpSender(body, clock.monotonic_ns(), frame_bytes=frame_bytes)
+        sender = IsoTpSender(body, clock.monotonic_ns(), frame_bytes=self._frame_bytes)
         news = asyncio.Event()
         answers = partner_of(self._spec, can_id)
         if answers is not None:
@@ -66,7 +71,7 @@ class IsoTpLink:
         try:
             while sender.wake_ns is not None:
                 for frame in sender.due(clock.monotonic_ns()):
-                    await port.write(frame, can_id)
+                    await port.write(frame, can_id | self._flag)
                 news.clear()
                 await self._pause(sender, news)
         finally:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from gateway.frame import CAN_ERROR, CAN_EXTENDED, CAN_ID_MASK, CAN_REMOTE, Element, short_uuid
-from gateway.framing.isotp import flagged
+from gateway.framing.isotp import ids_of
 from gateway.framing.spec import J1939, IsoTp, Nmea2000
 from gateway.port import CanFilter
 from gateway.profile.model import Profile
@@ -38,7 +38,7 @@ def _incoming(profile: Profile) -> list[MessageSpec]:
 def _of_can(profile: Profile) -> list[Wanted]:
     framing = profile.framing
     if isinstance(framing, IsoTp):
-        pair = [CanFilter(flagged(each), _KIND | CAN_ID_MASK & framing.mask) for each in (framing.rx, framing.tx)]
+        pair = [CanFilter(can_id, _KIND | mask) for can_id, mask in ids_of(framing)]
         others = [_can_filter(spec.when) for spec in _incoming(profile) if spec.when.can_id is not None]
         return [*pair, *(each for each in others if each is not None)]
     filters = [_can_filter(facts_of(spec)) for spec in _incoming(profile)]

@@ -329,7 +329,8 @@ def _is_gatt(each: _Wire) -> bool:
 def _isotp_links(each: _Wire, clock: Clock) -> dict[str, IsoTpLink]:
     """Return our side of ISO-TP, by device."""
     framings = {device.name: device.profile.profile.framing for device in each.devices}
-    return {name: IsoTpLink(framing, clock) for name, framing in framings.items() if isinstance(framing, IsoTp)}
+    fd = each.link.fd
+    return {name: IsoTpLink(framing, clock, fd=fd) for name, framing in framings.items() if isinstance(framing, IsoTp)}
 
 
 def _asks(device: Device) -> bool:

@@ -12,6 +12,7 @@ from gateway.spelling import did_you_mean
 
 Problem = tuple[str, str]
 
+_MAX_REPEATS: Final = MessageSpec().repeats
 _DEFAULTS: Final = {name: getattr(FieldSpec(), name) for name in FieldSpec.__struct_fields__}
 _WRITTEN: Final = dict(zip(FieldSpec.__struct_fields__, FieldSpec.__struct_encode_fields__, strict=True))
 _BINARY: Final = frozenset({"length", "array", "at", "register", "words", "bits", "dbc", "fields"})
@@ -38,7 +39,11 @@ def message_key_problems(spec: MessageSpec) -> Iterator[Problem]:
             yield "tag_type", "only format 'tlv' has tags"
         if spec.length_type is not None:
             yield "length_type", "only format 'tlv' has lengths between tags and values"
+        if spec.repeats != _MAX_REPEATS:
+            yield "repeats", "only format 'tlv' has tags that come again"
         return
+    if not 1 <= spec.repeats <= _MAX_REPEATS:
+        yield "repeats", f"{spec.repeats} is outside 1..{_MAX_REPEATS}"
     for key, text in (("tag_type", spec.tag_type), ("length_type", spec.length_type)):
         try:
             wire = parse_type(text, spec.order) if text is not None else None

@@ -133,6 +133,7 @@ class MessageSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     separator: str = ","
     tag_type: str = "u8"
     length_type: str | None = None
+    repeats: int = 8  # tlv: how often one name may come in one message; places are kept for that many
     order: ByteOrder | None = None
     fields: list[FieldSpec] = msgspec.field(default_factory=list)
     strict: bool = False

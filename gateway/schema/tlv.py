@@ -1,15 +1,15 @@
 """Layer 2: messages of tagged elements: [header] then [tag] [length, if declared] [value], again and again.
 
-A tag that comes again gives NAME, NAME_2, ... up to NAME_8; more of one are skipped and taint `trust.case`. An unknown
-tag without a declared length ends the decode: what it would mean to go on is not known. A tagged struct without a name
-is several fields behind one tag: its members are the message's values. On writing, the first tag that has the name and
-takes the value is used.
+A tag that comes again gives NAME, NAME_2, ... as far as `repeats` allows; more of one are skipped and taint
+`trust.case`. An unknown tag without a declared length ends the decode: what it would mean to go on is not known. A
+tagged struct without a name is several fields behind one tag: its members are the message's values. On writing, the
+first tag that has the name and takes the value is used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -20,8 +20,6 @@ from gateway.schema.plan import ABSENT, Refused, Row
 from gateway.schema.spec import FieldSpec, MessageSpec
 from gateway.schema.types import WireType, parse_type
 from gateway.taint import TRUST_CASE
-
-MAX_REPEATS: Final = 8  # of one name in one message
 
 Element = Callable[[bytes], tuple[dict[str, Any], int, int]]  # values, taints, bytes used
 Make = Callable[[Scope, bool], Element]
@@ -42,7 +40,7 @@ class TlvPlan:
         for field in elements:
             for leaf in layout_of(_alone(field, spec)).named():
                 if not leaf.is_internal and leaf.name not in named:
-                    named |= {_numbered(str(leaf.name), index): leaf.spec for index in range(MAX_REPEATS)}
+                    named |= {_numbered(str(leaf.name), index): leaf.spec for index in range(spec.repeats)}
         self.names: tuple[str, ...] = tuple(str(each) for each in named)
         self.units: tuple[str, ...] = tuple(each.units for each in named.values())
         self.fields: tuple[FieldSpec | Any, ...] = tuple(named.values())
@@ -86,17 +84,20 @@ class TlvWalker:
         """`make` gives the decoder of a header or of one element."""
         header, elements = _split(spec)
         self._strict = spec.strict
+        self._repeats = spec.repeats
         self._tag = parse_type(spec.tag_type, spec.order)
         self._length = None if spec.length_type is None else parse_type(spec.length_type, spec.order)
         self._header = make(layout_of(header), raw)
-        self._elements = {field.tag: make(layout_of(_alone(field, spec)), raw) for field in elements}
+        self._make: Callable[[FieldSpec], Element] = lambda field: make(layout_of(_alone(field, spec)), raw)
+        self._fields = {field.tag: field for field in elements}
+        self._elements: dict[int, Element] = {}  # made when first met: a table of hundreds costs what is used of it
 
     def walk(self, body: bytes) -> tuple[dict[str, Any], int]:
         """Return all values by name and the taint bits. Raises: Refused."""
         values, taint, place = self._header(body)
         counts: dict[str, int] = {}
         while (start := place + (self._tag.size or 1)) <= len(body):
-            element = self._elements.get(_integer(body, place, self._tag))
+            element = self._element(_integer(body, place, self._tag))
             size = len(body) - start
             if self._length is not None:
                 start += self._length.size or 1
@@ -107,20 +108,26 @@ class TlvWalker:
                 break
             if element is not None:
                 found, marks, used = element(body[start : start + size])
-                taint |= marks | _number(found, counts, values)
+                taint |= marks | _number(found, counts, values, self._repeats)
                 size = size if self._length is not None else used
             place = start + size
         if self._strict and place < len(body):
             raise Refused("strict")
         return values, taint
 
+    def _element(self, tag: int) -> Element | None:
+        element = self._elements.get(tag)
+        if element is None and tag in self._fields:
+            element = self._elements[tag] = self._make(self._fields[tag])
+        return element
 
-def _number(found: dict[str, Any], counts: dict[str, int], values: dict[str, Any]) -> int:
+
+def _number(found: dict[str, Any], counts: dict[str, int], values: dict[str, Any], repeats: int) -> int:
     """Put an element's values under NAME, NAME_2, ...; return a taint where there are too many."""
     taint = 0
     for name, value in found.items():
         counts[name] = counts.get(name, 0) + 1
-        if counts[name] > MAX_REPEATS:
+        if counts[name] > repeats:
             taint = TRUST_CASE
         else:
             values[_numbered(name, counts[name] - 1)] = value
@@ -168,7 +175,7 @@ def _encoder(spec: MessageSpec) -> Callable[[dict[str, Any]], bytes]:
     def encode(values: dict[str, Any]) -> bytes:
         given = {name: value for name, value in values.items() if name in head_names}
         body = build_head(given)
-        return body + b"".join(_elements(builders, values, set(given), length))
+        return body + b"".join(_elements(builders, values, set(given), length, spec.repeats))
 
     return encode
 
@@ -182,12 +189,12 @@ class _Builder(NamedTuple):
 
 
 def _elements(
-    builders: Sequence[_Builder], values: Mapping[str, Any], done: set[str], length: WireType | None
+    builders: Sequence[_Builder], values: Mapping[str, Any], done: set[str], length: WireType | None, repeats: int
 ) -> list[bytes]:
     parts: list[bytes] = []
     refusals: dict[str, EncodeError] = {}
     for mark, names, build in builders:
-        for index in range(MAX_REPEATS):
+        for index in range(repeats):
             spelled = {_numbered(name, index): name for name in names}
             given = {name: values[each] for each, name in spelled.items() if each in values and each not in done}
             if not given:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
 from functools import cache
 
 import pytest
@@ -15,76 +14,9 @@ from gateway.framing.isotp import segments
 from gateway.profile.build import CompiledProfile
 from gateway.profile.load import load_profile, shipped_profiles
 from gateway.schema.plan import values_of
+from tests.conformance.obd2_pids import ANNOUNCED, ENUMERATED, FLAGGED, FORMULAS, SPELLED, UNASSIGNED
 
 pytestmark = pytest.mark.conformance
-
-Formula = Callable[..., object]
-
-
-def percent(a: int) -> float:
-    return a * 100 / 255
-
-
-def trim(a: int) -> float:
-    return (a - 128) * 100 / 128
-
-
-def temperature(a: int) -> int:
-    return a - 40
-
-
-def word(a: int, b: int) -> int:
-    return 256 * a + b
-
-
-def signed(a: int, b: int) -> int:
-    return word(a, b) - (65536 if a > 127 else 0)
-
-
-def same(a: int) -> int:
-    return a
-
-
-def ratio(a: int, b: int) -> float:
-    return 2 / 65536 * word(a, b)
-
-
-# PID: data bytes, and from them to the values in order (one value: itself)
-FORMULAS: dict[int, tuple[int, Formula]] = {
-    0x04: (1, percent),
-    0x05: (1, temperature),
-    **dict.fromkeys((6, 7, 8, 9, 45), (1, trim)),
-    0x0A: (1, lambda a: 3 * a),
-    **dict.fromkeys((11, 13, 48, 51, 95), (1, same)),
-    0x0C: (2, lambda a, b: word(a, b) / 4),
-    0x0E: (1, lambda a: a / 2 - 64),
-    **dict.fromkeys((15, 70, 92), (1, temperature)),
-    0x10: (2, lambda a, b: word(a, b) / 100),
-    **dict.fromkeys((17, 44, 46, 47, 69, *range(71, 77), 82, 90, 91), (1, percent)),
-    **{pid: (2, lambda a, b: (a / 200, None if b == 255 else trim(b))) for pid in range(0x14, 0x1C)},
-    **dict.fromkeys((31, 33, 49, 77, 78, 99), (2, word)),
-    0x22: (2, lambda a, b: 0.079 * word(a, b)),
-    **{pid: (2, lambda a, b: 10 * word(a, b)) for pid in (0x23, 0x59)},
-    **{pid: (4, lambda a, b, c, d: (ratio(a, b), 8 / 65536 * word(c, d))) for pid in range(0x24, 0x2C)},
-    0x32: (2, lambda a, b: signed(a, b) / 4),
-    **{pid: (4, lambda a, b, c, d: (ratio(a, b), word(c, d) / 256 - 128)) for pid in range(0x34, 0x3C)},
-    **{pid: (2, lambda a, b: word(a, b) / 10 - 40) for pid in range(0x3C, 0x40)},
-    0x42: (2, lambda a, b: word(a, b) / 1000),
-    0x43: (2, lambda a, b: word(a, b) * 100 / 255),
-    0x44: (2, ratio),
-    0x4F: (4, lambda a, b, c, d: (a, b, c, 10 * d)),
-    0x50: (4, lambda a, _b, _c, _d: 10 * a),
-    0x53: (2, lambda a, b: word(a, b) / 200),
-    0x54: (2, signed),
-    **{pid: (2, lambda a, b: (trim(a), trim(b))) for pid in range(0x55, 0x59)},
-    0x5D: (2, lambda a, b: word(a, b) / 128 - 210),
-    0x5E: (2, lambda a, b: word(a, b) / 20),
-    **{pid: (1, lambda a: a - 125) for pid in (0x61, 0x62, 0x8E)},
-    0x64: (5, lambda *data: tuple(a - 125 for a in data)),
-    0xA6: (4, lambda a, b, c, d: (word(a, b) * 65536 + word(c, d)) / 10),
-}
-ENUMERATED = {0x03: 2, 0x12: 1, 0x1C: 1, 0x51: 1}  # labels: PID and data bytes
-FLAGGED = {0x00: 4, 0x01: 4, 0x02: 2, 0x13: 1, 0x1D: 1, 0x1E: 1, 0x20: 4, 0x40: 4, 0x41: 4, 0x60: 4}
 
 
 @cache
@@ -97,10 +29,11 @@ def read(body: bytes) -> dict:
     return values_of(plan, plan.decode(body))
 
 
-def test_every_pid_from_00_to_5f_is_described():
-    assert sorted(set(range(0x60)) - FORMULAS.keys() - ENUMERATED.keys() - FLAGGED.keys()) == []
-    tags = {field.tag for field in compiled().profile.message["current_data"].fields}
-    assert set(range(0x60)) - tags == set()
+def test_every_pid_that_the_standard_assigns_is_described():
+    tested = FORMULAS.keys() | ENUMERATED.keys() | FLAGGED.keys() | ANNOUNCED.keys() | SPELLED.keys()
+    tags = {field.tag for field in compiled().profile.message["current_data"].fields if field.tag is not None}
+    assert set(range(0xC9)) - UNASSIGNED - tested == set()
+    assert tags == tested
 
 
 @pytest.mark.parametrize("pid", sorted(FORMULAS))
@@ -113,6 +46,31 @@ def test_a_pid_is_read_by_the_formula_of_the_standard(pid):
         assert list(read(bytes((0x41, pid)) + data).values()) == [
             None if each is None else pytest.approx(each, rel=1e-12, abs=1e-9) for each in expected
         ]
+
+
+@pytest.mark.parametrize("pid", sorted(ANNOUNCED))
+def test_a_pid_of_several_sensors_gives_those_that_its_first_byte_announces(pid):
+    places = ANNOUNCED[pid]
+    made = random.Random(pid)
+    for supports in (0xFF, 0x01, 0x00, *(made.randrange(256) for _ in range(12))):
+        raws = [made.randbytes(size) for _, size, _ in places]
+        expected = [
+            pytest.approx(formula(int.from_bytes(raw)), rel=1e-12, abs=1e-9)
+            for (bit, _, formula), raw in zip(places, raws, strict=True)
+            if supports >> bit & 1
+        ]
+        answer = bytes((0x41, pid, supports)) + b"".join(raws) + bytes.fromhex("0d32")
+        assert list(read(answer).values()) == [50, *expected]
+
+
+@pytest.mark.parametrize("pid", sorted(SPELLED))
+def test_a_pid_of_mixed_places_says_what_stands_in_them(pid):
+    data, expected = SPELLED[pid]
+    found = read(bytes((0x41, pid)) + bytes.fromhex(data + "0d32"))
+    assert found.pop("vehicle_speed") == 50
+    assert found == {
+        name: pytest.approx(value) if isinstance(value, float) else value for name, value in expected.items()
+    }
 
 
 @pytest.mark.parametrize("pid", sorted(ENUMERATED | FLAGGED))
@@ -179,8 +137,8 @@ def test_a_broken_answer_is_one_garbage_record_and_a_pending_one_is_cut(tmp_path
 def test_one_unit_alone_and_extended_ids_are_a_matter_of_parameters(tmp_path, monkeypatch):
     monkeypatch.setenv("TIDEGATE_DATA", str(tmp_path / "data"))
     log = tmp_path / "car.candump"
-    log.write_text("(0.0) can0 18DAF110#03410D32\n(0.1) can0 7E8#03410D32\n")
-    params = [f"--param={text}" for text in ("tx=0x18da10f1", "rx=0x18daf110", "mask=0x1fffffff")]
+    log.write_text("(0.0) can0 18DAF128#03410D32\n(0.1) can0 18DA28F1#300000\n(0.2) can0 7E8#03410D32\n")
+    params = [f"--param={text}" for text in ("tx=0x18da10f1", "rx=0x18daf110", "mask=0x1fffff00")]
     records = [
         json.loads(each) for each in CliRunner().invoke(command, ["obd2", str(log), *params]).stdout.splitlines()
     ]

@@ -135,6 +135,16 @@ def test_a_message_that_lost_several_segments_is_still_one_garbage(body: bytes, 
     assert [isinstance(item, Garbage) for item in found] == ([] if not frames else [not whole])
 
 
+@settings(deadline=None)
+@given(data=st.data(), body=st.binary(min_size=14, max_size=100))
+def test_segments_in_another_order_are_one_garbage(data: st.DataObject, body: bytes):
+    first, *rest = segments(body)
+    mixed = data.draw(st.permutations(rest))
+    found = reasons(fed([first, *mixed]))
+    assert found == (["pdu"] if mixed == rest else ["missing"])
+    assert reasons(fed([first, *mixed, first, *rest]))[-1] == "pdu"
+
+
 def test_flow_control_yields_nothing_and_keeps_the_message_alive():
     taken, frames, late = joiner(), of_hex(VIN_FRAMES), 900 * MS
     assert taken.feed(ECU, frames[0], 0) == []
@@ -179,6 +189,20 @@ def test_extended_ids_are_told_from_standard_ones():
     frame = bytes.fromhex("03410d32")
     assert joiner(spec).feed(0x18DAF110 | CAN_EXTENDED, frame, 0)[0].payload == frame[1:]
     assert partner_of(spec, 0x18DAF110 | CAN_EXTENDED) == 0x18DA10F1 | CAN_EXTENDED
+
+
+def test_fixed_addresses_name_target_and_source_so_that_partners_mirror_each_other():
+    spec = IsoTp(tx=0x18DA10F1, rx=0x18DAF110, mask=0x1FFFFF00)  # ISO 15765-4: any unit, and the tester F1
+    assert framing_problems(spec) == []
+    assert partner_of(spec, 0x18DAF128 | CAN_EXTENDED) == 0x18DA28F1 | CAN_EXTENDED
+    assert partner_of(spec, 0x18DA28F1 | CAN_EXTENDED) == 0x18DAF128 | CAN_EXTENDED
+    assert partner_of(spec, 0x18DA28F2 | CAN_EXTENDED) is None
+    assert partner_of(spec, 0x18DB33F1 | CAN_EXTENDED) is None  # functional: to all of them
+    taken, frames = joiner(spec), of_hex(VIN_FRAMES)
+    unit, tester = 0x18DAF128 | CAN_EXTENDED, 0x18DA28F1 | CAN_EXTENDED
+    found = taken.feed(unit, frames[0], 0) + taken.feed(tester, bytes.fromhex("300000"), 0)
+    found += taken.feed(unit, frames[1], 0) + taken.feed(unit, frames[2], 0)
+    assert found == [IsoTpPdu(VIN, unit)]
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,15 @@ def test_a_transfer_that_lost_a_segment_is_one_garbage_and_the_next_is_whole(pay
     assert found[1].payload == payload
 
 
+@settings(deadline=None)
+@given(data=st.data(), payload=st.binary(min_size=15, max_size=223), fast=st.booleans())
+def test_segments_in_another_order_never_make_a_group(data: st.DataObject, payload: bytes, fast: bool):
+    first, *rest = fast_packet(payload) if fast else broadcast(payload)
+    mixed = data.draw(st.permutations(rest))
+    found = reasons(fed(Joiner([FAST]), [first, *mixed]))
+    assert found == (["pdu"] if mixed == rest else ["missing"])
+
+
 def test_a_new_start_cuts_the_old_transfer():
     frames = broadcast(bytes(14))
     assert reasons(fed(Joiner(), frames[:2] + frames)) == ["cut", "pdu"]

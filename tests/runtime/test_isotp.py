@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.frame import Address
+from gateway.frame import CAN_FD, Address
 from gateway.framing.isotp import segments
 from gateway.testing import AnsweringPort
 from tests.runtime.test_connect import Bench, sleep
@@ -175,3 +175,9 @@ def test_a_lost_segment_is_one_piece_of_garbage_and_the_next_answer_is_whole(tmp
     assert bench.keepers[0].counts.garbage == 1
     frames = bench.device.frames()
     assert frames.frames_in == sum(frames[1:])
+
+
+def test_on_a_bus_with_fd_every_frame_of_ours_is_fd(tmp_path: Path) -> None:
+    bench = car(tmp_path, ASKS.replace('bus = "can"', 'bus = "can"\nfd = true'))
+    bench.play(sleep(5))
+    assert [address for _, address in bench.port.writes] == [TESTER | CAN_FD] * 2

@@ -69,3 +69,11 @@ def test_advertisements_are_wanted_by_their_company_or_service() -> None:
 
 def test_a_connection_subscribes_to_what_it_does_not_ask() -> None:
     assert wanted_by([shipped("heart-rate").profile]) == [Element("", characteristic="2a37")]
+
+
+@pytest.mark.parametrize("can_id", [0x18DAF110, 0x18DA10F1, 0x18DAF1A5, 0x18DAA5F1])
+def test_both_sides_pass_where_addresses_are_fixed(can_id: int) -> None:
+    params = {"tx": 0x18DA10F1, "rx": 0x18DAF110, "mask": 0x1FFFFF00}
+    wanted = wanted_by([load_profile(shipped_profiles()["obd2"], params)])
+    assert passes(wanted, can_id | CAN_EXTENDED)
+    assert not passes(wanted, 0x18DB33F1 | CAN_EXTENDED)

@@ -139,6 +139,9 @@ def test_tags_are_unique_and_leave_no_gap():
     assert "outside the range of u8" in problems(U8 | {"tag": 256}, format="tlv")["fields[0].tag"]
     assert "unsigned" in problems(first, format="tlv", tag_type="s8")["tag_type"]
     assert "only format 'tlv'" in problems(U8, length_type="u8")["length_type"]
+    assert "only format 'tlv'" in problems(U8, repeats=2)["repeats"]
+    assert "outside 1..8" in problems(first, format="tlv", repeats=9)["repeats"]
+    assert problems(first, format="tlv", repeats=1) == {}
 
 
 def test_text_formats_are_held_to_their_own_keys_and_types():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -70,6 +71,20 @@ def test_more_repeats_than_have_names_are_marked_not_kept():
     plan = compile_message("bthome", BTHOME)
     assert len(values(plan, "40" + "0101" * 12)) == 8
     assert taints(plan, "40" + "0101" * 12) == ["trust.case"]
+
+
+def test_a_message_may_say_how_often_a_name_comes():
+    spec = msgspec.structs.replace(BTHOME, repeats=2)
+    plan = compile_message("bthome", spec)
+    assert [name for name in plan.names if name.startswith("battery")] == ["battery", "battery_2"]
+    assert values(plan, "40 0101 0102 0103 02c409") == {"battery": 1, "battery_2": 2, "temperature": 25.0}
+    assert taints(plan, "40 0101 0102 0103") == ["trust.case"]
+    assert outcome(reference_decode(spec), bytes.fromhex("40010101020103")) == outcome(
+        plan.decode, bytes.fromhex("40010101020103")
+    )
+    assert plan.encode({"_info": 64, "battery": 1, "battery_2": 2}).hex() == "4001010102"
+    with pytest.raises(EncodeError, match="battery_3"):
+        plan.encode({"_info": 64, "battery_3": 3})
 
 
 def test_elements_are_written_in_field_order_with_their_lengths():

@@ -103,6 +103,8 @@ def test_max31855_has_no_temperature_under_a_fault():
     assert BUILT_IN["max31855"]({**reading, "_faulty": 0})["thermocouple"] == 1000.0
     assert BUILT_IN["max31855"]({**reading, "_faulty": 1}) == {"thermocouple": None, "linearized": None}
     assert BUILT_IN["max31855"](reading) == {"thermocouple": None, "linearized": None}
+    for fault in (1, 2, 4):  # named by its own bit, whatever the summary says
+        assert BUILT_IN["max31855"]({**reading, "_faulty": 0, "fault": fault})["thermocouple"] is None
 
 
 def test_max31855_follows_the_curve_of_type_k_where_asked_to():
