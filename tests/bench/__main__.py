@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import decode, polling, process, spi, streams
+from tests.bench import bluetooth, decode, polling, process, spi, streams
 from tests.bench.rows import Row
 
 ROOT = Path(__file__).parent.parent.parent
@@ -20,6 +20,7 @@ PARTS: dict[str, Callable[[Path], list[Row]]] = {
     "can": streams.can_rows,
     "paced": streams.paced_rows,
     "flood": streams.flood_rows,
+    "ble": bluetooth.ble_rows,
     "modbus": polling.polling_rows,
     "spi": spi.spi_rows,
     "run": process.run_rows,
