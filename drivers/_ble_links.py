@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,8 +36,23 @@ ATTEMPT_S: Final = 10.0
 CONNECT_S: Final = 20.0  # all attempts of one `open`
 PAUSES_S: Final = {Fault.RETRY_NOW: 0.1, Fault.RETRY_LATER: 1.0}
 DISCONNECT_S: Final = 11.0
+_ADDRESS: Final = re.compile(r"(?:dev_)?[0-9A-F]{2}(?:[:_-][0-9A-F]{2}){5}")
 
 log = logging.getLogger(__name__)
+
+
+class _Discreet(logging.Filter):
+    """Takes radio addresses out of what bleak logs above DEBUG."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Rewrite the record; let it pass."""
+        if record.levelno > logging.DEBUG:
+            record.msg, record.args = _ADDRESS.sub("(address)", record.getMessage()), ()
+        return True
+
+
+for _name in ("client", "manager"):
+    logging.getLogger(f"bleak.backends.bluezdbus.{_name}").addFilter(_Discreet())
 
 
 class SlotsTakenError(PortBusyError):

@@ -812,20 +812,25 @@ def test_health_can_be_told_as_json_open_and_closed(bluez, make):
     assert run(scenario) == (True, "hci0", 5)
 
 
-def test_no_address_is_logged_above_debug(bluez, caplog):
+@pytest.mark.parametrize("never_connects", [False, True], ids=["linked", "connecting"])
+def test_no_address_is_logged_above_debug(bluez, caplog, never_connects):
     caplog.set_level(logging.DEBUG)
-    peripheral = bluez.add(band())
+    peripheral = bluez.add(band(never_connects=never_connects))
     peripheral.connect_errors.append(ABORT)
 
     async def scenario():
         port = gatt()
-        await port.open()
+        opening = asyncio.get_running_loop().create_task(port.open())
+        await until(lambda: bluez.calls["Connect"] > 0)
+        if not never_connects:
+            await opening
         bluez.unplug()
-        await failure(port.read())
+        await failure(opening if never_connects else port.read())
         await port.close()
 
     run(scenario)
     told = [record.getMessage() for record in caplog.records if record.levelno > logging.DEBUG]
+    assert told
     assert [text for text in told if MAC in text or MAC.replace(":", "_") in text] == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -106,7 +107,9 @@ class Air(Wire):
 
 @pytest.fixture(scope="session")
 def bluetoothd(tmp_path_factory) -> Iterator[None]:
-    """The system bus and bluetoothd."""
+    """The system bus and bluetoothd. Only in a guest: a machine of its own has both already."""
+    if "TIDEGATE_RIG_REPORT" not in os.environ:
+        pytest.skip("runs in the guest of the kernel rig: make rig")
     for program in ("dbus-daemon", "bluetoothctl", BLUETOOTHD):
         assert shutil.which(program), f"{program} is not installed; run: apt install bluez dbus"
     subprocess.run(["modprobe", "-a", "hci_vhci", "bluetooth"], check=True)
