@@ -53,6 +53,5 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.rig: pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/python -m hil.kernel.packages
-	@$(PIP) --editable '.[rig]'
-	@$(BIN)/python -m pip --disable-pip-version-check install --quiet 'spidev>=3.6'  # comes as source only
+	@$(PIP) --no-binary spidev --editable '.[rig,spi]'  # which comes as source only
 	@touch $@ $(VENV)/.dev $(VENV)/.run

@@ -18,7 +18,7 @@ class Qmp:
         """Take a socket whose other end is QEMU's monitor, and make it ready for commands. Raises: RigError."""
         end.settimeout(ANSWER_S)
         self._end = end
-        self._lines = end.makefile("rwb")
+        self._lines = end.makefile("rb")
         self._events: list[str] = []
         self._next("QMP")
         self.execute("qmp_capabilities")
@@ -27,8 +27,7 @@ class Qmp:
         """Return what QEMU answers. Raises: RigError with what it objects to."""
         words = {name.replace("_", "-"): value for name, value in arguments.items()}
         try:
-            self._lines.write(json.dumps({"execute": command, "arguments": words}).encode() + b"\n")
-            self._lines.flush()
+            self._end.sendall(json.dumps({"execute": command, "arguments": words}).encode() + b"\n")
         except OSError as error:
             raise RigError(f"QEMU is gone ({error}); it was told {command}") from error
         answer = self._next("return", "error")

@@ -5,24 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import termios
-from collections.abc import Callable
 
 import pytest
 
 from drivers.uart import DRIVER
 from gateway.clock import SystemClock
 from gateway.errors import PortLostError
-from gateway.frame import Garbage
-from gateway.port import Port
-from gateway.profile.build import CompiledProfile
-from gateway.profile.load import find_profile, load_profile
-from gateway.profile.model import LinkSpec
-from gateway.schema.plan import values_of
 from hil.kernel.firmware import Microcontroller, build, missing_tools
-
-LIMIT_S = 30.0
-PROFILE = CompiledProfile(load_profile(find_profile("cobs-node")))
-LINK = LinkSpec(bus="uart", baud=115200)
+from tests.hil.node_line import LIMIT_S, LINK, NodeLine, set_valve
 
 pytestmark = [
     pytest.mark.slow,
@@ -31,44 +21,6 @@ pytestmark = [
         reason=f"missing: {', '.join(missing_tools())}; sudo apt install qemu-system-arm gcc-arm-none-eabi make",
     ),
 ]
-
-
-class Line:
-    """A port and what the profile makes of it."""
-
-    def __init__(self, port: Port) -> None:
-        self.port = port
-        self.garbage: list[Garbage] = []
-        self._framer = PROFILE.framer()
-        self._pending: list[bytes] = []
-
-    async def next(self, message: str, wanted: Callable[[dict], bool] = lambda _: True) -> dict:
-        """Return the values of the next such message."""
-        async with asyncio.timeout(LIMIT_S):
-            while True:
-                while self._pending:
-                    body = self._pending.pop(0)
-                    if isinstance(body, Garbage):
-                        self.garbage.append(body)
-                    elif (name := PROFILE.match(body, None)) == message:
-                        values = values_of(PROFILE.messages[name], PROFILE.messages[name].decode(body))
-                        if wanted(values):
-                            return values
-                for chunk in (await self.port.read()).payloads:
-                    self._pending += self._framer.feed(chunk)
-
-    async def silence(self, seconds: float) -> dict | None:
-        """Return the last measurement before nothing came for so long."""
-        last = None
-        while True:
-            try:
-                async with asyncio.timeout(seconds):
-                    last = await self.next("measurement")
-            except TimeoutError:
-                return last
-
-    async def send(self, body: bytes) -> None:
-        await self.port.write(PROFILE.framer().encode(body))
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +46,7 @@ def talk(board, scenario):
             with board.tty.open("rb", buffering=0) as tty:
                 termios.tcflush(tty, termios.TCIFLUSH)
             board.go_on()
-            line = Line(port)
+            line = NodeLine(port)
             await line.next("identity")
             return await scenario(line)
         finally:
@@ -117,7 +69,7 @@ def test_the_firmware_says_who_it_is_and_measures_ten_times_a_second(board):
 
 def test_the_valve_goes_where_a_command_sends_it(board):
     async def scenario(line):
-        await line.send(PROFILE.messages["set_valve"].encode({"counter": 7, "position": 30, "ramp": 0}))
+        await line.port.write(set_valve(7, 30))
         ack = await line.next("ack")
         return ack, await line.next("measurement", lambda values: values["valve_position"] == 30)
 
@@ -131,7 +83,7 @@ def test_a_hundred_commands_in_bursts_of_ten_are_all_answered(board):
         acks = []
         for start in range(0, 100, 10):  # ten at a time are on the line: 70 bytes of the 256 that may wait in it
             for number in range(start, start + 10):
-                await line.send(PROFILE.messages["set_valve"].encode({"counter": number, "position": 40, "ramp": 0}))
+                await line.port.write(set_valve(number, 40))
             acks += [(await line.next("ack"))["counter"] for _ in range(10)]
         return acks
 
@@ -140,9 +92,9 @@ def test_a_hundred_commands_in_bursts_of_ten_are_all_answered(board):
 
 def test_a_frame_with_a_wrong_check_is_counted_and_not_answered(board):
     async def scenario(line):
-        good = PROFILE.framer().encode(bytes([0x10, 1, 100, 0]))
+        good = set_valve(1, 50)
         await line.port.write(good[:-3] + bytes([good[-3] ^ 1]) + good[-2:])
-        await line.send(bytes([0x10, 2, 100, 0]))
+        await line.port.write(set_valve(2, 50))
         first = await line.next("ack")
         return first["counter"], await line.next("status", lambda values: values["uptime"] > 0)
 
