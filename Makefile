@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --only-binary :all:
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench format clean
+.PHONY: help run test check rig bench format clean
 
 help: ## say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -23,6 +23,9 @@ check: $(VENV)/.dev ## format, lint, types, layers, tests
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest $(ARGS)
 
+rig: $(VENV)/.rig ## test the drivers on a real kernel in virtual machines (Debian; as root it installs what it needs)
+	@$(BIN)/python -m hil.kernel $(ARGS)
+
 bench: $(VENV)/.dev ## measure speed and memory against named baselines; writes bench.json
 	@$(BIN)/python -m tests.bench $(ARGS)
 
@@ -31,7 +34,7 @@ format: $(VENV)/.dev ## rewrite the sources the way `make check` wants them
 	@$(BIN)/ruff check --fix .
 
 clean: ## remove everything that make made
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis bench.json
+	@rm -rf $(VENV) .rig .pytest_cache .mypy_cache .ruff_cache .hypothesis bench.json
 
 $(VENV)/bin/python:
 	@command -v $(PYTHON) >/dev/null || { echo "Python is missing: sudo apt install python3 python3-venv"; exit 1; }
@@ -47,3 +50,8 @@ $(VENV)/.run: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	@$(PIP) --editable '.[dev]'
 	@touch $@ $(VENV)/.run
+
+$(VENV)/.rig: pyproject.toml | $(VENV)/bin/python
+	@$(BIN)/python -m hil.kernel.packages
+	@$(PIP) --no-binary spidev --editable '.[rig,spi]'  # which comes as source only
+	@touch $@ $(VENV)/.dev $(VENV)/.run

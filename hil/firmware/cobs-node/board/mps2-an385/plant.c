@@ -1,0 +1,87 @@
+/*
+ * The board has no sensors and no valve: a room with a radiator takes their place, in whole numbers. A valve moves
+ * towards where it was ordered, flow follows the valve, temperature follows the flow.
+ */
+#include "board.h"
+
+enum {
+    FULL_TRAVEL = 200,           /* half percent */
+    TRAVEL_MS = 8000,            /* of the whole way, when no ramp asks for more */
+    COLD_CENTICEL = 1800,
+    WARMING_CENTICEL = 800,      /* above that, with the valve open for long */
+    WARMING_MS = 12000,
+    FULL_FLOW = 1400,            /* centilitres per minute */
+    HEATER_ON_HALF_PERCENT = 10,
+    SUPPLY_MV = 24000,
+    MOTOR_DROP_MV = 150,
+};
+
+const uint8_t board_valve_half_percent = 40;
+
+static struct {
+    uint32_t at_ms;
+    int32_t valve;       /* half percent x TRAVEL_SCALE */
+    int32_t target;
+    int32_t travel_ms;
+    int32_t temperature; /* centicel x WARMING_MS */
+} plant = { .valve = -1 };
+
+enum { TRAVEL_SCALE = 10000 };
+
+static int32_t noise(int32_t amplitude)
+{
+    static uint32_t state = 1;
+
+    state = state * 1664525u + 1013904223u; /* Numerical Recipes, 7.1 */
+    return (int32_t)(state >> 16) % (2 * amplitude + 1) - amplitude;
+}
+
+static void begin(void)
+{
+    plant.valve = plant.target = board_valve_half_percent * TRAVEL_SCALE;
+    plant.travel_ms = TRAVEL_MS;
+    plant.temperature = 2040 * WARMING_MS;
+    plant.at_ms = board_now_ms();
+}
+
+static void advance(void)
+{
+    if (plant.valve < 0)
+        begin();
+    const uint32_t now_ms = board_now_ms();
+    const uint32_t passed_ms = now_ms - plant.at_ms;
+    const int32_t passed = (int32_t)(passed_ms < 1000 ? passed_ms : 1000);
+    const int32_t step = FULL_TRAVEL * TRAVEL_SCALE / plant.travel_ms * passed;
+    const int32_t missing = plant.target - plant.valve;
+
+    plant.at_ms = now_ms;
+    plant.valve += missing > step ? step : missing < -step ? -step : missing;
+    const int32_t warmth = COLD_CENTICEL + WARMING_CENTICEL * (plant.valve / TRAVEL_SCALE) / FULL_TRAVEL;
+    plant.temperature += (warmth - plant.temperature / WARMING_MS) * passed;
+}
+
+void board_move_valve(struct node_order order)
+{
+    advance();
+    plant.target = order.position_half_percent * TRAVEL_SCALE;
+    plant.travel_ms = order.ramp_s * 1000 > TRAVEL_MS ? order.ramp_s * 1000 : TRAVEL_MS;
+}
+
+struct node_readings board_readings(void)
+{
+    advance();
+    const int32_t valve = plant.valve / TRAVEL_SCALE;
+    const bool is_moving = plant.valve != plant.target;
+
+    return (struct node_readings){
+        .temperature_centicel = (int16_t)(plant.temperature / WARMING_MS + noise(2)),
+        .humidity_centipercent = (uint16_t)(4600 + noise(10)),
+        .pressure_pa = (uint32_t)(101325 + noise(4)),
+        .flow_centilitres_per_min = (uint16_t)(FULL_FLOW * valve / FULL_TRAVEL),
+        .supply_mv = (uint16_t)(SUPPLY_MV - (is_moving ? MOTOR_DROP_MV : 0) + noise(10)),
+        .valve_half_percent = (uint8_t)valve,
+        .mode = is_moving ? NODE_MOVING : NODE_HOLDING,
+        .is_heater_on = valve > HEATER_ON_HALF_PERCENT,
+        .alarms = 0,
+    };
+}
