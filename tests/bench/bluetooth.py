@@ -30,7 +30,8 @@ when = { manufacturer = 0xffff }
 order = "little"
 fields = [
   { name = "counter", type = "u32" }, { name = "temperature", type = "s16", scale = 0.01 },
-  { name = "humidity", type = "u16", scale = 0.01, invalid = 65535 }, { name = "pressure", type = "u16", offset = 50000 },
+  { name = "humidity", type = "u16", scale = 0.01, invalid = 65535 },
+  { name = "pressure", type = "u16", offset = 50000 },
 ]
 """
 
