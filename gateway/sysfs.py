@@ -118,7 +118,7 @@ def text_of(path: Path) -> str | None:
     try:
         with path.open("rb") as stream:
             return stream.read(_MAX_TEXT_BYTES).decode(errors="replace").strip("\0 \t\r\n") or None
-    except OSError:
+    except (OSError, ValueError):  # the latter for a path with a NUL
         return None
 
 

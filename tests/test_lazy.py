@@ -30,7 +30,17 @@ def loaded_by(code: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["gateway", "gateway.profile.build", "gateway.profile.load", "gateway.cli", "gateway.cli.decode"]
+    "module",
+    [
+        "gateway",
+        "gateway.profile.build",
+        "gateway.profile.load",
+        "gateway.cli",
+        "gateway.cli.decode",
+        "gateway.cli.scan",
+        "gateway.cli.udev",
+        "gateway.cli.doctor",
+    ],
 )
 def test_importing_loads_nothing_heavy(module: str) -> None:
     assert loaded_by(f"import {module}") & set(HEAVY) == set()

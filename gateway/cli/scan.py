@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
 from collections.abc import Iterable, Sequence
@@ -54,6 +53,8 @@ def command(
 
     Exit 0: something is there. 1: nothing.
     """
+    import asyncio
+
     from gateway.cli.scan_buses import Scan
 
     scan = Scan(profiles_of(bus, more), data, progress=Progress(quiet=as_json), probe=probe)

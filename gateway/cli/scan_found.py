@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import textwrap
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -14,7 +14,10 @@ from gateway.profile.build import CompiledProfile
 from gateway.profile.recognise import Evidence, score
 from gateway.udev.identity import UsbIdentity
 
-MOST_PROFILES = 5  # shown for one port; --json has all
+MOST_PROFILES: Final = 5  # shown for one port; --json has all
+MOST_LISTED: Final = 8
+_UNITS: Final = {"bps": "bit/s", "dbm": "dBm"}
+_SAID: Final = {("up", False): "down", ("fd", True): "CAN FD", ("fd", False): "classic CAN"}
 
 
 class Fit(msgspec.Struct, frozen=True):
@@ -101,13 +104,14 @@ def _lines(found: Found) -> Iterator[str]:
 
 
 def _fact(key: str, value: Any) -> str:
-    name, _, unit = key.rpartition("_")
-    if unit in {"bps", "dbm", "s"} and name:
-        shown = {"bps": "bit/s", "dbm": "dBm", "s": "s"}[unit]
-        return f"{name.replace('_', ' ')} {value:,} {shown}" if isinstance(value, int) else f"{name} {value} {shown}"
     if isinstance(value, bool):
-        return key.replace("_", " ") if value else f"not {key.replace('_', ' ')}"
+        return _SAID.get((key, value)) or (key if value else f"not {key}")
+    name, _, unit = key.rpartition("_")
+    if name and unit in _UNITS:
+        return f"{name.replace('_', ' ')} {value:,} {_UNITS[unit]}"
+    if isinstance(value, int):
+        return f"{value:,} {key}"
     if isinstance(value, list):
-        shown = " ".join(map(str, value[:8])) + (f" and {len(value) - 8} more" if len(value) > 8 else "")
-        return f"{key.replace('_', ' ')} {shown}"
-    return f"{key.replace('_', ' ')} {value:,}" if isinstance(value, int) else f"{key.replace('_', ' ')} {value}"
+        rest = f" and {len(value) - MOST_LISTED} more" if len(value) > MOST_LISTED else ""
+        return f"{key} {', '.join(map(str, value[:MOST_LISTED]))}{rest}"
+    return f"{key} {value}"

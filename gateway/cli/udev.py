@@ -137,7 +137,8 @@ def problems_told(path: str, told: str) -> list[Problem]:
     for line in told.splitlines():
         number, _, message = line.removeprefix(f"{path}:").partition(" ")
         if line.startswith(f"{path}:") and number.rstrip(":").isdecimal():
-            found.append(Problem(path, int(number.rstrip(":")), "", f"udevadm: {message.strip()}"))
+            severity = "warning" if message.startswith("style:") else "error"
+            found.append(Problem(path, int(number.rstrip(":")), "", f"udevadm: {message.strip()}", severity))
     return found
 
 

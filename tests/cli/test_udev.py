@@ -128,9 +128,11 @@ def test_check_without_files_looks_at_what_is_installed(root: Path):
 
 
 def test_udevadm_s_own_objections_are_told_with_their_line():
-    told = "/x/60.rules:3 Invalid key 'FOO'.\n/x/60.rules: udev rules check failed.\nother\n"
-    assert [(each.line, each.message) for each in problems_told("/x/60.rules", told)] == [
-        (3, "udevadm: Invalid key 'FOO'.")
+    lines = (":3 Invalid key 'FOO'.", ":4 style: stray comma.", ": udev rules check failed.")
+    told = "".join(f"/x/60.rules{line}\n" for line in lines) + "other\n"
+    assert [(each.line, each.message, each.severity) for each in problems_told("/x/60.rules", told)] == [
+        (3, "udevadm: Invalid key 'FOO'.", "error"),
+        (4, "udevadm: style: stray comma.", "warning"),
     ]
 
 
