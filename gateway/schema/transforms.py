@@ -106,8 +106,8 @@ def _max31855(fields: Fields) -> dict[str, float | None]:
     """Return `thermocouple` in Cel as the chip tells it, and `linearized`, the same along the ITS-90 curve of type K.
 
     Takes `_thermocouple` (counts of 0.25 Cel), `internal` (counts of 0.0625 Cel), `_faulty` and the bits of `fault`.
-    Under a fault there is no temperature. Source: MAX31855 datasheet 19-5793, tables 2 and 4; the chip assumes a straight line of 41.276
-    uV/Cel.
+    Under a fault there is no temperature. Source: MAX31855 datasheet 19-5793, tables 2 and 4; the chip assumes a
+    straight line of 41.276 uV/Cel.
     """
     hot, junction = _number(fields.get("_thermocouple")), _number(fields.get("internal"))
     if hot is None or fields.get("_faulty") != 0 or fields.get("fault", 0) != 0:
