@@ -13,6 +13,7 @@ from drivers._can_netlink import Interface
 from drivers._can_python import PythonCanPort
 from drivers._can_raw import can_socket
 from drivers._can_socket import SocketCanPort
+from drivers._can_usb import UsbCanPort
 from gateway.clock import Clock
 from gateway.errors import PortOptionError
 from gateway.port import Port
@@ -27,17 +28,23 @@ class CanDriver:
     def make(self, target: str, link: LinkSpec, clock: Clock) -> Port:
         """Return an unopened CAN port. Raises: PortOptionError for text that can never be one."""
         interface, colon, channel = target.partition(":")
+        if interface == "usb":
+            return UsbCanPort(target, partial(_socket_port, target, link, clock))
         if colon and interface != "socketcan":
             return PythonCanPort(target, link, clock)
         device = channel if colon else target
         if not 0 < len(device.encode()) < 16 or "/" in device or device.split() != [device]:
             raise PortOptionError(repr(target), "write a network interface such as can0, or INTERFACE:CHANNEL")
-        connect = partial(can_socket, device, fd=link.fd, bitrate=link.bitrate)
-        return SocketCanPort(target, connect, clock, fd=link.fd, bitrate=link.bitrate, controller=Interface(device))
+        return _socket_port(target, link, clock, device)
 
     def claims(self, target: str, bus: str) -> bool:
         """Whether the device is on a CAN bus."""
         return bus == "can" and not target.startswith("replay:")
+
+
+def _socket_port(target: str, link: LinkSpec, clock: Clock, device: str) -> SocketCanPort:
+    connect = partial(can_socket, device, fd=link.fd, bitrate=link.bitrate)
+    return SocketCanPort(target, connect, clock, fd=link.fd, bitrate=link.bitrate, controller=Interface(device))
 
 
 DRIVER: Final = CanDriver()

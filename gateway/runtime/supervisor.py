@@ -17,7 +17,7 @@ from typing import Any, Final
 from gateway.clock import Clock
 from gateway.errors import DriverError, GatewayError, PortError, PortLostError, PortNotFoundError, PortOptionError
 from gateway.lifecycle import Event
-from gateway.port import Port, ReportingPort
+from gateway.port import PluggablePort, Port, ReportingPort
 from gateway.runtime.backoff import Backoff, bounds_s
 from gateway.runtime.device import Device
 from gateway.runtime.discovery import Discovery
@@ -109,7 +109,18 @@ class Keeper:
             delay_s = await self._attempt()
             if delay_s is None:
                 return
+            await self._pause(delay_s)
+
+    async def _pause(self, delay_s: float) -> None:
+        """Wait before the next attempt; not longer than until something is plugged in that the port may be."""
+        if not isinstance(self._port, PluggablePort):
             await asyncio.sleep(delay_s)
+            return
+        try:
+            async with asyncio.timeout(delay_s):
+                await self._port.plugged()
+        except TimeoutError:
+            pass
 
     async def _attempt(self) -> float | None:
         """Open the port and stay with it; return how long to wait before the next attempt, None for never."""

@@ -102,7 +102,7 @@ def test_two_adapters_of_a_kind_are_told_apart_by_their_serial_numbers_only(hand
         await port.open()
         await port.close()
 
-    with pytest.raises(PortOptionError, match="2 adapters fit"):
+    with pytest.raises(PortOptionError, match="2 ports fit"):
         asyncio.run(opening("usb:0403:6001"))
     with pytest.raises(PortNotFoundError):
         asyncio.run(opening("usb:0403:6001:HIL0009"))
