@@ -10,6 +10,7 @@ import pytest
 
 from gateway.frame import CAN_FD, Address
 from gateway.framing.isotp import segments
+from gateway.profile.load import shipped_profiles
 from gateway.testing import AnsweringPort
 from tests.runtime.test_connect import Bench, sleep
 
@@ -181,3 +182,31 @@ def test_on_a_bus_with_fd_every_frame_of_ours_is_fd(tmp_path: Path) -> None:
     bench = car(tmp_path, ASKS.replace('bus = "can"', 'bus = "can"\nfd = true'))
     bench.play(sleep(5))
     assert [address for _, address in bench.port.writes] == [TESTER | CAN_FD] * 2
+
+
+def test_a_car_is_asked_for_its_common_values_and_its_identity(tmp_path: Path) -> None:
+    said = {
+        bytes.fromhex("010c0d0504110f"): bytes.fromhex("41 0c 1a f8 0d 32 05 7b 04 80 11 40 0f 46"),
+        bytes.fromhex("0902"): bytes.fromhex("490201") + b"WDB12345678901234",
+        bytes.fromhex("03"): bytes.fromhex("43 01 01 33"),
+    }
+    left: list[bytes] = []
+
+    def script(ecu: Ecu, data: bytes, address: int) -> None:
+        if data[0] >> 4 == 3:
+            assert address == TESTER
+            ecu.send(*left)
+            left.clear()
+        elif (answer := said.get(data[1 : 1 + data[0]])) is not None:
+            assert address == 0x7DF
+            first, *others = segments(answer)
+            left[:] = others
+            ecu.send(first)
+
+    bench = car(tmp_path, shipped_profiles()["obd2"].read_text(), script)
+    bench.play(sleep(5))
+    row = bench.device.messages["current_data"].row
+    assert row is not None
+    named = dict(zip(bench.device.messages["current_data"].plan.names, row, strict=False))
+    assert (named["engine_speed"], named["vehicle_speed"], named["coolant_temperature"]) == (1726.0, 50, 83)
+    assert "WDB12345678901234" in (bench.device.messages["identity"].row or ())
