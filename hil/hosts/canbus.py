@@ -21,6 +21,7 @@ from gateway.port import Port
 from gateway.profile.model import LinkSpec
 from gateway.registry import require
 from hil.hosts import Rig
+from hil.hosts.cable import CableWire
 from hil.hosts.wire import Wire
 from hil.sim.pty import Cable
 from hil.sim.slcan import SlcanAdapter
@@ -113,15 +114,14 @@ class VirtualWire(Wire):
         self._bus.shutdown()
 
 
-class SlcanWire(Wire):
+class SlcanWire(CableWire):
     """A LAWICEL adapter at the end of a serial cable. While it is stalled it does not read its UART."""
 
     address = PORT_ID
 
     def __init__(self, cable: Cable) -> None:
-        self._cable = cable
+        super().__init__(cable)
         self._adapter = SlcanAdapter()
-        self._is_stalled = False
 
     def send(self, data: bytes) -> None:
         """Put a frame on the bus."""
@@ -138,22 +138,8 @@ class SlcanWire(Wire):
 
     def unplug(self) -> None:
         """Pull the cable, which also resets the adapter."""
-        self._cable.unplug()
+        super().unplug()
         self._adapter = SlcanAdapter()
-
-    def plug(self) -> None:
-        """Put it back."""
-        self._cable.plug()
-
-    def stall(self) -> None:
-        """Take nothing any more."""
-        self._is_stalled = True
-
-    def resume(self) -> None:
-        """Throw away what waits, take again."""
-        while self._cable.receive():
-            pass
-        self._is_stalled = False
 
     def _listen(self) -> None:
         while data := self._cable.receive():

@@ -12,18 +12,14 @@ from gateway.clock import SystemClock
 from gateway.port import Port
 from gateway.profile.model import LinkSpec
 from hil.hosts import Rig
-from hil.hosts.wire import Wire
+from hil.hosts.cable import CableWire
 from hil.sim.pty import Cable
 
 LINK = LinkSpec(bus="uart", baud=115200)
 
 
-class PtyWire(Wire):
-    """The device at the end of a cable that can be pulled. A device that is slow takes nothing until `resume`."""
-
-    def __init__(self, cable: Cable) -> None:
-        self._cable = cable
-        self._is_stalled = False
+class PtyWire(CableWire):
+    """The device at the end of a cable. One that is slow takes nothing until `resume`."""
 
     def send(self, data: bytes) -> None:
         """Speak as the device."""
@@ -32,24 +28,6 @@ class PtyWire(Wire):
     def receive(self) -> bytes:
         """Return what came so far."""
         return b"" if self._is_stalled else self._cable.receive()
-
-    def unplug(self) -> None:
-        """Pull the cable."""
-        self._cable.unplug()
-
-    def plug(self) -> None:
-        """Put it back."""
-        self._cable.plug()
-
-    def stall(self) -> None:
-        """Take nothing any more."""
-        self._is_stalled = True
-
-    def resume(self) -> None:
-        """Throw away what waits, take again."""
-        while self._cable.receive():
-            pass
-        self._is_stalled = False
 
 
 @contextlib.asynccontextmanager
