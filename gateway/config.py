@@ -26,6 +26,7 @@ from gateway.spelling import nearest
 log = logging.getLogger(__name__)
 
 MAX_FILE_BYTES: Final = 4_000_000
+MAX_SECRET_BYTES: Final = 4096
 BUSES: Final = ("uart", "can", "ble", "spi")
 VERBS: Final = ("read", "write", "replay", "install", "control")
 _SEGMENT: Final = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -77,12 +78,19 @@ class AdjustConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True
     offset: float = 0.0
 
 
+class SecretConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a secret is kept: exactly one of a systemd credential and a file."""
+
+    credential: str | None = None
+    file: str | None = None
+
+
 class DeviceConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[device.NAME]`."""
 
     profile: str  # shipped name, publisher/name@version, or a path beside the site file
     port: str  # path, CAN interface, URL, usb:VID:PID[:serial], or the name of a [port.*]
-    params: dict[str, int | str] = msgspec.field(default_factory=dict)
+    params: dict[str, int | str | SecretConfig] = msgspec.field(default_factory=dict)  # a key only by reference
     label: str | None = None
     area: str | None = None
     adjust: dict[str, AdjustConfig] = msgspec.field(default_factory=dict)  # by value name
@@ -93,7 +101,7 @@ class DiscoverConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     profile: str
     port: str
-    params: dict[str, int | str] = msgspec.field(default_factory=dict)
+    params: dict[str, int | str | SecretConfig] = msgspec.field(default_factory=dict)
     limit: int = 50  # devices; the oldest silent one is evicted
 
 
@@ -101,13 +109,6 @@ class LedgerConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True
     """`[ledger]`."""
 
     window: Duration = "5s"  # of telemetry that a power loss may take
-
-
-class SecretConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a secret is kept: exactly one of a systemd credential and a file."""
-
-    credential: str | None = None
-    file: str | None = None
 
 
 class MqttConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -202,6 +203,33 @@ def site_of_arguments(arguments: Iterable[str]) -> SiteConfig:
     return SiteConfig(devices=devices)
 
 
+def read_secret(secret: SecretConfig, folder: Path | None = None) -> str:
+    """Return the text behind a reference, without white space around it; `folder` is where a relative file starts.
+
+    A credential is a file of the folder that systemd names in CREDENTIALS_DIRECTORY (systemd.exec(5)).
+    Raises: UsageError, without any part of the secret.
+    """
+    if secret.credential is not None:
+        place = variable("CREDENTIALS_DIRECTORY")
+        if not place:
+            raise UsageError(f"credential {secret.credential!r}: no CREDENTIALS_DIRECTORY; LoadCredential= sets it")
+        path = Path(place) / secret.credential
+    elif secret.file is not None:
+        path = (folder or Path()) / Path(secret.file).expanduser()
+    else:
+        raise UsageError("give exactly one of credential and file")
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_SECRET_BYTES + 1)
+        if len(data) > MAX_SECRET_BYTES:
+            raise UsageError(f"{path} is no secret: it has more than {MAX_SECRET_BYTES} bytes")
+        return data.decode().strip()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is no text") from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
 def data_dir(option: Path | str | None = None, site: SiteConfig | None = None) -> Path:
     """Return the data folder: `--data`, else `TIDEGATE_DATA`, else the site's `data`, else the user's state folder."""
     named = option or variable("TIDEGATE_DATA") or (site.gateway.data if site is not None else None)
@@ -288,6 +316,9 @@ def _check_port(port: PortConfig, path: tuple[str, str], found: Findings) -> Non
 def _check_texts(
     entry: DeviceConfig | DiscoverConfig, path: tuple[str, str], site: SiteConfig, found: Findings
 ) -> None:
+    for name, value in entry.params.items():
+        if isinstance(value, SecretConfig):
+            _check_secret(value, (*path, "params", name), found)
     for key in ("profile", "port"):
         if not getattr(entry, key).strip():
             found.error((*path, key), f"an empty text is no {key}")

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from gateway.clock import Clock
-from gateway.config import DeviceConfig, DiscoverConfig, SiteConfig
+from gateway.config import DeviceConfig, DiscoverConfig, SecretConfig, SiteConfig, read_secret
 from gateway.driver import Driver
 from gateway.errors import ConfigError, DriverError, GatewayError, PortError, Problem, ProfileError, UsageError
 from gateway.framing.spec import Gap, IsoTp, ModbusRtu
@@ -40,6 +40,8 @@ GAP_S: Final = 1.0  # a framing that knows its ends gives up pending bytes after
 MODBUS_GAP_LEAST_S: Final = 0.002
 ADAPTER_GAP_S: Final = 0.05  # USB adapters hand over an answer in pieces, 16 ms apart; CRCs keep frames apart here
 BITS_PER_CHARACTER: Final = 11  # Modbus over Serial Line V1.02, 2.5.1: start, 8 data, parity, stop
+
+KEY_BY_REFERENCE: Final = "a key is never written here; give { file = 'path' } or { credential = 'name' }"
 
 DriverFor = Callable[[str, str], Driver]
 LockOf = Callable[[str], asyncio.Lock]
@@ -121,7 +123,7 @@ def _profile_for(
 ) -> CompiledProfile | None:
     """Return the profile that an entry names; None, and problems, where there is none. Raises: ProfileError."""
     try:
-        return _compiled(config, folder, known)
+        profile = _compiled(config, folder, known)
     except (UsageError, ConfigError) as error:
         problems.append(Problem("", 0, f"{kind}.{name}.profile", str(error)))
     except ProfileError as error:
@@ -129,6 +131,11 @@ def _profile_for(
         if not given_wrong:
             raise
         problems += given_wrong
+    else:
+        keys = [key for key, spec in profile.profile.params.items() if spec.type == "key" and key in config.params]
+        written = [key for key in keys if not isinstance(config.params[key], SecretConfig)]
+        problems += [Problem("", 0, f"{kind}.{name}.params.{key}", KEY_BY_REFERENCE) for key in written]
+        return profile
     return None
 
 
@@ -162,7 +169,9 @@ def _compiled(
     path = find_profile(config.profile, folder)
     key = (str(path), repr(sorted(config.params.items())))
     if key not in known:
-        profile = load_profile(path, dict(config.params))
+        given = config.params.items()
+        params = {name: read_secret(each, folder) if isinstance(each, SecretConfig) else each for name, each in given}
+        profile = load_profile(path, params)
         known[key] = CompiledProfile(profile, transforms_of(profile))
     return known[key]
 

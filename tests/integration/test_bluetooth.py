@@ -23,7 +23,7 @@ SEALED = "41a47266c95f730011223378237214"  # bthome.io, "Encryption"
 KEY = "231d39c1d7cc1ab1aee224cd096db932"
 RATE = Characteristic("00002a37-0000-1000-8000-00805f9b34fb", ("notify",))
 BATTERY = Characteristic("00002a19-0000-1000-8000-00805f9b34fb", ("read",), b"\x57")
-SITE = f"""
+SITE = """
 [discover.ruuvi]
 profile = "ruuvitag-df5"
 port = "hci0"
@@ -31,7 +31,7 @@ limit = 2
 [device.kitchen]
 profile = "bthome"
 port = "hci0/54:48:E6:8F:80:A5"
-params = {{ key = "{KEY}" }}
+params = { key = { file = "kitchen.key" } }
 [device.strap]
 profile = "heart-rate"
 port = "hci0"
@@ -64,7 +64,8 @@ def kitchen() -> Peripheral:
 
 def play(folder: Path, scenario: Callable[[Gateway], Awaitable[None]]) -> None:
     async def run() -> None:
-        gateway = Gateway(read_site("site.toml", SITE.encode()), folder / "data")
+        (folder / "kitchen.key").write_text(KEY + "\n")
+        gateway = Gateway(read_site("site.toml", SITE.encode()), folder / "data", folder=folder)
         stop = asyncio.Event()
         async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             group.create_task(gateway.run(stop))

@@ -205,3 +205,43 @@ def test_a_port_that_can_leave_out_is_told_what_is_wanted(folder: Path) -> None:
 
     wire(site(device("a", "can", "can0")), folder, FakeClock(), FilteringDrivers())
     assert told == [[CanFilter(1, 0xFFFFFFFF)]]
+
+
+SEALED = (
+    '[profile]\nid = "t/sealed@1.0.0"\n[params]\nkey = { type = "key" }\n[link]\nbus = "ble"\nmode = "advertisement"\n'
+)
+SEALED += 'cipher = "bthome2"\nkey = "{key}"\n[message.m]\nwhen = { service = "fcd2" }\n'
+SEALED += 'fields = [{ name = "x", type = "u8" }]\n'
+KEY = "231d39c1d7cc1ab1aee224cd096db932"
+
+
+def test_a_key_written_into_the_site_is_refused_without_being_repeated(folder: Path) -> None:
+    (folder / "sealed.toml").write_text(SEALED)
+    found = problems(folder, device("a", "sealed", "hci0", f'params = {{ key = "{KEY}" }}'))
+    assert [key for key, _ in found] == ["device.a.params.key"]
+    assert KEY not in found[0][1]
+
+
+def test_a_key_comes_from_the_file_that_the_site_names(folder: Path) -> None:
+    (folder / "sealed.toml").write_text(SEALED)
+    (folder / "a.key").write_text(f"{KEY}\n")
+    keepers, _ = wired(folder, device("a", "sealed", "hci0", 'params = { key = { file = "a.key" } }'))
+    assert keepers[0].devices[0].profile.profile.link.key == KEY
+
+
+def test_a_key_comes_from_a_credential_of_systemd(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "sealed.toml").write_text(SEALED)
+    (folder / "bt").write_text(KEY)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
+    keepers, _ = wired(folder, device("a", "sealed", "hci0", 'params = { key = { credential = "bt" } }'))
+    assert keepers[0].devices[0].profile.profile.link.key == KEY
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe", b"x" * 5000, b"not hex"])
+def test_a_key_file_that_is_none_is_a_problem_of_the_site(folder: Path, content: bytes | None) -> None:
+    (folder / "sealed.toml").write_text(SEALED)
+    if content is not None:
+        (folder / "a.key").write_bytes(content)
+    found = problems(folder, device("a", "sealed", "hci0", 'params = { key = { file = "a.key" } }'))
+    assert len(found) == 1
+    assert found[0][0].startswith("device.a.")
