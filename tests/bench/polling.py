@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 import time
@@ -58,7 +59,8 @@ class _Meters(threading.Thread):
             body = bytes([question.unit, question.function, question.answer_bytes]) + bytes(question.answer_bytes)
             over_s = came_s + (REQUEST_BYTES + question.frame_bytes) * CHARACTER_S + SILENCE_S
             time.sleep(max(0.0, over_s - time.monotonic()))
-            os.write(self._master, sealed(body))
+            with contextlib.suppress(OSError):  # the bench has ended
+                os.write(self._master, sealed(body))
 
 
 async def _answered(gateway: Gateway) -> float:
