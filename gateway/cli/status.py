@@ -43,8 +43,9 @@ def _plain(answer: dict[str, Any]) -> str:
         if port["link"]:
             lines.append(f"{port['name']}: {_facts(port['link'])}")
         for found in port["discovered"]:
-            evicted = f", {found['evicted']:,} evicted" if found["evicted"] else ""
-            lines.append(f"{port['name']}: {found['devices']} of {found['limit']} devices {found['name']}{evicted}")
+            told = {"evicted": found["evicted"], "frames without room": found["refused"]}
+            more = "".join(f", {count:,} {what}" for what, count in told.items() if count)
+            lines.append(f"{port['name']}: {found['devices']} of {found['limit']} devices {found['name']}{more}")
     lines += [line for device in answer["devices"] if (line := _polls(device["name"], device["polls"]))]
     return "\n".join(lines)
 
@@ -57,7 +58,7 @@ def _facts(link: dict[str, Any]) -> str:
             inner = ", ".join(f"{key} {_short(each)}" for key, each in value.items() if each)
             parts += [f"{name} ({inner})"] if inner else []
         elif value:
-            parts.append(f"{name} {_short(value)}")
+            parts.append(name if value is True else f"{name} {_short(value)}")
     return ", ".join(parts) or "nothing to report"
 
 

@@ -228,7 +228,7 @@ class Pipeline:
             if isinstance(receiver, Device):
                 ready += self._for(receiver, mine, names, from_whom, when)
             elif from_whom is not None:
-                for device, kept in receiver.owners(from_whom, names):
+                for device, kept in receiver.owners(from_whom, names, when.received_ns):
                     ready += self._for(device, *_picked(kept, mine, names, from_whom), _restamped(when, kept))
         if known is not None:
             self._counts.unknown += known.count(False)

@@ -28,9 +28,9 @@ def discovery(limit: int = 50, **options: object) -> Discovery:
     return Discovery("tag", PROFILE, limit, lambda name, _address: Device(name, PROFILE, clock), **options)  # type: ignore[arg-type]
 
 
-def heard(found: Discovery, *addresses: str) -> list[str]:
+def heard(found: Discovery, *addresses: str, at_s: float = 0) -> list[str]:
     elements = [Element(address, manufacturer=0x0499) for address in addresses]
-    return [device.name for device, _ in found.owners(elements, ["a"] * len(elements))]
+    return [device.name for device, _ in found.owners(elements, ["a"] * len(elements), int(at_s * 1e9))]
 
 
 def test_every_address_becomes_a_device_named_by_its_last_four() -> None:
@@ -51,7 +51,7 @@ def test_an_address_that_the_site_names_is_nobody_s_discovery() -> None:
 
 def test_a_frame_that_is_no_message_discovers_nobody() -> None:
     found = discovery()
-    assert found.owners([Element("00:00:00:01:88:4F")], [None]) == []
+    assert found.owners([Element("00:00:00:01:88:4F")], [None], 0) == []
     assert found.devices == []
 
 
@@ -64,16 +64,37 @@ def test_the_device_that_was_silent_longest_makes_room() -> None:
     assert found.evicted == 1
 
 
-@given(st.lists(st.integers(0, 40)), st.integers(1, 8))
-def test_there_are_never_more_devices_than_the_limit_and_each_address_has_one(numbers: list[int], limit: int) -> None:
+def test_where_more_speak_than_there_is_room_for_the_same_few_stay() -> None:
+    found = discovery(limit=2)
+    tags = ["00:00:00:00:00:01", "00:00:00:00:00:02", "00:00:00:00:00:03"]
+    for second in range(30):
+        heard(found, *tags, at_s=second)
+    assert found.evicted <= 2
+    assert found.refused >= 27
+    assert len(found.devices) == 2
+
+
+def test_an_evicted_device_may_drive_out_another_after_a_minute() -> None:
+    found = discovery(limit=1)
+    heard(found, "00:00:00:00:00:01")
+    heard(found, "00:00:00:00:00:02", at_s=1)
+    assert heard(found, "00:00:00:00:00:01", at_s=2) == []
+    assert heard(found, "00:00:00:00:00:01", at_s=62) == ["tag-0001"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 100))), st.integers(1, 8))
+def test_there_are_never_more_devices_than_the_limit_and_every_frame_has_an_owner_or_is_counted(
+    heard_after: list[tuple[int, int]], limit: int
+) -> None:
     found = discovery(limit)
-    for number in numbers:
-        heard(found, f"00:00:00:00:00:{number:02X}")
+    now_s = owned = 0
+    for number, after_s in heard_after:
+        now_s += after_s
+        owned += len(heard(found, f"00:00:00:00:00:{number:02X}", at_s=now_s))
         assert len(found.devices) <= limit
         assert len({device.name for device in found.devices}) == len(found.devices)
-    assert len(found.devices) + found.evicted >= len(set(numbers)) if len(set(numbers)) > limit else True
-    newest = list(dict.fromkeys(reversed(numbers)))[:limit]
-    assert {device.name for device in found.devices} == {f"tag-00{number:02x}" for number in newest}
+    assert owned + found.refused == len(heard_after)
+    assert len({number for number, _ in heard_after}) <= limit or len(found.devices) == limit
 
 
 class Bench(ConnectBench):
@@ -114,11 +135,15 @@ def test_an_evicted_device_is_gone_and_comes_back_as_a_new_one(tmp_path: Path) -
     bench = Bench(tmp_path, SITE)
 
     async def hear() -> None:
-        bench.hear(1, 2, 3, 1)
+        bench.hear(1, 2, 3)
 
-    bench.play(sleep(0.1), hear, sleep(1))
+    async def hear_again() -> None:
+        bench.hear(1)
+
+    bench.play(sleep(0.1), hear, sleep(61), hear_again, sleep(1))
     assert bench.row() == {"tag-0003": 3, "tag-0001": 1}
-    assert bench.keepers[0].discoveries[0].as_json() == {"name": "tag", "devices": 2, "limit": 2, "evicted": 2}
+    told = {"name": "tag", "devices": 2, "limit": 2, "evicted": 2, "refused": 0}
+    assert bench.keepers[0].discoveries[0].as_json() == told
 
 
 def test_a_discovered_device_shares_the_fate_of_its_port(tmp_path: Path) -> None:
