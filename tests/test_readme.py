@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from shlex import quote
 
 import pytest
 
@@ -56,7 +57,7 @@ def test_a_capture_with_noise_is_decoded_and_its_garbage_counted(transcript: str
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed: sudo apt install make")
 def test_make_run_shows_values_of_all_simulated_devices_without_a_terminal(tmp_path: Path) -> None:
-    done = run(f"make -s -C {ROOT} run ARGS='--seconds 6'", tmp_path)
+    done = run(f"make -s -C {quote(str(ROOT))} run ARGS='--seconds 6'", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     values = [line.split() for line in done.stdout.splitlines() if re.match(r"^\S+ \S+/\S+/\S+ ", line)]
     assert len({fields[1].split("/")[0] for fields in values}) >= 4, done.stdout[-2000:]
@@ -67,7 +68,7 @@ def test_make_run_shows_values_of_all_simulated_devices_without_a_terminal(tmp_p
 @pytest.mark.parametrize("target", ["run", "test", "check", "bench"])
 def test_every_make_target_that_the_readme_names_exists(target: str, tmp_path: Path) -> None:
     assert f"make {target}" in README
-    assert run(f"make -n -C {ROOT} {target}", tmp_path).returncode == 0
+    assert run(f"make -n -C {quote(str(ROOT))} {target}", tmp_path).returncode == 0
 
 
 @pytest.mark.parametrize(

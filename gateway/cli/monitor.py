@@ -21,9 +21,10 @@ from gateway.framing.build import build_framer
 from gateway.framing.spec import Gap
 from gateway.notation import duration_ns
 from gateway.plain import clock_text
-from gateway.port import Port
+from gateway.port import FilteringPort, Port
 from gateway.profile.build import CompiledProfile
 from gateway.profile.load import find_profile, load_profile
+from gateway.runtime.listening import wanted_by
 from gateway.taint import names_of
 
 SILENCE_S: Final = 1.0  # after which pending bytes are given up, as in a running gateway
@@ -129,7 +130,7 @@ def command(
 ) -> None:
     """Show what comes in on PORT: raw bytes in hex, and beside them the frames and values found in them.
 
-    PORT: /dev/ttyUSB0, usb:0403:6001, socket://host:port, can0, virtual:demo, replay:FILE. End it with Ctrl-C.
+    PORT: /dev/ttyUSB0, usb:0403:6001, socket://host:port, can0, virtual:demo, hci0, replay:FILE. End it with Ctrl-C.
 
     For example `tidegate monitor /dev/ttyUSB0 --profile pms5003`, or `tidegate monitor can0`.
 
@@ -139,12 +140,17 @@ def command(
     if framing is not None and compiled is not None:
         raise UsageError("give either --profile or --framing")
     link = link_of(port, compiled, bus, baud)
+    if link.bus == "spi":
+        raise UsageError(f"{port}: an SPI chip says nothing by itself; `tidegate run NAME=PROFILE@{port}` asks it")
     spec = framing_of(framing) if framing else compiled.profile.framing if compiled else None
     framer = build_framer(spec) if spec is not None and link.bus == "uart" else None
     silence_s = duration_ns(spec.silence) / 1e9 if isinstance(spec, Gap) else SILENCE_S
     view = View(framer, compiled, sys.stdout, as_json=as_json)
     try:
-        asyncio.run(_watch(make_port(port, link), view, silence_s, seconds))
+        opened = make_port(port, link)
+        if compiled is not None and link.mode == "gatt" and isinstance(opened, FilteringPort):
+            opened.listen_for(wanted_by([compiled.profile]))  # what the device shall notify
+        asyncio.run(_watch(opened, view, silence_s, seconds))
     except KeyboardInterrupt:
         return
 
@@ -195,12 +201,24 @@ def _dump(payload: bytes, address: Address, stamp_ns: int) -> Iterator[str]:
         kind = ""
         if isinstance(address, int) and address & CAN_REMOTE:
             kind = " remote"
-        yield f"{clock} < {address_text(address)} [{len(payload)}] {payload.hex(' ')}{kind}"
+        part = f" {_part(address)}" if isinstance(address, Element) else ""
+        yield f"{clock} < {address_text(address)}{part} [{len(payload)}] {payload.hex(' ')}{kind}"
         return
     for at in range(0, len(payload), _ROW_BYTES):
         row = payload[at : at + _ROW_BYTES]
         text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in row)
         yield f"{clock if at == 0 else ' ' * 12} < {row.hex(' '):<{3 * _ROW_BYTES}}|{text}|"
+
+
+def _part(element: Element) -> str:
+    """Return which part of an advertisement, or of a device's values, the bytes are."""
+    if element.manufacturer is not None:
+        part = f"manufacturer {element.manufacturer:04x}"
+    else:
+        part = (
+            f"service {element.service}" if element.service is not None else f"characteristic {element.characteristic}"
+        )
+    return part if element.rssi is None else f"{part}, {element.rssi} dBm"
 
 
 def _short(raw: bytes) -> str:

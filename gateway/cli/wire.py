@@ -29,7 +29,7 @@ _REPLAYED: Final = {
     ".jsonl": "ble",
 }
 _KINDS: Final = tuple(str(each.__struct_config__.tag) for each in get_args(FramingSpec))
-_OF_NAME: Final = ((re.compile(r"/dev/spidev\d"), "spi"), (re.compile(r"hci\d+$"), "ble"))
+_OF_NAME: Final = ((re.compile(r"(/dev/)?spidev\d"), "spi"), (re.compile(r"hci\d+(/|$)"), "ble"))
 _SERIAL: Final = re.compile(r"/|usb:|[a-z0-9+]+://|COM\d", re.IGNORECASE)
 
 
