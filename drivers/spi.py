@@ -44,6 +44,8 @@ OPEN_TIMEOUT_S: Final = 2.0  # opening waits for the transfer that the bus is in
 SHUT_S: Final = 0.4  # of the second that closing may take
 NODE_CHECK_S: Final = 0.25  # unplugging shows within half a second even where nothing is transferred
 
+HANGS_S: Final = 5.0  # a transfer that takes so long does not end by itself
+
 log = logging.getLogger(__name__)
 
 
@@ -284,6 +286,9 @@ class SpiPort:
     def _look_at_node(self) -> None:
         if not os.path.exists(self._node):  # noqa: PTH110 - one stat
             self._lose("its device node is gone")
+            return
+        if self._bus is not None and self._bus.busy_for_s() > HANGS_S:
+            self._lose(f"a transfer has been hanging for {HANGS_S:g} s; check the controller and its wiring")
             return
         self._watch = asyncio.get_running_loop().call_later(NODE_CHECK_S, self._look_at_node)
 

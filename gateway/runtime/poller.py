@@ -158,7 +158,7 @@ class Poller:
         """Run the connect steps of one device; it is CONNECTED afterwards, or held until the next attempt."""
         connecting = self._connecting[device.name]
         is_new = device.lifecycle.state is not State.CONNECTED
-        if is_new:
+        if is_new and device.lifecycle.state is not State.CONNECTING:  # else whoever opened the port has told it
             device.tell(Event.ATTEMPT, port.name)
         try:
             for number, step in enumerate(connecting.next_steps(), 1):
