@@ -196,6 +196,41 @@ def test_the_replay_driver_keeps_the_contract(tmp_path):
     assert violations_of(make, NoWire()) == []
 
 
+def swallowing_replay(path):
+    port = drivers.replay.DRIVER.make(f"replay:{path}?loop=1", LinkSpec(bus="can"), CLOCK)
+    read = port.read
+
+    async def stubborn():
+        while True:
+            try:
+                return await read()
+            except asyncio.CancelledError:
+                pass
+
+    port.read = stubborn
+    return port
+
+
+def test_a_read_that_swallows_cancellation_is_caught_on_a_wire_that_only_speaks(tmp_path):
+    path = tmp_path / "drive.log"
+    path.write_text("".join(f"({number / 50:.6f}) can0 123#00\n" for number in range(9)))
+    found = violations_of(lambda: swallowing_replay(path), NoWire())
+    assert any("a cancelled read did not end as cancelled" in violation for violation in found)
+
+
+def test_two_drivers_are_checked_at_once_without_a_word_about_each_other(tmp_path):
+    async def both():
+        with Cable(tmp_path / "a") as a, Cable(tmp_path / "b") as b:
+            wires = [CableWire(a), CableWire(b)]
+            makers = [
+                lambda cable=cable: drivers.uart.DRIVER.make(str(cable.path), LinkSpec(bus="uart"), CLOCK)
+                for cable in (a, b)
+            ]
+            return await asyncio.gather(*(check_driver(*each) for each in zip(makers, wires, strict=True)))
+
+    assert asyncio.run(both()) == [[], []]
+
+
 class MemoryPort:
     """A correct port on lists; each subclass below breaks one promise."""
 
