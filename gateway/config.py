@@ -274,7 +274,7 @@ def _converts(part: dict[str, Any]) -> bool:
 
 def _check(site: SiteConfig, found: Findings) -> None:
     for table in ("device", "port", "discover"):
-        for name in found.written((table,)) or {}:
+        for name in _names_in(table, found):
             if not _SEGMENT.fullmatch(name):
                 found.error(
                     (table, name), f"{name!r} cannot stand in a route; use lower-case letters, digits, '_', '-'"
@@ -294,6 +294,12 @@ def _check(site: SiteConfig, found: Findings) -> None:
     if duration_ns(site.ledger.window) <= 0:
         found.error(("ledger", "window"), "must be longer than nothing")
     _check_north(site, found)
+
+
+def _names_in(table: str, found: Findings) -> list[str]:
+    """Return the names that a table of tables gives; [] where something else stands in its place, which was told."""
+    written = found.written((table,))
+    return list(written) if isinstance(written, dict) else []
 
 
 def _check_port(port: PortConfig, path: tuple[str, str], found: Findings) -> None:
@@ -323,7 +329,7 @@ def _check_texts(
         if not getattr(entry, key).strip():
             found.error((*path, key), f"an empty text is no {key}")
     near = nearest(entry.port, site.ports) if "/" not in entry.port and entry.port not in site.ports else None
-    if near is not None and entry.port not in (found.written(("port",)) or {}):
+    if near is not None and entry.port not in _names_in("port", found):
         message = f"no [port.{entry.port}], so it is taken as the name of an interface; did you mean {near!r}?"
         found.warn((*path, "port"), message)
 
@@ -360,3 +366,5 @@ def _check_http(http: HttpConfig, found: Findings) -> None:
 def _check_secret(secret: SecretConfig | None, path: tuple[str, ...], found: Findings) -> None:
     if secret is not None and (secret.credential is None) == (secret.file is None):
         found.error(path, "give exactly one of credential and file")
+    elif secret is not None and "/" in (secret.credential or ""):
+        found.error((*path, "credential"), f"{secret.credential!r} is no name of a credential; for a path write file")

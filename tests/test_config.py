@@ -181,3 +181,12 @@ def test_a_port_named_almost_like_a_table_is_warned_of(caplog: pytest.LogCapture
     read_site("site.toml", WHOLE.replace('port    = "meters"', 'port    = "meter"').encode())
     assert "site.toml:16: device.meter-1.port: warning: no [port.meter]" in caplog.text
     assert "did you mean 'meters'?" in caplog.text
+
+
+def test_a_value_where_a_table_of_tables_belongs_is_a_problem_and_no_fault_of_ours() -> None:
+    assert problems_of('device = 5\nport = "x"\ndiscover = [1]\n') == [(1, "device"), (2, "port"), (3, "discover")]
+
+
+def test_a_credential_is_a_name_and_no_path() -> None:
+    text = '[device.a]\nprofile = "bthome"\nport = "hci0"\nparams = { key = { credential = "../x" } }\n'
+    assert problems_of(text) == [(4, "device.a.params.key.credential")]
