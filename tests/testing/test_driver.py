@@ -218,19 +218,6 @@ def test_a_read_that_swallows_cancellation_is_caught_on_a_wire_that_only_speaks(
     assert any("a cancelled read did not end as cancelled" in violation for violation in found)
 
 
-def test_two_drivers_are_checked_at_once_without_a_word_about_each_other(tmp_path):
-    async def both():
-        with Cable(tmp_path / "a") as a, Cable(tmp_path / "b") as b:
-            wires = [CableWire(a), CableWire(b)]
-            makers = [
-                lambda cable=cable: drivers.uart.DRIVER.make(str(cable.path), LinkSpec(bus="uart"), CLOCK)
-                for cable in (a, b)
-            ]
-            return await asyncio.gather(*(check_driver(*each) for each in zip(makers, wires, strict=True)))
-
-    assert asyncio.run(both()) == [[], []]
-
-
 class MemoryPort:
     """A correct port on lists; each subclass below breaks one promise."""
 
