@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 from gateway.errors import PortClosedError, PortError, PortLostError, PortTimeoutError
-from gateway.frame import Batch
 from gateway.port import Port
 from gateway.testing._driver_bench import CLOSE_S, OPEN_S, REPLY_S, Bench
 
@@ -66,30 +65,23 @@ async def _unopened(bench: Bench) -> None:
 async def _waits_when_idle(bench: Bench) -> None:
     bench.require("send")
     port = await bench.opened()
-    alone_s, alone = await _turns(None)  # what waiting costs without a read: on a slow machine not nothing
     task = bench.start(port.read())
-    busy_s, turns = await _turns(task)
+    cpu_s, ticks, until_s = time.thread_time(), 0, time.monotonic() + IDLE_S
+    while time.monotonic() < until_s and not task.done():
+        await asyncio.sleep(0.01)
+        ticks += 1
     if task.done():
         bench.result(task, "read with nothing to read")
         raise bench.fail("read returned although nothing was sent")
-    if turns < alone / 4:
-        bench.note(f"{bench.step}: a waiting read holds the event loop ({turns} turns in {IDLE_S} s, else {alone})")
-    if busy_s - alone_s > IDLE_S * BUSY_SHARE:
+    if ticks < IDLE_S / 0.01 / 4:
+        bench.note(f"{bench.step}: a waiting read holds the event loop ({ticks} turns in {IDLE_S} s)")
+    if time.thread_time() - cpu_s > IDLE_S * BUSY_SHARE:
         bench.note(f"{bench.step}: a waiting read burns the processor")
     await bench.wire("send", _payload(bench, 2))
     await asyncio.wait({task}, timeout=REPLY_S)
     if not task.done():
         await bench.cancelled(task, "read")
         raise bench.fail("a waiting read did not wake when bytes came")
-
-
-async def _turns(task: asyncio.Task[Batch] | None) -> tuple[float, int]:
-    """Return the processor's seconds and the loop's turns in IDLE_S, or until `task` is done."""
-    cpu_s, turns, until_s = time.thread_time(), 0, time.monotonic() + IDLE_S
-    while time.monotonic() < until_s and not (task is not None and task.done()):
-        await asyncio.sleep(0.01)
-        turns += 1
-    return time.thread_time() - cpu_s, turns
 
 
 async def _cancel(bench: Bench) -> None:
