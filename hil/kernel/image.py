@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import lzma
 import os
 import re
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from hil.kernel.host import CACHE, Progress, RigError, run
-from hil.kernel.packages import UPDATE, apt
+from hil.kernel.packages import apt, update_lists
 
 ROOT_MODULES: Final = ("virtio_pci", "9pnet_virtio", "9p", "overlay", "virtio_console")  # loaded before there is a root
 MODULE_FOLDERS: Final = (  # of the 400 MB that a kernel package has, what the guests can use
@@ -75,10 +76,10 @@ class Image(NamedTuple):
 
 def prepare(progress: Progress) -> Image:
     """Return the kernel that Debian has now, fetched and unpacked if it was not. Raises: RigError."""
-    release = release_of(run(["apt-cache", "depends", "linux-image-amd64"]))
+    release = _release()
     if release is None and os.geteuid() == 0:
-        apt(UPDATE)
-        release = release_of(run(["apt-cache", "depends", "linux-image-amd64"]))
+        update_lists()
+        release = _release()
     if release is None:
         raise RigError("apt knows no linux-image-amd64; the rig needs Debian on amd64, and: sudo apt-get update")
     image = Image(release, CACHE / release)
@@ -87,6 +88,12 @@ def prepare(progress: Progress) -> Image:
         _fetch(image)
     image.initramfs.write_bytes(archive(_first_files(image)))
     return image
+
+
+def _release() -> str | None:
+    with contextlib.suppress(RigError):  # of a package that apt does not know
+        return release_of(run(["apt-cache", "depends", "linux-image-amd64"]))
+    return None
 
 
 def release_of(depends: str) -> str | None:
@@ -194,7 +201,7 @@ def download(folder: Path, packages: Iterable[str]) -> None:
     except RigError:
         if os.geteuid() != 0:
             raise
-        apt(UPDATE)  # old lists name files that are gone
+        update_lists()  # old lists name files that are gone
         apt(command, folder=folder)
 
 

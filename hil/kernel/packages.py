@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -27,7 +28,6 @@ PACKAGES: Final = (
     "libc6-dev",
     "gcc-arm-none-eabi",
 )
-UPDATE: Final = ("apt-get", "update")
 APT_LISTS: Final = Path("/var/lib/apt/lists")
 
 
@@ -60,14 +60,14 @@ def ensure(progress: Progress) -> None:
     if not absent:
         return
     if os.geteuid() != 0:
-        raise RigError(f"{len(absent)} Debian packages are missing; install them with\n  {advice(absent)}")
+        raise RigError(f"Debian packages are missing: {', '.join(absent)}; install them with\n  {advice(absent)}")
     progress.say(f"installing {' '.join(absent)}")
     if not has_lists(APT_LISTS):
-        apt(UPDATE)
+        update_lists()
     try:
         apt(install_command(absent))
     except RigError:  # old lists name files that are gone
-        apt(UPDATE)
+        update_lists()
         apt(install_command(absent))
 
 
@@ -80,6 +80,12 @@ def _statuses() -> str:
     if shutil.which("dpkg-query") is None:
         raise RigError("this machine has no dpkg; the rig boots Debian's kernel, from Debian's packages")
     return run(["dpkg-query", "--show", "--showformat", "${db:Status-Status} ${Package}\\n"])
+
+
+def update_lists() -> None:
+    """Fetch what Debian has now. One repository of several that does not answer is no reason to stop."""
+    with contextlib.suppress(RigError):
+        apt(["apt-get", "update"])
 
 
 def apt(command: Sequence[str], *, folder: Path | None = None) -> str:
