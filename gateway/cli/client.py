@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -14,6 +14,8 @@ from gateway.config import data_dir
 from gateway.errors import GatewayUnreachableError, UsageError
 from gateway.plain import printable
 from gateway.runtime.doorway import connect
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 ANSWER_TIMEOUT_S: Final = 10.0
 
@@ -23,6 +25,12 @@ data_option = click.option(
     help="Data folder of the gateway [TIDEGATE_DATA, else for `run` the site's, else the user's state folder].",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def root_option(what: str) -> Callable[[_Command], _Command]:
+    """Return `--root DIR`: the folder that stands for the file system of a machine; a name that is none is refused."""
+    folder = click.Path(exists=True, file_okay=False)
+    return click.option("--root", type=folder, default="/", metavar="DIR", help=what)
 
 
 def ask(data: str | None, request: str, **arguments: str) -> Any:

@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from gateway.cli import EXIT_NO, EXIT_USAGE
-from gateway.cli.client import json_option
+from gateway.cli.client import json_option, root_option
 from gateway.cli.udev_files import installed_rules, names_in, shipped_rules
 from gateway.errors import Problem
 
@@ -51,7 +51,7 @@ def generate_command(site: str | None) -> None:
 @group.command(name="check", short_help="Print every mistake in rules files.")
 @click.argument("files", nargs=-1, metavar="[FILE...]")
 @json_option
-@click.option("--root", default="/", metavar="DIR", help="Whose groups and users count [/].")
+@root_option("Whose groups and users count [/].")
 @click.pass_context
 def check_command(context: click.Context, files: tuple[str, ...], root: str, *, as_json: bool) -> None:
     """Print every mistake in udev rules files as FILE:LINE: KEY: message.
@@ -157,7 +157,7 @@ def _asked(command: list[str]) -> str:
 
 @group.command(name="install", short_help="Put rules in place; needs root.")
 @click.argument("site", required=False, metavar="[SITE.toml]")
-@click.option("--root", default="/", metavar="DIR", help="The file system to install into, for images [/].")
+@root_option("The file system to install into, for images [/].")
 @click.option("--force", is_flag=True, help="Overwrite rules that were edited; the edited ones are kept beside.")
 @click.pass_context
 def install_command(context: click.Context, site: str | None, root: str, *, force: bool) -> None:

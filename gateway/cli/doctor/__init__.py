@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from gateway.cli import EXIT_NO
-from gateway.cli.client import data_option, json_option
+from gateway.cli.client import data_option, json_option, root_option
 
 _MARKS = {"ok": ("ok", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "red"), "skip": ("-", None)}
 
@@ -23,7 +23,7 @@ _MARKS = {"ok": ("ok", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "r
 @click.argument("site", required=False, metavar="[SITE.toml]")
 @json_option
 @data_option
-@click.option("--root", default="/", metavar="DIR", help="Look at the file system of another machine, for images [/].")
+@root_option("Look at the file system of another machine, for images [/].")
 @click.pass_context
 def command(context: click.Context, *, site: str | None, as_json: bool, data: str | None, root: str) -> None:
     """Look at this machine as a gateway's: groups, ports, rules, kernel, Bluetooth, clock, power, card, libraries.
@@ -32,7 +32,7 @@ def command(context: click.Context, *, site: str | None, as_json: bool, data: st
 
     For example `tidegate doctor`, or `tidegate doctor site.toml --json` for programs.
 
-    Exit 0: fine. 1: something to mend. 2: a site that is wrong.
+    Exit 0: fine. 1: something to mend or to look at. 2: a site that is wrong.
     """
     from gateway.cli.doctor.examine import examine
     from gateway.cli.doctor.host import Host

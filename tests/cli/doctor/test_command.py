@@ -218,3 +218,9 @@ def test_the_rules_of_the_site_want_to_be_installed_and_then_are_fine(machine: M
 def test_a_site_that_is_wrong_is_bad_input(machine: Machine, site: Path):
     site.write_text("[device.x]\n")
     assert isinstance(run(machine, site).exception, ConfigError)
+
+
+def test_a_root_that_is_not_there_is_a_mistake_and_not_a_fine_machine(tmp_path: Path) -> None:
+    result = CliRunner().invoke(command, ["--root", str(tmp_path / "typo")])
+    assert result.exit_code == 2
+    assert "typo" in result.output
