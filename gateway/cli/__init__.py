@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points, version
 
 import click
@@ -38,11 +39,16 @@ class _Commands(click.Group):
             ],
         )
 
+    @cached_property
+    def _entries(self) -> dict[str, EntryPoint]:
+        """The commands by name: looked up once, for it reads the metadata of everything that is installed."""
+        return {entry.name: entry for entry in entry_points(group="tidegate.commands")}
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return sorted(_entry_points())
+        return sorted(self._entries)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        entry = _entry_points().get(cmd_name)
+        entry = self._entries.get(cmd_name)
         if entry is None:
             return None
         try:
@@ -62,10 +68,6 @@ class _Commands(click.Group):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
         return answer
-
-
-def _entry_points() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group="tidegate.commands")}
 
 
 def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
