@@ -181,10 +181,12 @@ def _param_problems(
 ) -> list[Problem]:
     """Return what is wrong with the parameters that the site gives to a profile that is fine by itself."""
     own = check_profile(find_profile(config.profile, folder))
+    given = [each for each in error.problems if each not in own]  # wrong only with these parameters
     return [
         Problem("", 0, f"{kind}.{name}.{each.key}", each.message)
-        for each in error.problems
-        if each.key.startswith("params.") and each not in own
+        if each.key.startswith("params.")
+        else Problem("", 0, f"{kind}.{name}.params", f"{each.key}: {each.message}")
+        for each in given
     ]
 
 

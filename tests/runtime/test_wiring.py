@@ -237,7 +237,7 @@ def test_a_key_comes_from_a_credential_of_systemd(folder: Path, monkeypatch: pyt
     assert keepers[0].devices[0].profile.profile.link.key == KEY
 
 
-@pytest.mark.parametrize("content", [None, b"\xff\xfe", b"x" * 5000, b"not hex"])
+@pytest.mark.parametrize("content", [None, b"\xff\xfe", b"x" * 5000, b"not hex", b"0011"])
 def test_a_key_file_that_is_none_is_a_problem_of_the_site(folder: Path, content: bytes | None) -> None:
     (folder / "sealed.toml").write_text(SEALED)
     if content is not None:
