@@ -179,12 +179,14 @@ def test_an_unplugging_of_another_port_is_nothing_to_this_one(cable, told):
 
 def test_a_port_that_is_plugged_in_is_told_to_who_waits_for_one(told):
     async def scenario():
-        port = make("usb:0403:6001")
-        asyncio.get_running_loop().call_later(0.01, told.tell, "add", "ttyUSB3")
-        async with asyncio.timeout(10):
-            await port.plugged()
+        waiting = asyncio.ensure_future(make("usb:0403:6001").plugged())  # noqa: TID251 - a test may start tasks
+        await asyncio.sleep(0.01)
+        before = waiting.done()
+        told.tell("add", "ttyUSB3")
+        await asyncio.wait({waiting}, timeout=10)
+        return before, waiting.done()
 
-    asyncio.run(scenario())
+    assert asyncio.run(scenario()) == (False, True)
 
 
 def test_a_cable_put_back_under_another_node_is_found_by_its_link(cable):

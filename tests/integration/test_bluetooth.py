@@ -145,12 +145,18 @@ def test_an_adapter_that_is_pulled_takes_its_devices_along_and_brings_them_back(
     def states(gateway: Gateway) -> set[str]:
         return {str(each["state"]) for each in gateway.status()["devices"] if each["name"].startswith("ruuvi")}
 
+    def delivered(gateway: Gateway) -> int:
+        return sum(each["frames"]["delivered"] for each in gateway.status()["devices"])
+
     async def scenario(gateway: Gateway) -> None:
         await until(lambda: states(gateway) == {"CONNECTED"})
         await asyncio.to_thread(bluez.unplug)
         await until(lambda: states(gateway) <= {"DISCONNECTED", "ABSENT"})
+        heard = delivered(gateway)
+        assert states(gateway) <= {"DISCONNECTED", "ABSENT"}
         await asyncio.to_thread(bluez.plug)
-        before = values(gateway)
-        await until(lambda: states(gateway) == {"CONNECTED"} and bool(before))
+        await until(lambda: states(gateway) == {"CONNECTED"})
+        await until(lambda: delivered(gateway) > heard)
+        assert values(gateway)["ruuvi-884f", "df5"]["temperature"] == pytest.approx(24.3)
 
     play(tmp_path, scenario)
