@@ -22,8 +22,7 @@ from hil.kernel.usb import NODE, WIRE
 from tests.hil.node_line import LIMIT_S, LINK, NodeLine, set_valve
 from tests.kernel.usb.hands import link_of, wait_until
 
-SEEN_S = 0.5  # unplugging is seen within; once of a few: the host of an emulated machine may be busy elsewhere
-LATEST_S = 2 * SEEN_S  # and however busy it is, by then
+SEEN_S = 0.5  # unplugging is seen within
 ROUNDS = 2
 START_S = 60.0  # of a gateway, on an emulated processor
 TARGETS = [str(link_of(NODE)), f"usb:0403:6001:{NODE}"]
@@ -49,8 +48,7 @@ def test_unplugging_is_seen_within_half_a_second_and_the_port_opens_again_twice(
         return seen
 
     seen = asyncio.run(scenario())
-    assert min(seen) < SEEN_S, seen
-    assert max(seen) < LATEST_S, seen
+    assert max(seen) < SEEN_S, seen
 
 
 async def lost(port):
@@ -130,8 +128,7 @@ def test_a_running_gateway_is_disconnected_within_half_a_second_and_comes_back(h
             hands.plug(NODE)
         gateway.is_told("node: CONNECTED")
         assert gateway.node["state"] == "CONNECTED"
-    assert min(seen) < SEEN_S, seen
-    assert max(seen) < LATEST_S, seen
+    assert max(seen) < SEEN_S, seen
 
 
 class Gateway:
