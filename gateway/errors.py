@@ -20,6 +20,15 @@
     ├── MailboxError
     │   ├── MailboxFullError                policy `reject`, and no room
     │   └── MailboxClosedError              nobody will take from it again
+    ├── LedgerError
+    │   ├── RecordError (ValueError)        a record that cannot be: kind, class, route, body, cause
+    │   ├── CursorError (ValueError)        a cursor moved beyond what is durable, or back
+    │   ├── LedgerMissingError (FileNotFoundError)  no ledger in that folder
+    │   ├── LedgerBusyError                 another process writes it
+    │   ├── LedgerBehindError               archiving lags: telemetry is shed
+    │   ├── LedgerReadOnlyError             it may not be written: opened so, or after failures of the medium
+    │   ├── LedgerFormatError               foreign, written by a newer version, or too broken to open for writing
+    │   └── LedgerStorageError (OSError)    the medium failed; what was not acknowledged may be lost
     └── GatewayUnreachableError (ConnectionError)   no gateway answers on its socket
 
 Bad bytes from a wire are not errors: they are `gateway.frame.Garbage`.
@@ -165,3 +174,43 @@ class MailboxClosedError(MailboxError):
 
 class GatewayUnreachableError(GatewayError, ConnectionError):
     """No gateway answers on its socket."""
+
+
+class LedgerError(GatewayError):
+    """Something about one ledger."""
+
+
+class RecordError(LedgerError, ValueError):
+    """A record that cannot be: its kind, class, route, body or cause."""
+
+
+class CursorError(LedgerError, ValueError):
+    """A cursor moved beyond what is durable, or back."""
+
+
+class LedgerMissingError(LedgerError, FileNotFoundError):
+    """No ledger in that folder."""
+
+
+class LedgerBusyError(LedgerError):
+    """Another process writes it; the message names the holder."""
+
+
+class LedgerBehindError(LedgerError):
+    """Archiving lags and the ring is full: telemetry is shed."""
+
+
+class LedgerReadOnlyError(LedgerError):
+    """It may not be written: opened so, or after failures of the medium."""
+
+
+class LedgerFormatError(LedgerError):
+    """Foreign, written by a newer version, or too broken to open for writing."""
+
+
+class LedgerStorageError(LedgerError, OSError):
+    """The medium failed; what was not acknowledged may be lost. Made of errno and message, as OSError is."""
+
+    def __str__(self) -> str:
+        """Return the message, which tells the system's reason itself."""
+        return str(self.strerror or super().__str__())

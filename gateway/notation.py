@@ -26,6 +26,8 @@ _NS: Final = {
     "d": 86_400_000_000_000,
     "y": 365 * 86_400_000_000_000,
 }
+_SIZE: Final = re.compile(r"([0-9]{1,15})(KiB|MiB|GiB|)")
+_SHIFTS: Final = {"": 0, "KiB": 10, "MiB": 20, "GiB": 30}
 _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(us|ms|s|m|h|d|y)")
 
 
@@ -35,6 +37,14 @@ def duration_ns(text: str) -> int:
     if not match:
         raise ValueError(f"{text!r} is no duration; write for example '250ms', '5s', '10m', '2h', '30d'")
     return int(Fraction(match[1]) * _NS[match[2]])
+
+
+def size_bytes(text: str) -> int:
+    """Return bytes of "4096", "256KiB", "64MiB", "1GiB". Raises: ValueError."""
+    match = _SIZE.fullmatch(text)
+    if not match:
+        raise ValueError(f"{text!r} is no size; write for example '4096', '256KiB', '64MiB'")
+    return int(match[1]) << _SHIFTS[match[2]]
 
 
 def hex_bytes(text: str) -> bytes:

@@ -44,6 +44,16 @@ def age_text(seconds: float | None) -> str:
     return f"{seconds / 86_400:.0f}d"
 
 
+def size_text(size: int) -> str:
+    """Return a number of bytes in at most eight cells: `512 B`, `4.0 KiB`, `64 MiB`."""
+    amount, unit = float(size), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if amount < 1000 or unit == "TiB":
+            break
+        amount /= 1024
+    return f"{amount:.1f} {unit}" if amount < 10 and unit != "B" else f"{amount:.0f} {unit}"
+
+
 def clock_text(wall_s: float) -> str:
     """Return a wall time, in seconds since 1970, as local `HH:MM:SS.mmm`."""
     return time.strftime("%H:%M:%S", time.localtime(wall_s)) + f".{int(wall_s % 1 * 1000):03}"
