@@ -1,0 +1,287 @@
+"""Layer 5: bringing segments of the ring into an archive, and finding the archives that are there.
+
+An archive is written under another name, read back, synced, renamed, and its folder synced; only then may the caller
+recycle the segments. Cut anywhere, the segments still hold everything, and what was unfinished is removed at the next
+opening for writing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final, Self
+
+from gateway.ledger.archive import (
+    BLOCK,
+    HEAD,
+    TRAILER,
+    ArchiveInfo,
+    BlockHead,
+    Codec,
+    Packer,
+    archive_name,
+    footer_place,
+    frames_in,
+    open_block,
+    parse_block_head,
+    parse_footer,
+    parse_head,
+)
+from gateway.ledger.frame import HEADER_BYTES, Header, body_of, records_of
+from gateway.ledger.record import Record
+from gateway.ledger.recovery import Live
+from gateway.ledger.segment import in_order, walk
+from gateway.ledger.storage import Storage, StoredFile
+from gateway.ledger.thinning import thin
+
+FOLDER: Final = "arc"
+WRITE_BYTES: Final = 262_144
+_NAME: Final = re.compile(r"\d{20}\.arc")
+UNFINISHED: Final = ".tmp"
+
+
+class Frame:
+    """One frame on its way into an archive."""
+
+    __slots__ = ("header", "raw", "records")
+
+    def __init__(self, header: Header, raw: bytes, records: list[Record]) -> None:
+        self.header = header
+        self.raw = raw  # header and body
+        self.records = records
+
+
+def seal(
+    storage: Storage, log_id: bytes, unit_bytes: int, segments: Sequence[Live], codec: Codec | None = None
+) -> ArchiveInfo:
+    """Write one archive of whole segments, in the order of their epochs; durable on return. Raises: OSError."""
+    with ArchiveFile(storage, archive_name(segments[0].first_seq)) as file:
+        info = pack(storage, log_id, unit_bytes, segments, file, codec=codec)
+        file.finish()
+    return info
+
+
+def pack(
+    storage: Storage,
+    log_id: bytes,
+    unit_bytes: int,
+    segments: Sequence[Live],
+    file: ArchiveFile,
+    *,
+    codec: Codec | None = None,
+) -> ArchiveInfo:
+    """Write what segments hold into an archive that is not finished yet. Raises: OSError."""
+    packer = Packer(log_id, segments[0].first_seq, codec)
+    file.write(packer.head())
+    for segment in segments:
+        for frame in frames_of_segment(storage, log_id, unit_bytes, segment):
+            file.write(packer.add(frame.header, frame.raw, frame.records, segment.epoch))
+    end, info = packer.finish()
+    file.write(end)
+    if info.last_seq != segments[-1].next_seq - 1:
+        raise OSError(errno.EIO, f"sealing read up to {info.last_seq}, not to {segments[-1].next_seq - 1}")
+    return info
+
+
+class ArchiveFile:
+    """An archive being written: it has its name only once everything of it is durable."""
+
+    def __init__(self, storage: Storage, name: str) -> None:
+        self._storage = storage
+        self.name = name
+        self.unfinished = f"{name}.{os.getpid()}{UNFINISHED}"  # a child of a killed process writes another
+        self._file: StoredFile | None = None
+        self._offset = 0
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
+
+    def __enter__(self) -> Self:
+        """Start anew. Raises: OSError."""
+        self._storage.remove(self.unfinished)
+        self._file = self._storage.open(self.unfinished, create=True)
+        return self
+
+    def write(self, data: bytes) -> None:
+        """Take bytes, in order; they go out in big pieces."""
+        if data:
+            self._waiting.append(data)
+            self._waiting_bytes += len(data)
+            if self._waiting_bytes >= WRITE_BYTES:
+                self._flush()
+
+    def _flush(self) -> None:
+        assert self._file is not None
+        data = b"".join(self._waiting)
+        self._file.write(data, self._offset)
+        self._offset += len(data)
+        self._waiting, self._waiting_bytes = [], 0
+
+    def sync(self) -> None:
+        """Bring all of it to the medium; from now on it is `finish`ed or left. Raises: OSError."""
+        assert self._file is not None
+        self._flush()
+        self._file.sync()
+        self._file.close()
+        self._file = None
+
+    def finish(self) -> None:
+        """Make it durable under its name; an archive that had the name is gone. Raises: OSError."""
+        self.sync()
+        name_archive(self._storage, self.unfinished, self.name)
+
+    def __exit__(self, *_: object) -> None:
+        """Remove what did not come to its end."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._file.close()
+            with contextlib.suppress(OSError):
+                self._storage.remove(self.unfinished)
+
+
+def name_archive(storage: Storage, unfinished: str, name: str) -> None:
+    """Give an archive that is on the medium its name, durably. Raises: OSError."""
+    storage.rename(unfinished, name)
+    storage.sync_folder(FOLDER)
+
+
+def frames_of_segment(storage: Storage, log_id: bytes, unit_bytes: int, segment: Live) -> Iterator[Frame]:
+    """Yield what a segment holds of the log; of a frame that is hurt, the records that can be read."""
+    file = storage.open(segment.name, writable=False)
+    try:
+        data = file.read(file.size(), 0)
+    finally:
+        file.close()
+    walked = walk(data, unit_bytes, log_id)
+    if walked.epoch != segment.epoch:
+        raise OSError(errno.EIO, f"{segment.name} holds epoch {walked.epoch}, not {segment.epoch}")
+    for placed in in_order(walked.frames, segment.first_seq, segment.limit_seq):
+        header = placed.header
+        end = placed.offset + HEADER_BYTES + header.body_bytes
+        body = body_of(data, placed.offset, header)
+        if body is not None:
+            yield Frame(header, data[placed.offset : end], records_of(header, body).records)
+            continue
+        salvaged = records_of(header, data[placed.offset + HEADER_BYTES : end]).records
+        for thinned, raw, records in thin([(header, salvaged)], lambda _record: True):
+            yield Frame(thinned, raw, records)
+
+
+def archives(storage: Storage, log_id: bytes | None = None) -> list[ArchiveInfo]:
+    """Return the archives whose footers can be read, in order; what another one covers wholly is left out.
+
+    `log_id` None: of any ledger.
+    """
+    found: list[ArchiveInfo] = []
+    for leaf in storage.names(FOLDER):
+        if not _NAME.fullmatch(leaf):
+            continue
+        info = read_footer(storage, f"{FOLDER}/{leaf}")
+        if info is not None and (log_id is None or info.log_id == log_id.hex()):
+            found.append(info)
+    found.sort(key=lambda info: (info.first_seq, -info.last_seq))
+    kept: list[ArchiveInfo] = []
+    for info in found:
+        if not kept or info.last_seq > kept[-1].last_seq:
+            kept.append(info)
+    return kept
+
+
+def read_footer(storage: Storage, name: str) -> ArchiveInfo | None:
+    """Return the footer of an archive; None where it cannot be read."""
+    try:
+        file = storage.open(name, writable=False)
+    except OSError:
+        return None
+    try:
+        size = file.size()
+        place = footer_place(file.read(TRAILER.size, size - TRAILER.size) if size > TRAILER.size else b"", size)
+        if place is None:
+            return None
+        info = parse_footer(file.read(place[1], place[0]), place[2])
+    except OSError:
+        return None
+    finally:
+        file.close()
+    return info if info is not None and info.name == name else None
+
+
+def tidy(storage: Storage, known: Sequence[ArchiveInfo]) -> None:
+    """Remove what a cut left: unfinished archives, and those that a merged one covers wholly. Raises: OSError."""
+    kept = {info.name for info in known}
+    is_changed = False
+    for leaf in storage.names(FOLDER):
+        name = f"{FOLDER}/{leaf}"
+        if leaf.endswith(UNFINISHED):
+            storage.remove(name)
+        elif _NAME.fullmatch(leaf) and name not in kept:
+            info = read_footer(storage, name)
+            if info is not None and any(
+                each.first_seq <= info.first_seq and info.last_seq <= each.last_seq for each in known
+            ):
+                storage.remove(name)
+                is_changed = True
+    if is_changed:
+        storage.sync_folder(FOLDER)
+
+
+class Hurt:
+    """A part of an archive that cannot be read."""
+
+    __slots__ = ("from_seq", "offset", "reason", "to_seq")
+
+    def __init__(self, from_seq: int, to_seq: int, offset: int, reason: str) -> None:
+        self.from_seq = from_seq
+        self.to_seq = to_seq
+        self.offset = offset
+        self.reason = reason
+
+
+def frames_of_archive(storage: Storage, info: ArchiveInfo, from_seq: int = 1) -> Iterator[tuple[Header, bytes] | Hurt]:
+    """Yield header and body of the frames that hold `from_seq` and what follows; what is hurt is told in its place."""
+    file = storage.open(info.name, writable=False)
+    try:
+        for block in info.blocks:
+            if block.last_seq < from_seq:
+                continue
+            head = parse_block_head(file.read(BLOCK.size, block.offset))
+            raw = None
+            if head is not None and (head.size, head.raw_size) == (block.size, block.raw_size):
+                raw = open_block(head, file.read(block.size, block.offset + BLOCK.size), info.codec)
+            if raw is None:
+                yield Hurt(block.first_seq, block.last_seq, block.offset, "a block is not what was written")
+                continue
+            yield from _frames_of_block(raw, block.first_seq, block.last_seq, block.offset, from_seq)
+    finally:
+        file.close()
+
+
+def _frames_of_block(
+    raw: bytes, first_seq: int, last_seq: int, offset: int, from_seq: int
+) -> Iterator[tuple[Header, bytes] | Hurt]:
+    next_seq = first_seq
+    for header, body, _ in frames_in(raw):
+        next_seq = header.next_seq
+        if next_seq > from_seq:
+            yield header, body
+    if next_seq != last_seq + 1:
+        yield Hurt(next_seq, last_seq, offset, "a frame in a block is not what was written")
+
+
+def blocks_of_hurt_archive(storage: Storage, name: str) -> Iterator[tuple[int, BlockHead, bytes]]:
+    """Yield offset, header and frames of the blocks of an archive without a footer, as far as they can be read."""
+    file = storage.open(name, writable=False)
+    try:
+        head = parse_head(file.read(HEAD.size, 0))
+        if head is None:
+            return
+        at = HEAD.size
+        while (block := parse_block_head(file.read(BLOCK.size, at))) is not None:
+            raw = open_block(block, file.read(block.size, at + BLOCK.size), head[1])
+            if raw is not None:
+                yield at, block, raw
+            at += BLOCK.size + block.size
+    finally:
+        file.close()
