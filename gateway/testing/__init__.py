@@ -11,6 +11,9 @@ _HOMES: Final = {
     "ScriptedPort": "gateway.testing.ports",
     "AnsweringPort": "gateway.testing.ports",
     "SampledPort": "gateway.testing.ports",
+    "MemoryStorage": "gateway.testing.storage",
+    "FaultyStorage": "gateway.testing.storage",
+    "Fault": "gateway.testing.storage",
     "check_framer": "gateway.testing.framer",
     "check_driver": "gateway.testing.driver",
 }
