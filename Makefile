@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --only-binary :all:
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check rig bench format clean
+.PHONY: help run test check rig bench crash format clean
 
 help: ## say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -28,6 +28,9 @@ rig: $(VENV)/.rig ## test the drivers on a real kernel in virtual machines (Debi
 
 bench: $(VENV)/.dev ## measure speed and memory against named baselines; writes bench.json
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+crash: $(VENV)/.dev ## read back what cuts and failing media leave of a ledger (STATES=2000000 SEED=1 STATE=ID KILLS=N)
+	@$(BIN)/python -m tests.crash
 
 format: $(VENV)/.dev ## rewrite the sources the way `make check` wants them
 	@$(BIN)/ruff format .
