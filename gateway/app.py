@@ -19,14 +19,18 @@ from typing import Any, Final
 from gateway.clock import Clock, SystemClock
 from gateway.config import SiteConfig
 from gateway.envelope import Envelope
+from gateway.errors import ConfigError, Problem, UsageError
+from gateway.ledger import Ledger
 from gateway.lifecycle import State
-from gateway.registry import driver_for
+from gateway.notation import duration_ns
+from gateway.registry import driver_for, transforms_of
 from gateway.route import Route, RoutePattern, Variant
 from gateway.runtime.control import ControlServer
 from gateway.runtime.device import Device
 from gateway.runtime.doorway import Doorway
 from gateway.runtime.message import Message
 from gateway.runtime.pipeline import COALESCE_S
+from gateway.runtime.recorder import Recorder, digest_of
 from gateway.runtime.scheduler import Scheduler
 from gateway.runtime.supervisor import Keeper, Supervisor
 from gateway.runtime.watch import Watcher
@@ -58,11 +62,16 @@ class Gateway:
         self._clock = clock or SystemClock()
         self._started_ns = self._clock.monotonic_ns()
         self._scheduler = Scheduler(self._clock)
-        self._keepers = wire(site, folder, self._clock, driver_for, coalesce_s, bus=self._scheduler.bus)
+        has_ledger = site.ledger.enabled
+        self._keepers = wire(
+            site, folder, self._clock, driver_for, coalesce_s, bus=self._scheduler.bus, has_store=has_ledger
+        )
         self._supervisor = Supervisor(self._scheduler, self._keepers)
         self._watchers: list[Watcher] = []
+        self._recorder = self._make_recorder(site) if has_ledger else None
         for keeper in self._keepers:
             keeper.on_appeared = self._appeared
+            keeper.on_left = self._left
         self.unused = _unused_tables(site)
 
     async def run(self, stop: asyncio.Event | None = None, on_ready: Callable[[], None] | None = None) -> None:
@@ -76,14 +85,24 @@ class Gateway:
                 on_ready()
             async with asyncio.TaskGroup() as group:
                 working = [
-                    group.create_task(self._supervisor.run(), name="supervisor"),
                     group.create_task(ControlServer(doorway, self).run(), name="socket"),
+                    group.create_task(self._work(), name="work"),
                 ]
                 await (stop or asyncio.Event()).wait()
                 for task in working:
                     task.cancel()
         finally:
+            if self._recorder is not None:
+                await self._recorder.stop()
             doorway.close()
+
+    async def _work(self) -> None:
+        """Bring back what the ledger knows, before any port is opened; then keep ports open and record."""
+        async with asyncio.TaskGroup() as group:
+            if self._recorder is not None:
+                await self._recorder.start()
+                group.create_task(self._recorder.run(), name="recorder")
+            group.create_task(self._supervisor.run(), name="supervisor")
 
     def status(self) -> dict[str, Any]:
         """Return the object of `status --json`."""
@@ -102,6 +121,7 @@ class Gateway:
                 "longest_turn_ms": scheduler.longest_turn_ns / 1e6,
                 "frames": scheduler.frames,
             },
+            "ledger": {"mode": "off"} if self._recorder is None else self._recorder.status(),
         }
 
     def devices(self) -> list[dict[str, Any]]:
@@ -205,6 +225,40 @@ class Gateway:
     def _appeared(self, device: Device) -> None:
         """Let those who look on see a device that was discovered meanwhile."""
         device.watchers += [watcher for watcher in self._watchers if watcher.pattern.matches(device.name)]
+        if self._recorder is not None:
+            self._recorder.attach(device)
+
+    def _left(self, device: Device) -> None:
+        """Forget a device that had to make room for another."""
+        if self._recorder is not None:
+            self._recorder.detach(device)
+
+    def _make_recorder(self, site: SiteConfig) -> Recorder:
+        """Return what records the devices that are wired. Raises: ConfigError for sizes that make no ledger."""
+        from gateway.ledger.opening import check_geometry
+
+        boot = {"boot": self.boot, "version": version("tidegate"), "site": digest_of(site)}
+        folder = self.data_dir / "ledger"
+        recorder = Recorder(
+            lambda: Ledger.open(folder, options=options, clock=self._clock),
+            self._clock,
+            boot=boot,
+            reader=lambda: Ledger.open(folder, read_only=True),
+            gather_s=duration_ns(site.ledger.gather) / _NS,
+            transforms={
+                name: function
+                for device in self._devices()
+                for name, function in transforms_of(device.profile.profile).items()
+            },
+        )
+        for device in self._devices():
+            recorder.attach(device)
+        options = site.ledger.options(recorder.keeps())
+        try:
+            check_geometry(options)
+        except UsageError as error:
+            raise ConfigError([Problem("", 0, "ledger.ring", str(error))]) from error
+        return recorder
 
     def _devices(self) -> list[Device]:
         return [device for keeper in self._keepers for device in keeper.devices]

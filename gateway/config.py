@@ -16,7 +16,7 @@ import msgspec
 
 from gateway.environment import user_state_folder, variable
 from gateway.errors import ConfigError, Problem, RouteError, UsageError
-from gateway.notation import Duration, duration_ns
+from gateway.ledger.settings import LedgerConfig
 from gateway.profile.document import Document
 from gateway.profile.findings import Findings
 from gateway.profile.model import LINK_KEYS, LinkSpec
@@ -103,12 +103,6 @@ class DiscoverConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     port: str
     params: dict[str, int | str | SecretConfig] = msgspec.field(default_factory=dict)
     limit: int = 50  # devices; the oldest silent one is evicted
-
-
-class LedgerConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[ledger]`."""
-
-    window: Duration = "5s"  # of telemetry that a power loss may take
 
 
 class MqttConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -291,8 +285,8 @@ def _check(site: SiteConfig, found: Findings) -> None:
         for value, adjust in device.adjust.items():
             if adjust.scale == 0:
                 found.error(("device", name, "adjust", value, "scale"), "0 would make every value the same")
-    if duration_ns(site.ledger.window) <= 0:
-        found.error(("ledger", "window"), "must be longer than nothing")
+    for key, message in site.ledger.problems():
+        found.error(("ledger", key), message)
     _check_north(site, found)
 
 

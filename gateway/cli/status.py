@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from gateway.cli.client import ask, data_option, json_option, table
-from gateway.plain import age_text
+from gateway.plain import age_text, size_text
 
 FRAMES = ("in", "delivered", "dropped", "refused", "pending")
 
@@ -47,7 +47,59 @@ def _plain(answer: dict[str, Any]) -> str:
             more = "".join(f", {count:,} {what}" for what, count in told.items() if count)
             lines.append(f"{port['name']}: {found['devices']} of {found['limit']} devices {found['name']}{more}")
     lines += [line for device in answer["devices"] if (line := _polls(device["name"], device["polls"]))]
+    lines += ledger_lines(answer["ledger"])
     return "\n".join(lines)
+
+
+def ledger_lines(told: dict[str, Any]) -> list[str]:
+    """Return what the ledger says of itself: what a power cut may take now, wear, fill, and what went wrong."""
+    mode = told["mode"]
+    if mode not in {"recording", "shedding", "read-only"}:
+        why = f": {told['reason']}" if told.get("reason") else ""
+        return [f"ledger: {mode}{why}"]
+    window_s = told["guarantees"]["telemetry"]["loss_window"]
+    promise = f"a power cut now takes at most {window_s:g}s of telemetry, nothing of states and commands"
+    last = f", the last {age_text(told['committed'])} ago" if told.get("committed") is not None else ""
+    lines = [f"ledger: {mode}, {told['durable_seq']:,} records on the medium{last}; {promise}"]
+    if told["reason"]:
+        lines.append(f"ledger: {told['reason']}")
+    lines += [f"ledger: {line}" for line in (_wear(told.get("wear")), _fill(told), _lost(told)) if line]
+    if advice := told.get("medium", {}).get("advice"):
+        lines.append(f"ledger: {advice}")
+    return lines
+
+
+def _wear(wear: dict[str, Any] | None) -> str:
+    if not wear or not wear["commits"]:
+        return ""
+    years = wear["card_years"]
+    life = (
+        "" if years is None else f", a 32 GB card lasts {'over 100' if years > 100 else f'{years:.1f}'} years at that"
+    )
+    factor = wear["write_amplification"]
+    saving = "" if wear["level"] == "normal" else f", {wear['level']}: windows are widened"
+    return f"{size_text(round(wear['bytes_per_day']))} a day, {factor:.1f} times the records{life}{saving}"
+
+
+def _fill(told: dict[str, Any]) -> str:
+    ring, archives = told.get("ring"), told.get("archives")
+    if not ring or not archives:
+        return ""
+    return (
+        f"{ring['fill']:.0%} of a ring of {size_text(ring['bytes'])} to be archived, {archives['files']} archives of "
+        f"{size_text(archives['bytes'])}"
+    )
+
+
+def _lost(told: dict[str, Any]) -> str:
+    shed = told["shed"] if isinstance(told["shed"], dict) else {"archiving lags": told["shed"]}
+    parts = [f"{count:,} readings not kept ({reason})" for reason, count in shed.items() if count]
+    parts += [f"{told['unsure']:,} records perhaps lost when it failed"] if told.get("unsure") else []
+    for each in told["damage"][:3]:
+        parts.append(f"damaged from {each['seq']} on in {each['file']} at {each['offset']}: {each['reason']}")
+    if len(told["damage"]) > 3:
+        parts.append(f"{len(told['damage']) - 3} more places damaged; see: tidegate ledger verify")
+    return "; ".join(parts)
 
 
 def _facts(link: dict[str, Any]) -> str:

@@ -7,7 +7,8 @@ refused before it ever was a frame of a message (garbage, unknown) is counted by
 from __future__ import annotations
 
 import logging
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 from gateway.clock import Clock
 from gateway.errors import ConfigError, Problem
@@ -15,61 +16,16 @@ from gateway.frame import Address, Element
 from gateway.lifecycle import Event, Lifecycle, State
 from gateway.notation import duration_ns
 from gateway.profile.build import CompiledProfile
+from gateway.profile.recorded import Adjust
+from gateway.runtime.account import Frames, PollCounts
 from gateway.runtime.mailbox import Lane, Mailbox
-from gateway.runtime.message import Adjust, Message, Streams, advertisement_of, stale_after_ns
+from gateway.runtime.message import Message, Streams, advertisement_of, stale_after_ns
 from gateway.runtime.parcel import Parcel
 from gateway.runtime.watch import Watcher
 from gateway.schema.plan import Refused, Row
 from gateway.taint import DELIVERY_DROPPED, DELIVERY_GARBAGE, DELIVERY_RECONNECTED
 
 log = logging.getLogger(__name__)
-
-NS: Final = 1_000_000_000
-
-
-class Frames(NamedTuple):
-    """The account of one device's frames; the first is the sum of the others."""
-
-    frames_in: int
-    delivered: int
-    dropped: int
-    refused: int
-    pending: int
-
-    def as_json(self) -> dict[str, int]:
-        """Return the object that `status --json` shows."""
-        return dict(zip(("in", "delivered", "dropped", "refused", "pending"), self, strict=True))
-
-
-class PollCounts:
-    """What came of asking one device, since the gateway started."""
-
-    __slots__ = ("answered", "asked", "exceptions", "failing", "failures", "late", "timeouts")
-
-    def __init__(self) -> None:
-        self.asked = self.answered = self.timeouts = self.late = 0
-        self.exceptions: dict[str, int] = {}  # refusals by reason: a few stable words
-        self.failures = 0  # polls in a row without answer: more than none means it is asked more seldom
-        self.failing: dict[str, str] = {}  # message -> why its last poll gave nothing
-
-    def settle(self, message: str, kind: str, reason: str) -> None:
-        """Count one poll: "answered", "silent" or "refused"."""
-        if kind == "answered":
-            self.answered += 1
-            self.failing.pop(message, None)
-            return
-        self.failing[message] = reason
-        if kind == "silent":
-            self.timeouts += 1
-        else:
-            self.exceptions[reason] = self.exceptions.get(reason, 0) + 1
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the object that `status --json` shows."""
-        return {name: getattr(self, name) for name in ("asked", "answered", "timeouts", "exceptions", "late")} | {
-            "slowed": self.failures > 0,
-            "failing": self.failing,
-        }
 
 
 class Device:
@@ -84,8 +40,12 @@ class Device:
         adjust: dict[str, Adjust] | None = None,
         label: str | None = None,
         area: str | None = None,
+        has_store: bool = False,
     ) -> None:
-        """Take the compiled profile and what the site file says. Raises: ConfigError for a queue that cannot be."""
+        """Take the compiled profile and what the site file says; `has_store`: there is a ledger to spill to.
+
+        Raises: ConfigError for a queue that cannot be.
+        """
         self.name = name
         self.profile = profile
         self.label = label
@@ -94,7 +54,10 @@ class Device:
         self.first_error: str | None = None  # since it last stood CONNECTED: the cause, before its consequences
         self.fault: str | None = None  # the first fault of our own; stays until the end
         self._told: tuple[State, str] | None = None  # the last state and reason that were logged
+        self.adjust = adjust or {}
         self.watchers: list[Watcher] = []
+        self.on_change: Callable[[Lifecycle, Event], None] | None = None  # called with the lifecycle before a change
+        self._has_store = has_store
         self.polls = PollCounts()
         self.last_frame_ns: int | None = None  # monotonic
         self.in_hand = 0  # frames offered that the pipeline has not put yet: it waits for room
@@ -189,6 +152,10 @@ class Device:
 
     # ---- from the mailbox
 
+    def owe(self, key: str, bits: int) -> None:
+        """Let the next frame of a message carry these taints."""
+        self._owed_each[key] = self._owed_each.get(key, 0) | bits
+
     def serve(self, parcel: Parcel) -> None:
         """Decode a parcel whole and hand the rows to the latest-value table and to who looks on."""
         keys, items = parcel.keys, parcel.items
@@ -207,6 +174,8 @@ class Device:
         self._delivered += len(rows)
         if parcel.marks:
             _mark(rows, keys, parcel.marks)
+            for key, bits in parcel.marks.items():
+                self._record_with(key, bits)
         self._settle(keys, rows, parcel)
 
     def broke(self, reason: str) -> None:
@@ -231,12 +200,20 @@ class Device:
                 log.debug("frame refused: device=%s message=%s reason=%s", self.name, key, refusal.reason)
                 continue
             bits = owed.pop(key, 0)
+            if bits:
+                self._record_with(key, bits)
             rows.append((*row[:-1], row[-1] | bits) if bits else row)
             kept.append(index)
         for key, bits in owed.items():
             self._owed_each[key] = self._owed_each.get(key, 0) | bits
         left = parcel.select(kept)
         return left.keys or [], rows, left
+
+    def _record_with(self, key: str, bits: int) -> None:
+        """Let the next reading that is kept carry these taints, though not every row is kept."""
+        recording = self.messages[key].recording
+        if recording is not None:
+            recording.owed |= bits
 
     def _settle(self, keys: list[str], rows: list[Row], parcel: Parcel) -> None:
         watched = bool(self.watchers)
@@ -246,11 +223,14 @@ class Device:
         for key, row in last.items():
             message = self.messages[key]
             count = len(rows) if len(last) == 1 else keys.count(key)
+            if message.recording is not None:
+                message.recording.take(rows, parcel, None if len(last) == 1 else key)
             if watched and len(last) == 1:
                 for watcher in self.watchers:
                     watcher.offer(message, message.sequence + 1, rows, parcel)
             message.sequence += count
             message.row = row
+            message.is_restored = False
             message.taints = parcel.taints
             message.received_ns = parcel.received_ns
             message.wall_ns = parcel.wall_ns if parcel.stamps_ns is None else _last_stamp(keys, key, parcel.stamps_ns)
@@ -268,13 +248,22 @@ class Device:
         for watcher in self.watchers:
             single = Parcel([row], None, parcel.received_ns, wall_ns, taints=parcel.taints)
             watcher.offer(message, message.sequence + 1, [row], single)
+        if message.recording is not None:
+            byte = Parcel([bytes([row[0] & 0xFF])], None, parcel.received_ns, wall_ns, taints=parcel.taints)
+            message.recording.take([row], byte, None)
         message.sequence += 1
         message.row = row
+        message.is_restored = False
         message.taints = parcel.taints
         message.received_ns = parcel.received_ns
         message.wall_ns = wall_ns
 
     # ---- account and lifecycle
+
+    def dropped_by(self) -> dict[str, int]:
+        """Return how many frames were dropped since the start, by who dropped them."""
+        boxes = sum(mailbox.dropped for mailbox in self.mailboxes.values())
+        return {"driver": self._dropped, "mailbox": boxes}
 
     def frames(self) -> Frames:
         """Return the account of frames at this instant."""
@@ -294,7 +283,7 @@ class Device:
         if event in {Event.MISSING, Event.REFUSED, Event.LOST, Event.BROKEN} and self.first_error is None:
             self.first_error = reason
         if event in {Event.LOST, Event.CLOSED, Event.MISSING}:
-            self._memory.forget()  # what comes next may be another device: its calibration is to be read again
+            self.forget()
         if event is Event.BROKEN and self.fault is None:
             self.fault = reason
         if after.state is State.CONNECTED and before.state is not State.CONNECTED:
@@ -302,6 +291,13 @@ class Device:
             self.last_frame_ns = None
             if self._delivered:
                 self._owed_each = {key: self._owed_each.get(key, 0) | DELIVERY_RECONNECTED for key in self.messages}
+
+        if self.on_change is not None:
+            self.on_change(before, event)
+
+    def forget(self) -> None:
+        """Forget what transforms remember: what speaks next may be another device, its calibration is read again."""
+        self._memory.forget()
 
     def tell(self, event: Event, where: str, reason: str = "") -> None:
         """Move the lifecycle and log where it settles, once; `where` is the port."""
@@ -343,8 +339,8 @@ class Device:
 
     def _mailboxes(self) -> dict[Lane, Mailbox]:
         queue = self.profile.profile.queue
-        if queue.when_full == "spill_to_store":
-            why = "spill_to_store needs the ledger, which this version does not have; take drop_oldest or block"
+        if queue.when_full == "spill_to_store" and not self._has_store:
+            why = "spill_to_store needs the ledger; let [ledger] of the site be enabled, or take drop_oldest or block"
             raise ConfigError([Problem(self.profile.profile.profile.id, 0, "queue.when_full", why)])
         lanes = sorted({self._lane(key) for key in self.messages} or {queue.lane})
         deadline_ns = duration_ns(queue.deadline) if queue.when_full == "deadline_drop" else None

@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from fnmatch import fnmatchcase
-from typing import Final, Literal, get_args
+from typing import Final, Literal, Protocol, get_args
 
 import msgspec
 
@@ -21,7 +21,9 @@ from gateway.runtime.parcel import Parcel, kinds_of
 from gateway.runtime.shelves import ORDERS, Order, Shelves
 from gateway.taint import DELIVERY_DROPPED, SCHEDULING_LATE
 
-Overflow = Literal["block", "drop_oldest", "drop_newest", "coalesce_latest", "deadline_drop", "reject"]
+Overflow = Literal[
+    "block", "drop_oldest", "drop_newest", "coalesce_latest", "deadline_drop", "reject", "spill_to_store"
+]
 Lane = Literal["control", "telemetry", "bulk", "debug"]
 OVERFLOWS: Final[tuple[str, ...]] = get_args(Overflow)
 LANES: Final[tuple[Lane, ...]] = get_args(Lane)
@@ -39,6 +41,20 @@ class MailboxStatistics(msgspec.Struct, frozen=True):
     depth: int  # lying here; never above capacity
     max_depth: int
     waiting_producers: int
+
+
+class Store(Protocol):
+    """Where frames wait under `spill_to_store`, first come, first served: `gateway.runtime.spill`."""
+
+    pending: int  # frames that wait there
+
+    def put(self, parcel: Parcel) -> int:
+        """Take frames, of the front as many as fit; return how many."""
+        ...
+
+    def fetch(self, at_most: int, give: Callable[[Parcel, Parcel], None]) -> None:
+        """Give the frames that waited longest, and those that were lost instead, now or soon."""
+        ...
 
 
 class _Waiting:
@@ -83,6 +99,8 @@ class Mailbox:
         self.capacity = capacity
         self.when_full = when_full
         self.on_arrival = on_arrival
+        self.store: Store | None = None  # under `spill_to_store`; without one the newest are dropped
+        self._is_fetching = False
         self._deadline_ns = deadline_ns
         self._clock = clock or SystemClock()
         self._shelves = Shelves(order)
@@ -101,7 +119,11 @@ class Mailbox:
     @property
     def room(self) -> int:
         """Frames that fit now: the credit of a producer."""
-        return 0 if self._putters or self._is_closed else self.capacity - self._depth
+        return 0 if self._putters or self._is_closed or self._stored else self.capacity - self._depth
+
+    @property
+    def _stored(self) -> int:
+        return 0 if self.store is None else self.store.pending
 
     @property
     def dropped(self) -> int:
@@ -116,7 +138,7 @@ class Mailbox:
             delivered=self._delivered,
             dropped=self._dropped,
             refused=self._refused,
-            pending=self._depth + self._waiting_frames,
+            pending=self._depth + self._waiting_frames + self._stored,
             depth=self._depth,
             max_depth=self._max_depth,
             waiting_producers=len(self._putters),
@@ -134,7 +156,8 @@ class Mailbox:
         self._in += size
         if self._owed_at_put:
             parcel = self._marked(parcel, self._owed_at_put)
-        if size <= self.capacity - self._depth and not self._putters and not self._is_closed:
+        fits = size <= self.capacity - self._depth and not self._putters and not self._is_closed
+        if fits and (self.store is None or not self.store.pending):
             self._admit(parcel)
         else:
             self._overflow(parcel)
@@ -181,6 +204,8 @@ class Mailbox:
             parcel = parcel.tainted(SCHEDULING_LATE)
         if self._putters:
             self._refill()
+        if self.store is not None and self.store.pending:
+            self._unspill()
         return parcel
 
     async def take(
@@ -237,6 +262,9 @@ class Mailbox:
             raise MailboxFullError(
                 f"mailbox {self.name} is full ({self._depth} of {self.capacity} frames); {len(parcel)} refused"
             )
+        if self.when_full == "spill_to_store":
+            self._spill(parcel)
+            return
         if self.when_full == "drop_newest":
             fitting, rest = parcel.split(self.capacity - self._depth)
             if fitting.items:
@@ -244,6 +272,33 @@ class Mailbox:
             self._drop([rest], self._owed_at_put)
             return
         self._make_room(parcel)
+
+    def _spill(self, parcel: Parcel) -> None:
+        """Let in what fits, unless earlier frames wait already; the rest waits in the store, or is dropped there."""
+        room = self.room
+        if room:
+            fitting, parcel = parcel.split(room)
+            self._admit(fitting)
+        taken = 0 if self.store is None else self.store.put(parcel)
+        if taken < len(parcel.items):
+            self._drop([parcel.split(taken)[1]], self._owed_at_put)
+
+    def _unspill(self) -> None:
+        """Ask for what waits in the store, once at a time and not for every frame that was taken."""
+        store, room = self.store, self.capacity - self._depth
+        if store is None or self._is_fetching or room < min(store.pending, (self.capacity + 1) // 2):
+            return
+        self._is_fetching = True
+        store.fetch(room, self._unspilled)
+
+    def _unspilled(self, parcel: Parcel, lost: Parcel) -> None:
+        self._is_fetching = False
+        if lost.items:
+            self._drop([lost], self._owed_at_take)
+        if parcel.items:
+            self._admit(parcel)
+        if self._stored:
+            self._unspill()
 
     def _make_room(self, parcel: Parcel) -> None:
         """Let the parcel in whole, then remove what the policy says until the capacity holds."""

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 from gateway.envelope import Envelope
 from gateway.errors import EncodeError
 from gateway.notation import duration_ns
 from gateway.profile.build import CompiledProfile
+from gateway.profile.recorded import Adjust, adjusted
 from gateway.route import Route, RoutePattern, segment_of
+from gateway.runtime.parcel import Parcel
 from gateway.schema.plan import ABSENT, MessagePlan, Refused, Row
 from gateway.schema.spec import FieldSpec, MessageSpec
-from gateway.taint import COHERENCE_STALE, TRUST_ADJUSTED, names_of
+from gateway.taint import COHERENCE_STALE, names_of
 
-Adjust = tuple[float, float]  # scale, offset: value * scale + offset
 NS: Final = 1_000_000_000
 
 
@@ -40,6 +41,16 @@ class Streams:
         return self._names[family, name]
 
 
+class Records(Protocol):
+    """What keeps a message in the ledger: `gateway.runtime.recording`."""
+
+    owed: int  # taints that the next reading must carry
+
+    def take(self, rows: list[Row], parcel: Parcel, key: str | None) -> None:
+        """Keep what is worth it of a batch, before its frames are counted; `key` picks out of a mixed one."""
+        ...
+
+
 class Message:
     """What is known of one message: its latest row, when it came, and how it is read."""
 
@@ -53,9 +64,12 @@ class Message:
         "decode",
         "device",
         "family",
+        "is_restored",
         "name",
         "received_ns",
+        "recording",
         "row",
+        "runtime",
         "sequence",
         "stale_after_ns",
         "streams_of_device",
@@ -90,6 +104,9 @@ class Message:
         self.taints = 0  # of the latest row, beyond its own
         self.received_ns = 0  # monotonic
         self.wall_ns = 0
+        self.is_restored = False  # the row is of an earlier run, from the ledger: stale until the device speaks
+        self.runtime: str | None = None  # that run's boot id; None: this one's
+        self.recording: Records | None = None  # what keeps it in the ledger
         self._plan: MessagePlan | None = None
         self._plan_of = plan_of
         self._decoder_of = decoder_of or (lambda: self.plan.decode)
@@ -120,8 +137,20 @@ class Message:
                 self.plan.decode(b"")
 
     def is_stale(self, now_ns: int) -> bool:
-        """Return whether it has been silent for longer than it may; False before the first value."""
-        return self.row is not None and now_ns - self.received_ns > self.stale_after_ns
+        """Return whether it has been silent for longer than it may, or since before this start; False without value."""
+        return self.is_restored or (self.row is not None and now_ns - self.received_ns > self.stale_after_ns)
+
+    def restore(self, row: Row, sequence: int, wall_ns: int, received_ns: int, runtime: str | None) -> None:
+        """Take the latest row of an earlier run, unless the device has spoken already; numbers go on from there."""
+        self.sequence += sequence
+        if self.row is not None:
+            return
+        self.row = row
+        self.taints = COHERENCE_STALE
+        self.wall_ns = wall_ns
+        self.received_ns = received_ns
+        self.runtime = runtime
+        self.is_restored = True
 
     def record(
         self, sequence: int, row: Row, wall_ns: int, taints: int, chosen: Iterable[int] | None
@@ -146,7 +175,7 @@ class Message:
         return Envelope(
             route=Route(self.device, self.family, self.streams[place]),
             producer=producer,
-            runtime=runtime,
+            runtime=(self.runtime or runtime) if self.is_restored else runtime,
             sequence=self.sequence,
             received_ns=self.received_ns,
             wall_ns=self.wall_ns,
@@ -165,8 +194,8 @@ class Message:
             "message": self.name,
             "family": self.family,
             "seq": self.sequence,
-            "t": self.wall_ns / NS if self.sequence else None,
-            "age": (now_ns - self.received_ns) / NS if self.sequence else None,
+            "t": None if self.row is None else self.wall_ns / NS,
+            "age": None if self.row is None else (now_ns - self.received_ns) / NS,
             "stale": stale,
             "taints": names_of(row[-1] | self.taints | (COHERENCE_STALE if stale else 0)),
             "values": {name: value for name, value in zip(plan.names, row, strict=False) if value is not ABSENT},
@@ -196,13 +225,7 @@ class Message:
             return decode
 
         def decode_and_adjust(body: bytes) -> Row:
-            row = list(decode(body))
-            for place, scale, offset in places:
-                value = row[place]
-                if isinstance(value, (int, float)) and not isinstance(value, bool):
-                    row[place] = value * scale + offset
-                    row[-1] |= TRUST_ADJUSTED
-            return tuple(row)
+            return adjusted(decode(body), places)
 
         return decode_and_adjust
 
@@ -216,13 +239,16 @@ def stale_after_ns(profile: CompiledProfile, spec: MessageSpec) -> int:
     return duration_ns(profile.profile.lifecycle.stale_after)
 
 
+RSSI: Final = FieldSpec(name="rssi", type="s8", units="dBm", deadband=10)  # it flickers by less, standing still
+
+
 class _Advertisement:
     """The layout that every BLE advertisement has: its signal strength."""
 
     name = "advertisement"
     names: tuple[str, ...] = ("rssi",)
     units: tuple[str, ...] = ("dBm",)
-    fields: tuple[FieldSpec | Any, ...] = (FieldSpec(name="rssi", type="s8", units="dBm"),)
+    fields: tuple[FieldSpec | Any, ...] = (RSSI,)
     path: Literal["generated", "construct", "text"] = "generated"
     why = "signal strength comes with every advertisement"
 

@@ -22,6 +22,7 @@ class Parcel(msgspec.Struct, frozen=True, gc=False):
     priority: int = 0  # larger is served first under order `priority`
     taints: int = 0  # of every item
     marks: dict[str, int] | None = None  # further taints of the first item of each key
+    is_stored: bool = False  # every item waited in the ledger, and is recorded
 
     def __len__(self) -> int:
         """Return how many frames."""
@@ -57,6 +58,8 @@ class Parcel(msgspec.Struct, frozen=True, gc=False):
             self.producer,
             self.priority,
             self.taints,
+            None,
+            self.is_stored,
         )
 
     def part(self, chosen: set[str]) -> tuple[Parcel, Parcel]:
@@ -98,6 +101,7 @@ class Parcel(msgspec.Struct, frozen=True, gc=False):
             self.priority,
             taints,
             marks,
+            self.is_stored,
         )
 
     def _cut(self, piece: slice) -> Parcel:
@@ -110,6 +114,8 @@ class Parcel(msgspec.Struct, frozen=True, gc=False):
             self.producer,
             self.priority,
             self.taints,
+            None,
+            self.is_stored,
         )
 
 

@@ -56,6 +56,7 @@ class Keeper:
         self.devices = devices  # the discovered ones too
         self.discoveries = discoveries
         self.on_appeared: Callable[[Device], None] | None = None  # called with each device that is discovered
+        self.on_left: Callable[[Device], None] | None = None  # and with each that had to make room
         self.counts = PortCounts()
         self.error: str | None = None  # of the last attempt; None while open
         self._port = port
@@ -88,14 +89,16 @@ class Keeper:
         def appeared(device: Device) -> None:
             serve(device)
             self.devices.append(device)
-            device.tell(Event.OPENED, self.name)
             if self.on_appeared is not None:
                 self.on_appeared(device)
+            device.tell(Event.OPENED, self.name)
 
         def evicted(device: Device) -> None:
             self.devices.remove(device)
             for stop in stops.pop(device.name):
                 scheduler.detach(stop)
+            if self.on_left is not None:
+                self.on_left(device)
 
         for device in self.devices:
             serve(device)

@@ -24,12 +24,12 @@ from gateway.port import FilteringPort, Port
 from gateway.profile.build import CompiledProfile
 from gateway.profile.load import check_profile, find_profile, load_profile
 from gateway.profile.model import LinkSpec, Profile
+from gateway.profile.recorded import Adjust
 from gateway.registry import transforms_of
 from gateway.runtime.device import Device
 from gateway.runtime.discovery import Discovery
 from gateway.runtime.isotp import IsoTpLink
 from gateway.runtime.listening import wanted_by
-from gateway.runtime.message import Adjust
 from gateway.runtime.pipeline import COALESCE_S, Pipeline, PortCounts
 from gateway.runtime.poller import Poller
 from gateway.runtime.supervisor import Keeper
@@ -69,13 +69,15 @@ def wire(
     coalesce_s: float = COALESCE_S,
     *,
     bus: LockOf | None = None,
+    has_store: bool = False,
 ) -> list[Keeper]:
     """Return one keeper per port. Raises: ConfigError with keys and without file, ProfileError, DriverError.
 
-    `folder` is where relative profile paths start; `bus` gives the lock of one physical wire, a new one by default.
+    `folder` is where relative profile paths start; `bus` gives the lock of one physical wire, a new one by default;
+    `has_store`: there will be a ledger for what finds no room in a mailbox.
     DriverError and PortError only where no port at all can be made.
     """
-    wires = _wires(site, folder, clock)
+    wires = _wires(site, folder, clock, has_store=has_store)
     keepers = [_keeper(each, clock, driver_for, partial(_pipeline, each, clock, coalesce_s, bus)) for each in wires]
     errors = [keeper.fault for keeper in keepers if keeper.fault is not None]
     if errors and len(errors) == len(keepers):
@@ -83,7 +85,7 @@ def wire(
     return keepers
 
 
-def _wires(site: SiteConfig, folder: Path | None, clock: Clock) -> list[_Wire]:
+def _wires(site: SiteConfig, folder: Path | None, clock: Clock, *, has_store: bool) -> list[_Wire]:
     problems: list[Problem] = []
     wires: dict[str, _Wire] = {}
     profiles: dict[tuple[str, str], CompiledProfile] = {}
@@ -93,7 +95,10 @@ def _wires(site: SiteConfig, folder: Path | None, clock: Clock) -> list[_Wire]:
             continue
         problems += _adjust_problems(name, config, profile.profile)
         try:
-            device = Device(name, profile, clock, adjust=_adjusts(config), label=config.label, area=config.area)
+            adjust = _adjusts(config)
+            device = Device(
+                name, profile, clock, adjust=adjust, label=config.label, area=config.area, has_store=has_store
+            )
         except ConfigError as error:
             problems += [Problem("", 0, f"device.{name}.profile", each.message) for each in error.problems]
             continue
@@ -104,7 +109,7 @@ def _wires(site: SiteConfig, folder: Path | None, clock: Clock) -> list[_Wire]:
         if profile is None or not _is_discoverable(name, profile, problems):
             continue
         if (there := _wire_of("discover", name, found, profile, site=site, wires=wires, problems=problems)) is not None:
-            there.discoveries.append(_discovery(name, found, profile, site, clock))
+            there.discoveries.append(_discovery(name, found, profile, site, clock, has_store=has_store))
     if not site.devices and not site.discover:
         problems.append(Problem("", 0, "device", "no device; write [device.NAME] with profile and port"))
     if problems:
@@ -150,10 +155,10 @@ def _is_discoverable(name: str, profile: CompiledProfile, problems: list[Problem
 
 
 def _discovery(
-    name: str, config: DiscoverConfig, profile: CompiledProfile, site: SiteConfig, clock: Clock
+    name: str, config: DiscoverConfig, profile: CompiledProfile, site: SiteConfig, clock: Clock, *, has_store: bool
 ) -> Discovery:
     def make(device: str, address: str) -> Device:
-        made = Device(device, profile, clock, label=address)
+        made = Device(device, profile, clock, label=address, has_store=has_store)
         for message in made.messages.values():
             message.warm()
         return made

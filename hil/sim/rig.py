@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 
 from gateway.config import DeviceConfig, GatewayConfig, SiteConfig
 from gateway.frame import CAN_EXTENDED
+from gateway.ledger.settings import LedgerConfig
 from gateway.profile.build import CompiledProfile
 from gateway.profile.load import find_profile, load_profile
 from gateway.registry import require
@@ -71,6 +72,7 @@ class Rig:
         """Return the site file that this rig would have."""
         return SiteConfig(
             gateway=GatewayConfig(name="demo"),
+            ledger=LedgerConfig(footprint="small"),
             devices={
                 "node": DeviceConfig(profile="cobs-node", port=str(self.node_cable.path), label="Radiator valve"),
                 "gps": DeviceConfig(profile="nmea-gnss", port=str(self.gnss_cable.path), label="Boat"),

@@ -1,0 +1,355 @@
+"""Layer 6: what one gateway gives to its ledger, and what it takes from it at start.
+
+Readings (`recording`), the layouts and profiles they need, connections, the clock, boots and stops, and what was lost.
+Once a second it looks after what has no event of its own. The loop never waits here; the ledger's thread is
+`committer`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from functools import partial
+from hashlib import sha256
+from itertools import chain
+from typing import Any, Final
+
+import msgspec
+from msgspec import structs
+
+from gateway.clock import Clock
+from gateway.errors import GatewayError
+from gateway.ledger.base import LedgerLike
+from gateway.ledger.record import MAX_BODY_BYTES
+from gateway.lifecycle import Event, Lifecycle, State
+from gateway.profile.model import Profile
+from gateway.profile.recorded import Transforms
+from gateway.route import Route, Variant
+from gateway.runtime.committer import Batch, Committer
+from gateway.runtime.device import Device
+from gateway.runtime.message import Streams
+from gateway.runtime.record_rule import Rule, merged, rule_of, spill_bytes
+from gateway.runtime.recording import Recording
+from gateway.runtime.restoring import Remembered
+from gateway.runtime.spill import Spill
+from gateway.runtime.timekeeping import Quality, Timekeeper, clock_quality
+from gateway.taint import DELIVERY_DROPPED
+
+TICK_S: Final = 1.0
+OPEN_WAIT_S: Final = 5.0  # a card that takes longer holds up no device: its values come back when it answers
+STOP_S: Final = 1.2  # of the 1.7 s that a stop may take in all
+
+log = logging.getLogger(__name__)
+
+
+class Recorder:
+    """One per gateway."""
+
+    def __init__(
+        self,
+        opener: Callable[[], LedgerLike],
+        clock: Clock,
+        *,
+        boot: dict[str, Any],
+        reader: Callable[[], LedgerLike] | None = None,
+        gather_s: float = 0.02,
+        quality: Callable[[], Quality] = clock_quality,
+        transforms: Transforms | None = None,
+    ) -> None:
+        """Take how the ledger is opened and what a `boot` record says of this run.
+
+        `reader` opens it for reading: latest values come back from a ledger that cannot be written now, too.
+        """
+        self.recorded = 0  # readings handed over
+        self.shed: dict[str, int] = {}  # readings that were not kept since the start, by reason
+        self.committer = Committer(self._open, clock, on_open=self._opened, on_lost=self._lost, gather_s=gather_s)
+        self._opener = opener
+        self._reader = reader
+        self._clock = clock
+        self._boot = boot
+        self._quality = quality
+        self._transforms = transforms
+        self._started_ns = clock.monotonic_ns()
+        self._timekeeper = Timekeeper()
+        self._remembered: Remembered | None = None
+        self._restored: set[str] = set()  # devices
+        self._devices: list[Device] = []
+        self._recordings: dict[str, list[Recording]] = {}  # of each device
+        self._introduced: set[str] = set()  # routes whose layout, devices whose profile this ledger knows
+        self._undeclared: dict[tuple[str, str], int] = {}  # (route, reason) -> readings that no gap record tells yet
+        self._dropped: dict[tuple[str, str], int] = {}  # (device, by whom) -> frames that gap records have told
+        self._told: dict[str, tuple[State, str]] = {}  # device -> state and reason that a record has told
+        self._unsure = 0  # records of the committer's count that a gap record has told
+        self._is_first = asyncio.Event()
+
+    # ---- wiring
+
+    def attach(self, device: Device) -> None:
+        """Record a device from now on; one that the ledger remembers gets its latest values."""
+        segments = Streams()
+        known: dict[str, Recording] = {}
+        kept = self._recordings[device.name] = []
+        profile = device.profile.profile
+        for message in device.all_messages():
+            spec = profile.message.get(message.name)
+            rule = rule_of(merged(None if spec is None else spec.record, profile.record), message.plan)
+            segment = segments.segment(message.family, message.name)
+            route = str(Route(device.name, message.family, segment, Variant.FRAME))
+            offer = partial(self._offer, device)
+            recording = Recording(message, route, rule or Rule(), profile=profile, adjust=device.adjust, offer=offer)
+            known[message.name] = recording
+            if rule is not None:
+                message.recording = recording
+                kept.append(recording)
+        if profile.queue.when_full == "spill_to_store":
+            for mailbox in device.mailboxes.values():
+                mailbox.store = self._spill_of(device, known)
+        self._devices.append(device)
+        device.on_change = partial(self._changed, device)
+        if self._remembered is not None:
+            self._restore(device)
+
+    def detach(self, device: Device) -> None:
+        """Let go of a device that is gone."""
+        self._tell_drops(device)
+        self._devices.remove(device)
+        self._introduced -= {each.route for each in self._recordings.pop(device.name)}
+        self._told.pop(device.name, None)
+        self._restored.discard(device.name)
+        for by in device.dropped_by():
+            self._dropped.pop((device.name, by), None)
+        device.on_change = None
+
+    def keeps(self) -> dict[str, int]:
+        """Return for how long readings are kept, in nanoseconds by route, where a profile says so."""
+        return {each.route: each.rule.keep_ns for each in self._all() if each.rule.keep_ns is not None}
+
+    # ---- running
+
+    async def start(self) -> None:
+        """Open the ledger and bring latest values back; after `OPEN_WAIT_S` the gateway goes on without them."""
+        loop = asyncio.get_running_loop()
+        self.committer.start(partial(_post, loop))
+        try:
+            async with asyncio.timeout(OPEN_WAIT_S):
+                await self._is_first.wait()
+        except TimeoutError:
+            log.warning("ledger: not open after %g s; the gateway goes on, and records when it is", OPEN_WAIT_S)
+
+    async def run(self) -> None:
+        """Look after what has no event, once a second, until cancelled."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            self.tick()
+
+    def tick(self) -> None:
+        """Tell of losses and of the clock; keep what came too soon to be kept at once."""
+        now_ns = self._clock.monotonic_ns()
+        for recording in self._all():
+            recording.late(now_ns)
+        self._look_at_clock(now_ns)
+        if self.committer.mode != "durable":
+            return
+        for device in self._devices:
+            self._tell_drops(device)
+        unsure = self.committer.unsure - self._unsure
+        if unsure:
+            self._unsure += unsure
+            self._put("gap", None, {"dropped": unsure, "reason": "the ledger failed"}, "telemetry")
+        undeclared, self._undeclared = self._undeclared, {}
+        for (route, reason), count in undeclared.items():
+            self._put("gap", route, {"dropped": count, "reason": reason}, "telemetry")
+
+    async def stop(self) -> None:
+        """Say that this stop is meant, and close the ledger."""
+        self.tick()
+        self._put("lifecycle", None, {"state": "STOPPED", "boot": self._boot["boot"]})
+        if not await self.committer.stop(STOP_S):
+            log.warning("ledger: not closed within %g s; what was not committed is lost", STOP_S)
+
+    def status(self) -> dict[str, Any]:
+        """Return the part `ledger` of `status --json`."""
+        told = self.committer.status()
+        return {**told, "readings": self.recorded, "shed": dict(self.shed)}
+
+    # ---- the ledger opens
+
+    def _open(self) -> LedgerLike:
+        """Open the ledger; where it cannot be, look what can be read of it, once. In the committer's thread."""
+        try:
+            return self._opener()
+        except (GatewayError, OSError):
+            reader, self._reader = self._reader, None
+            if reader is not None:
+                with contextlib.suppress(GatewayError, OSError), reader() as ledger:
+                    remembered = Remembered(ledger.replay(), self._transforms)
+                    self.committer.post(partial(self._look_back, remembered))
+            raise
+
+    def _look_back(self, remembered: Remembered) -> None:
+        """Bring values back from a ledger that is not open for writing."""
+        if self._remembered is None:
+            self._remembered = remembered
+            for device in self._devices:
+                self._restore(device)
+
+    def _opened(self, ledger: LedgerLike) -> Callable[[], None]:
+        """Read what the ledger remembers; called in its thread."""
+        state = ledger.replay()
+        stopped = state.latest("lifecycle").get("")
+        unclean = state.boot is not None and (stopped is None or stopped.seq < state.boot.seq)
+        remembered = Remembered(state, self._transforms)
+        return lambda: self._begin(remembered, unclean=unclean)
+
+    def _begin(self, remembered: Remembered, *, unclean: bool) -> None:
+        """Record in this ledger from now on."""
+        self._remembered = remembered
+        self._introduced = set()
+        opening = self.committer.openings
+        self._put("boot", None, {**self._boot, "unclean": unclean and opening == 1, "opening": opening})
+        self._timekeeper = Timekeeper()
+        self._look_at_clock(self._clock.monotonic_ns())
+        for recording in self._all():
+            recording.restart()
+        for device in self._devices:
+            if device.name not in self._restored:
+                self._restore(device)
+            if (told := self._told.pop(device.name, None)) is not None and opening > 1:
+                self._tell_state(device, *told, event="opening", attempt=0)
+        self._is_first.set()
+
+    def _restore(self, device: Device) -> None:
+        assert self._remembered is not None
+        self._restored.add(device.name)
+        now_ns, wall_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
+        self._remembered.restore(self._recordings[device.name], now_ns, wall_ns, self._started_ns)
+        device.forget()
+
+    def _introduce(self, device: Device, recording: Recording) -> None:
+        """Tell the ledger what it needs to read the readings that follow."""
+        self._introduced.add(recording.route)
+        assert self._remembered is not None
+        about = str(Route(device.name, "lifecycle", "profile", Variant.STATE))
+        if about not in self._introduced:
+            self._introduced.add(about)
+            digest = digest_of(device.profile.profile)
+            if not self._remembered.has_profile(about, digest):
+                head = device.profile.profile.profile
+                self._put("profile", about, {"id": head.id, "digest": digest, "title": head.title})
+        schema = recording.schema
+        if not self._remembered.has_schema(recording.route, schema.digest):
+            self.committer.put(Batch("schema", recording.route, list(schema.bodies), "state"))
+
+    # ---- what happens
+
+    def _offer(self, device: Device, recording: Recording, bodies: list[bytes]) -> bool:
+        size = sum(map(len, bodies))
+        if self.committer.mode == "durable" and recording.route not in self._introduced:
+            self._introduce(device, recording)
+        if size > MAX_BODY_BYTES and any(len(body) > MAX_BODY_BYTES for body in bodies):
+            fitting = [body for body in bodies if len(body) <= MAX_BODY_BYTES]
+            self._not_kept(recording.route, "too long for a record", len(bodies) - len(fitting))
+            bodies, size = fitting, sum(map(len, fitting))
+        batch = Batch("reading", recording.route, bodies, recording.rule.record_class, size)
+        is_open = self.committer.mode == "durable"
+        if recording.rule.record_class == "state" and is_open and not self.committer.is_stuck:
+            self.committer.put(batch)
+        elif not self.committer.offer(batch):
+            self._not_kept(recording.route, "the ledger is slow" if is_open else "no ledger", len(bodies))
+            if is_open:
+                device.owe(recording.message.name, DELIVERY_DROPPED)
+            return not is_open  # without a ledger it is not tried again with every frame
+        self.recorded += len(bodies)
+        return True
+
+    def _spill_of(self, device: Device, recordings: dict[str, Recording]) -> Spill:
+        """Return where the frames of one mailbox wait when it is full."""
+
+        def offer(batch: Batch) -> bool:
+            if self.committer.mode == "durable":
+                for recording in recordings.values():
+                    if recording.route not in self._introduced and recording.route in set(batch.routes or ()):
+                        self._introduce(device, recording)
+            return self.committer.offer(batch)
+
+        size = spill_bytes(device.profile.profile.record)
+        return Spill(recordings, size, offer=offer, ask=self.committer.ask, post=self._to_loop)
+
+    def _to_loop(self, run: Callable[[], None]) -> None:
+        self.committer.post(run)
+
+    def _all(self) -> Iterator[Recording]:
+        return chain.from_iterable(self._recordings.values())
+
+    def _not_kept(self, route: str, reason: str, count: int, *, is_declared: bool = False) -> None:
+        self.shed[reason] = self.shed.get(reason, 0) + count
+        if count and not is_declared:
+            self._undeclared[route, reason] = self._undeclared.get((route, reason), 0) + count
+
+    def _lost(self, reason: str, batches: list[Batch], is_declared: bool) -> None:
+        """Readings that were handed over, and did not come to the ledger; or it did not open."""
+        self._is_first.set()
+        recordings = {each.route: each for each in self._all()}
+        for batch in batches:
+            if batch.kind != "reading" or batch.route is None:
+                continue
+            count = len(batch.bodies)
+            self.recorded -= count
+            self._not_kept(batch.route, reason, count, is_declared=is_declared)
+            recording = recordings.get(batch.route)
+            if recording is not None:
+                recording.owed |= DELIVERY_DROPPED
+                recording.restart()
+
+    def _changed(self, device: Device, before: Lifecycle, event: Event) -> None:
+        """Record where a connection settles; attempts that lead nowhere new are counted by the next record."""
+        after = device.lifecycle
+        if after.state in {State.CONNECTING, State.DISCOVERING} or self._told.get(device.name) == (
+            after.state,
+            after.reason,
+        ):
+            return
+        self._tell_state(device, after.state, after.reason, event=event, attempt=max(before.attempt, after.attempt))
+
+    def _tell_state(self, device: Device, state: State, reason: str, *, event: str, attempt: int) -> None:
+        self._told[device.name] = (state, reason)
+        route = str(Route(device.name, "lifecycle", "state", Variant.STATE))
+        self._put("lifecycle", route, {"state": state, "event": event, "reason": reason, "attempt": attempt})
+
+    def _tell_drops(self, device: Device) -> None:
+        for by, count in device.dropped_by().items():
+            new = count - self._dropped.get((device.name, by), 0)
+            if new:
+                self._dropped[device.name, by] = count
+                route = str(Route(device.name, "lifecycle", "frames", Variant.HEALTH))
+                self._put("gap", route, {"dropped": new, "reason": by}, "telemetry")
+
+    def _look_at_clock(self, now_ns: int) -> None:
+        wall_ns = self._clock.wall_ns()
+        body = self._timekeeper.look(wall_ns, now_ns, self._quality())
+        if body is None:
+            return
+        self._put("clock", None, body)
+        if body["reason"] == "step":
+            for message in (each for device in self._devices for each in device.all_messages() if each.is_restored):
+                message.received_ns = now_ns - max(wall_ns - message.wall_ns, now_ns - self._started_ns)
+
+    def _put(self, kind: str, route: str | None, body: dict[str, Any], class_: str = "state") -> None:
+        self.committer.put(Batch(kind, route, [body], class_))
+
+
+def _post(loop: asyncio.AbstractEventLoop, run: Callable[[], None]) -> None:
+    """Run something on the loop, from another thread; a loop that has ended needs nothing any more."""
+    try:
+        loop.call_soon_threadsafe(run)
+    except RuntimeError:
+        return
+
+
+def digest_of(document: Any) -> str:
+    """Return the hex digest of a profile or site; a key that was put into a profile is left out of it."""
+    if isinstance(document, Profile):
+        document = structs.replace(document, link=structs.replace(document.link, key=None))
+    return sha256(msgspec.json.encode(msgspec.to_builtins(document), order="deterministic")).hexdigest()
