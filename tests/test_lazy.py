@@ -40,6 +40,12 @@ def loaded_by(code: str) -> set[str]:
         "gateway.cli.scan",
         "gateway.cli.udev",
         "gateway.cli.doctor",
+        "gateway.cli.ledger",
+        "gateway.cli.ledger_append",
+        "gateway.cli.ledger_verify",
+        "gateway.cli.history",
+        "gateway.cli.why",
+        "gateway.cli.replay",
     ],
 )
 def test_importing_loads_nothing_heavy(module: str) -> None:
