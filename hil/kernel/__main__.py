@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import compileall
+import random
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -15,6 +16,7 @@ from hil.kernel import firmware, image, module, packages
 from hil.kernel.guest import Guest
 from hil.kernel.host import ROOT, Progress, RigError
 from hil.kernel.machine import run_guest
+from hil.kernel.power import run_with_cuts
 from hil.kernel.totals import Result, reasons, summary
 from hil.kernel.usb import hands
 
@@ -22,22 +24,35 @@ TESTS: Final = Path("tests", "kernel")
 USB_TESTS: Final = TESTS / "usb"
 BUSES_LIMIT_S: Final = 390.0  # both together, and what comes before: under ten minutes
 USB_LIMIT_S: Final = 170.0
+FLASH_TESTS: Final = TESTS / "flash"
+FLASH_LIMIT_S: Final = 300.0  # each of its boots; the tests took 77 s on two shared cores, over 180 s on crowded ones
+FLASH_DISKS: Final = ("ext4", "f2fs", "spare")
+FLASH_MODULES: Final = ("virtio_blk", "ext4", "f2fs", "dm_flakey")
+CUTS: Final = 3
 
 
 def guests(root: Path) -> list[Guest]:
-    """Return both guests; the first gets everything under tests/kernel that is not the second's."""
+    """Return all guests; the first gets everything under tests/kernel that is not another's."""
     found = {path.parent.relative_to(root) for path in (root / TESTS).rglob("test_*.py")}
-    buses = tuple(sorted(str(folder) for folder in found if not folder.is_relative_to(USB_TESTS)))
+    others = (USB_TESTS, FLASH_TESTS)
+    buses = tuple(sorted(str(folder) for folder in found if not any(map(folder.is_relative_to, others))))
     return [
         Guest("buses", buses, BUSES_LIMIT_S),
         Guest("usb", (str(USB_TESTS),), USB_LIMIT_S, modules=("xhci_pci", "ftdi_sio"), has_usb=True),
-    ]
+        Guest(
+            "flash", (str(FLASH_TESTS),), FLASH_LIMIT_S, modules=FLASH_MODULES, disks=FLASH_DISKS,
+            writer="tests.kernel.flash.writing", cuts=CUTS,
+        ),
+    ]  # fmt: skip
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the rig; return its exit code: 0 only when enough tests passed and nothing else happened."""
     parser = argparse.ArgumentParser(prog="python -m hil.kernel", description="Test the drivers on a real kernel.")
-    parser.add_argument("--guest", choices=("buses", "usb"), help="boot only this one (too few tests to succeed)")
+    parser.add_argument(
+        "--guest", choices=("buses", "usb", "flash"), help="boot only this one (too few tests to succeed)"
+    )
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of the power cuts")  # noqa: S311
     parser.add_argument("options", nargs="*", help="options for pytest in the guests, after --")
     chosen = parser.parse_args(arguments)
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -49,8 +64,7 @@ def main(arguments: Sequence[str]) -> int:
         for guest in guests(ROOT):
             if chosen.guest in (None, guest.name):
                 progress.say(f"booting guest {guest.name}: {' '.join(guest.tests)}")
-                usb = hands if guest.has_usb else None
-                results.append(run_guest(guest, kernel, files=files, options=chosen.options, hands=usb))
+                results.append(_run(guest, kernel, files, chosen, progress))
     except RigError as error:
         progress.say(f"error: {error}")
         return 1
@@ -58,6 +72,16 @@ def main(arguments: Sequence[str]) -> int:
         progress.say("interrupted")
         return 130
     return _conclude(results, progress)
+
+
+def _run(
+    guest: Guest, kernel: image.Image, files: Mapping[str, Path], chosen: argparse.Namespace, progress: Progress
+) -> Result:
+    if guest.disks:
+        return run_with_cuts(
+            guest, kernel, files=files, options=chosen.options, progress=progress, seed=chosen.seed
+        )  # fmt: skip
+    return run_guest(guest, kernel, files=files, options=chosen.options, hands=hands if guest.has_usb else None)
 
 
 def _prepare(progress: Progress) -> tuple[image.Image, dict[str, Path]]:

@@ -25,11 +25,20 @@ class Guest(NamedTuple):
     limit_s: float  # from power-on to power-off
     modules: tuple[str, ...] = ()  # loaded before the tests
     has_usb: bool = False  # a controller with hands at its cables, systemd-udevd with the repository's rules
+    disks: tuple[str, ...] = ()  # serial numbers of its virtio disks
+    program: str = ""  # a module to run instead of the tests
+    cuts: int = 0  # how often it is booted to run `writer`, and its power cut
+    writer: str = ""
 
     @property
     def channels(self) -> tuple[str, ...]:
         """The names of what connects it with the rig."""
-        return ("output", "monitor", "hands") if self.has_usb else ("output", "monitor")
+        return ("output", "monitor", "hands") if self.has_usb or self.disks else ("output", "monitor")
+
+    @property
+    def writing(self) -> Guest:
+        """The same guest at what it does while its power is cut."""
+        return self._replace(program=self.writer)
 
 
 def setup(guest: Guest, options: Sequence[str], columns: int) -> str:
@@ -38,6 +47,7 @@ def setup(guest: Guest, options: Sequence[str], columns: int) -> str:
         "REPOSITORY": str(ROOT),
         "PYTHON": sys.executable,
         "MODULES": " ".join(guest.modules),
+        "PROGRAM": guest.program,
         "RULES": "yes" if guest.has_usb else "",
         "TESTS": shlex.join(guest.tests),
         "OPTIONS": shlex.join(options),
@@ -46,8 +56,13 @@ def setup(guest: Guest, options: Sequence[str], columns: int) -> str:
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in words.items())
 
 
-def command(guest: Guest, image: Image, share: Path, sockets: Mapping[str, int]) -> list[str]:
-    """Return QEMU's command line. `sockets` are descriptors by channel, and of WIRE_ENDS for a guest with USB."""
+def command(
+    guest: Guest, image: Image, share: Path, sockets: Mapping[str, int], disks: Mapping[str, Path] | None = None
+) -> list[str]:
+    """Return QEMU's command line.
+
+    `sockets` are descriptors by channel, and of WIRE_ENDS for a guest with USB; `disks`: where each one's server is.
+    """
     words = [
         *("qemu-system-x86_64", "-name", f"tidegate-{guest.name}", "-M", "q35", "-accel", ACCELERATOR, "-cpu", "max"),
         *("-smp", "2", "-m", str(MEMORY_MB), "-nodefaults", "-no-reboot", "-display", "none"),
@@ -58,8 +73,10 @@ def command(guest: Guest, image: Image, share: Path, sockets: Mapping[str, int])
         *_folder("share", share, "readonly=off"),
         *(word for name, number in sockets.items() for word in ("-chardev", f"socket,id={name},fd={number}")),
         *("-mon", "chardev=monitor,mode=control", "-device", "virtio-serial-pci", *_port("output")),
+        *(word for channel in guest.channels if channel == "hands" for word in _port(channel)),
+        *(word for name, place in (disks or {}).items() for word in _disk(name, place)),
     ]
-    return [*words, "-device", "qemu-xhci,id=usb", *_port("hands"), *_port("wire")] if guest.has_usb else words
+    return [*words, "-device", "qemu-xhci,id=usb", *_port("wire")] if guest.has_usb else words
 
 
 def _folder(tag: str, path: Path, options: str) -> tuple[str, ...]:
@@ -69,3 +86,8 @@ def _folder(tag: str, path: Path, options: str) -> tuple[str, ...]:
 
 def _port(channel: str) -> tuple[str, ...]:
     return ("-device", f"virtserialport,chardev={channel},name=tidegate.{channel}")
+
+
+def _disk(name: str, place: Path) -> tuple[str, ...]:
+    server = f"driver=nbd,node-name={name},server.type=unix,server.path={escaped(place)}"
+    return ("-blockdev", server, "-device", f"virtio-blk-pci,drive={name},serial={name}")

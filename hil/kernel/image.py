@@ -24,16 +24,22 @@ ROOT_MODULES: Final = ("virtio_pci", "9pnet_virtio", "9p", "overlay", "virtio_co
 MODULE_FOLDERS: Final = (  # of the 400 MB that a kernel package has, what the guests can use
     "arch",
     "crypto",
+    "drivers/block",
     "drivers/bluetooth",
     "drivers/char",
     "drivers/hid/uhid",
+    "drivers/md",
     "drivers/net/can",
     "drivers/spi",
     "drivers/tty",
     "drivers/usb",
     "drivers/virtio",
     "fs/9p",
+    "fs/ext4",
+    "fs/f2fs",
     "fs/fscache",
+    "fs/jbd2",
+    "fs/mbcache",
     "fs/netfs",
     "fs/overlayfs",
     "lib",
@@ -44,7 +50,8 @@ MODULE_FOLDERS: Final = (  # of the 400 MB that a kernel package has, what the g
 )
 _MODULE: Final = re.compile(r"lib/modules/[^/]+/(?:(?P<index>modules\.[^/]+)|kernel/(?P<path>.+))")
 FIRST_PROCESS: Final = Path(__file__).with_name("init")
-DONE: Final = "complete"  # the file that says that a folder is whole
+DONE: Final = "complete"  # the file that says that a folder is whole, and what was taken into it
+TAKEN: Final = "\n".join(MODULE_FOLDERS) + "\n"
 
 
 class Image(NamedTuple):
@@ -83,11 +90,17 @@ def prepare(progress: Progress) -> Image:
     if release is None:
         raise RigError("apt knows no linux-image-amd64; the rig needs Debian on amd64, and: sudo apt-get update")
     image = Image(release, CACHE / release)
-    if not (image.folder / DONE).exists():
+    if not is_whole(image):
         progress.say(f"fetching Debian's kernel {release}")
         _fetch(image)
     image.initramfs.write_bytes(archive(_first_files(image)))
     return image
+
+
+def is_whole(image: Image) -> bool:
+    """Whether everything that the guests use now was fetched, and not what an older rig used."""
+    done = image.folder / DONE
+    return done.exists() and done.read_text() == TAKEN
 
 
 def _release() -> str | None:
@@ -165,7 +178,7 @@ def _fetch(image: Image) -> None:
         headers = folder / "headers"
         headers.mkdir()
         download(headers, header_packages(run(["apt-cache", "depends", f"linux-headers-{release}"]), release))
-        (folder / DONE).touch()
+        (folder / DONE).write_text(TAKEN)
         shutil.rmtree(image.folder, ignore_errors=True)
         Path(name).rename(image.folder)
         Path(name).mkdir()  # for the context to remove

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +22,8 @@ from hil.kernel.qmp import Qmp
 from hil.kernel.totals import Result, result_of
 
 Obey = Callable[[str], str]
+MakeHands = Callable[[Qmp, Callable[[], object]], AbstractContextManager[Obey]]
+"""Takes the guest's monitor and what kills the guest; gives what obeys it."""
 
 MAIN: Final = Path(__file__).with_name("main")
 CHUNK_BYTES: Final = 65536
@@ -31,9 +35,13 @@ def run_guest(
     *,
     files: Mapping[str, Path],
     options: Sequence[str] = (),
-    hands: Callable[[Qmp], AbstractContextManager[Obey]] | None = None,
+    disks: Mapping[str, Path] | None = None,
+    hands: MakeHands | None = None,
 ) -> Result:
-    """Boot a guest, let its pytest's output through to ours, return what it reported. `files` go into its share."""
+    """Boot a guest, let its pytest's output through to ours, return what it reported.
+
+    `files` go into its share, `disks` are where the servers of its disks listen.
+    """
     with ExitStack() as undo:
         share = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="tidegate-")))
         columns = shutil.get_terminal_size((100, 24)).columns
@@ -41,17 +49,19 @@ def run_guest(
         for name, path in {"main": MAIN, **files}.items():
             shutil.copyfile(path, share / name)
         try:
-            ends = _boot(guest, image, share, undo)
+            child, ends = _boot(guest, image, share, disks or {}, undo)
             monitor = undo.enter_context(Qmp(ends["monitor"]))
-            obey = undo.enter_context(hands(monitor)) if hands else None
-            fault = _attend(guest, ends, obey)
+            obey = undo.enter_context(hands(monitor, child.kill)) if hands else None
+            fault = attend(guest, ends, obey)
         except RigError as error:
             fault = str(error)
         return _result(guest, share, fault)
 
 
-def _boot(guest: Guest, image: Image, share: Path, undo: ExitStack) -> dict[str, socket.socket]:
-    """Start QEMU, to be stopped by `undo`; return our ends of its channels."""
+def _boot(
+    guest: Guest, image: Image, share: Path, disks: Mapping[str, Path], undo: ExitStack
+) -> tuple[subprocess.Popen[bytes], dict[str, socket.socket]]:
+    """Start QEMU, to be stopped by `undo`; return it with our ends of its channels."""
     pairs = {name: socket.socketpair() for name in guest.channels}
     theirs = {name: end for name, (_, end) in pairs.items()}
     if guest.has_usb:
@@ -59,15 +69,15 @@ def _boot(guest: Guest, image: Image, share: Path, undo: ExitStack) -> dict[str,
     sockets = {name: end.fileno() for name, end in theirs.items()}
     for ours, _ in pairs.values():
         undo.callback(ours.close)
-    words = command(guest, image, share, sockets)
+    words = command(guest, image, share, sockets, disks)
     child = start(words, log=share / "qemu", fds=list(sockets.values()))
     undo.callback(stop, child)
     for end in theirs.values():
         end.close()
-    return {name: ours for name, (ours, _) in pairs.items()}
+    return child, {name: ours for name, (ours, _) in pairs.items()}
 
 
-def _attend(guest: Guest, ends: Mapping[str, socket.socket], obey: Obey | None) -> str:
+def attend(guest: Guest, ends: Mapping[str, socket.socket], obey: Obey | None) -> str:
     """Pass output on and obey the guest until it has ended; return what went wrong, "" for nothing."""
     until_s = time.monotonic() + guest.limit_s
     pending = b""
@@ -77,7 +87,7 @@ def _attend(guest: Guest, ends: Mapping[str, socket.socket], obey: Obey | None) 
                 ready.register(ends[name], selectors.EVENT_READ, name)
         while (left_s := until_s - time.monotonic()) > 0:
             for key, _ in ready.select(left_s):
-                chunk = ends[key.data].recv(CHUNK_BYTES)
+                chunk = _received(ends[key.data])
                 if key.data == "output":
                     sys.stdout.buffer.write(chunk)
                     sys.stdout.buffer.flush()
@@ -87,10 +97,19 @@ def _attend(guest: Guest, ends: Mapping[str, socket.socket], obey: Obey | None) 
                 *lines, pending = (pending + chunk).split(b"\n")
                 for line in lines:
                     answer = obey(line.decode(errors="replace")) if obey else "error: nobody listens"
-                    ends[key.data].sendall(answer.encode() + b"\n")
+                    with contextlib.suppress(ConnectionError):  # it may have been killed meanwhile
+                        ends[key.data].sendall(answer.encode() + b"\n")
                 if not chunk:
                     ready.unregister(ends[key.data])
     return f"it had not ended after {guest.limit_s:g} s"
+
+
+def _received(end: socket.socket) -> bytes:
+    """Return what came; nothing once QEMU has let go, also where it was killed before it read what we said."""
+    try:
+        return end.recv(CHUNK_BYTES)
+    except ConnectionResetError:
+        return b""
 
 
 def _result(guest: Guest, share: Path, fault: str) -> Result:

@@ -23,6 +23,9 @@ PACKAGES: Final = (
     "can-utils",
     "dbus",
     "bluez",
+    "e2fsprogs",  # the disks of guest flash
+    "f2fs-tools",
+    "dmsetup",
     "make",
     "gcc",
     "libc6-dev",

@@ -71,7 +71,7 @@ class Hands:
 
 
 @contextlib.contextmanager
-def hands(guest: Qmp) -> Iterator[Callable[[str], str]]:
+def hands(guest: Qmp, _kill: Callable[[], object]) -> Iterator[Callable[[str], str]]:
     """Give what obeys the guest, with the microcontroller running for as long."""
     with tempfile.TemporaryDirectory(prefix="tidegate-") as folder:
         uart = Path(folder) / "uart"

@@ -15,7 +15,7 @@ from hil.kernel.__main__ import guests
 from hil.kernel.firmware import Microcontroller
 from hil.kernel.guest import Guest, command, setup
 from hil.kernel.host import ROOT, RigError
-from hil.kernel.image import Image, archive, header_packages, image_place, release_of
+from hil.kernel.image import DONE, TAKEN, Image, archive, header_packages, image_place, is_whole, release_of
 from hil.kernel.module import plain_folder
 from hil.kernel.packages import advice, has_lists, install_command, missing
 from hil.kernel.qmp import Qmp
@@ -23,6 +23,7 @@ from hil.kernel.usb import Hands
 
 BUSES = Guest("buses", ("tests/kernel/can",), 100.0)
 USB = Guest("usb", ("tests/kernel/usb",), 100.0, has_usb=True)
+FLASH = Guest("flash", ("tests/kernel/flash",), 100.0, disks=("a", "b"), writer="tests.kernel.flash.writing")
 IMAGE = Image("6.1.0-56-amd64", Path("/a b/.rig/6.1.0-56-amd64"))
 SOCKETS = {"output": 10, "monitor": 11, "hands": 12, "line-HIL0002": 13, "wire": 14}
 
@@ -70,6 +71,8 @@ def test_a_module_is_built_against_headers_and_kbuild_but_fetches_no_compiler():
         ("./usr/bin/busybox", "busybox"),
         ("./lib/modules/6.1/modules.builtin", "lib/modules/6.1/modules.builtin"),
         ("./usr/lib/modules/6.12/kernel/net/can/can.ko.xz", "lib/modules/6.12/kernel/net/can/can.ko.xz"),
+        ("./lib/modules/6.1/kernel/fs/f2fs/f2fs.ko", "lib/modules/6.1/kernel/fs/f2fs/f2fs.ko"),
+        ("./lib/modules/6.1/kernel/drivers/md/dm-flakey.ko", "lib/modules/6.1/kernel/drivers/md/dm-flakey.ko"),
         ("./lib/modules/6.1/kernel/drivers/gpu/drm/drm.ko", None),
         ("./usr/share/doc/linux-image/copyright", None),
         ("./boot/System.map-6.1.0-56-amd64", None),
@@ -111,6 +114,31 @@ def test_only_a_guest_with_usb_has_a_controller_and_hands():
     assert "virtserialport,chardev=hands,name=tidegate.hands" in words
 
 
+def test_a_guest_with_disks_has_hands_and_finds_each_by_its_serial_number():
+    words = command(FLASH, IMAGE, Path("/s"), {"output": 3, "hands": 4}, {"a": Path("/run/a"), "b": Path("/run/b,c")})
+    assert "driver=nbd,node-name=b,server.type=unix,server.path=/run/b,,c" in words
+    assert [word for word in words if "virtio-blk" in word] == [
+        "virtio-blk-pci,drive=a,serial=a",
+        "virtio-blk-pci,drive=b,serial=b",
+    ]
+    assert "virtserialport,chardev=hands,name=tidegate.hands" in words
+    assert not any("xhci" in word for word in words)
+
+
+def test_a_guest_whose_power_is_cut_writes_instead_of_testing():
+    assert "PROGRAM=''\n" in setup(FLASH, [], 80)
+    assert "PROGRAM=tests.kernel.flash.writing\n" in setup(FLASH.writing, [], 80)
+
+
+def test_a_kernel_that_was_fetched_for_fewer_guests_is_fetched_again(tmp_path):
+    image = Image("6.1", tmp_path)
+    assert not is_whole(image)
+    (tmp_path / DONE).touch()
+    assert not is_whole(image)
+    (tmp_path / DONE).write_text(TAKEN)
+    assert is_whole(image)
+
+
 def test_a_guest_s_shell_gets_every_word_whole(tmp_path):
     (tmp_path / "setup").write_text(setup(BUSES, ["-k", "it's a test"], 120))
     shown = subprocess.run(
@@ -128,12 +156,13 @@ def test_a_guest_s_shell_gets_every_word_whole(tmp_path):
 
 
 def test_every_kernel_test_has_a_guest(tmp_path):
-    for name in ("can/test_a.py", "spi/test_b.py", "usb/test_c.py"):
+    for name in ("can/test_a.py", "spi/test_b.py", "usb/test_c.py", "flash/test_d.py"):
         (tmp_path / "tests/kernel" / name).parent.mkdir(parents=True)
         (tmp_path / "tests/kernel" / name).touch()
-    buses, usb = guests(tmp_path)
+    buses, usb, flash = guests(tmp_path)
     assert buses.tests == ("tests/kernel/can", "tests/kernel/spi")
     assert usb.tests == ("tests/kernel/usb",)
+    assert flash.tests == ("tests/kernel/flash",)
     assert buses.limit_s + usb.limit_s < 600
 
 
