@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import bluetooth, decode, polling, process, spi, streams
+from tests.bench import bluetooth, decode, ledger, polling, process, spi, streams
 from tests.bench.rows import Row
 
 ROOT = Path(__file__).parent.parent.parent
@@ -23,6 +23,8 @@ PARTS: dict[str, Callable[[Path], list[Row]]] = {
     "ble": bluetooth.ble_rows,
     "modbus": polling.polling_rows,
     "spi": spi.spi_rows,
+    "ledger": ledger.ledger_rows,
+    "recorded": streams.recorded_rows,
     "run": process.run_rows,
     "start": process.decode_rows,
 }

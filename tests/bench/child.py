@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import sys
 import time
@@ -18,10 +19,13 @@ from typing import Any
 from drivers._can_socket import SocketCanPort
 from gateway.clock import Clock, SystemClock
 from gateway.config import site_of_arguments
+from gateway.ledger import Ledger
+from gateway.ledger.settings import LedgerConfig
 from gateway.port import Port
 from gateway.profile.model import LinkSpec
 from gateway.registry import driver_for
 from gateway.runtime.device import Device
+from gateway.runtime.recorder import Recorder
 from gateway.runtime.scheduler import Scheduler
 from gateway.runtime.supervisor import Supervisor
 from gateway.runtime.wiring import wire
@@ -79,6 +83,15 @@ async def measure(device: Device, frames: int, samples: list[float]) -> tuple[fl
             return time.process_time() - cpu, moved - wall
 
 
+async def recording(folder: str, device: Device, clock: Clock) -> Recorder:
+    """Record every frame that the device's profile wants kept, as `tidegate run` does."""
+    options = LedgerConfig(window="1s", budget_per_day="0").options()
+    recorder = Recorder(lambda: Ledger.open(folder, options=options), clock, boot={"boot": "bench"})
+    recorder.attach(device)
+    await recorder.start()
+    return recorder
+
+
 async def main(order: dict[str, Any]) -> None:
     clock = SystemClock()
     site = site_of_arguments([f"bench={order['profile']}@{order['target']}"])
@@ -90,17 +103,24 @@ async def main(order: dict[str, Any]) -> None:
     if order.get("latency"):
         device.watchers.append(latency)  # type: ignore[arg-type] # the two methods that are called are there
     samples: list[float] = []
+    recorder = await recording(order["ledger"], device, clock) if "ledger" in order else None
     running = asyncio.create_task(Supervisor(scheduler, keepers).run())  # noqa: TID251 - the bench is its own edge
     print("ready", flush=True)
     cpu_s, wall_s = await measure(device, order["frames"], samples)
     running.cancel()
     account = device.frames()
+    told = {}
+    if recorder is not None:
+        await recorder.stop()
+        told = {"recorded": recorder.recorded, "shed": sum(recorder.shed.values()), "ledger": recorder.status()}
+        told["children_cpu_s"] = sum(os.times()[2:4])
     late = sorted(latency.taken_ns)
     settled = samples[len(samples) // 10 :]
     print(
         json.dumps(
             {
                 **account.as_json(),
+                **told,
                 "cpu_s": cpu_s,
                 "wall_s": wall_s,
                 "p50_ms": late[len(late) // 2] / 1e6 if late else None,

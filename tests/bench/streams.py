@@ -24,6 +24,7 @@ from tests.bench.rows import Row
 
 UART_FRAMES = 3_000_000
 CAN_FRAMES = 1_500_000
+RECORDED_FRAMES = 2_000_000
 FLOOD_FRAMES = 10_000_000
 OBVIOUS_UART_FRAMES, OBVIOUS_CAN_FRAMES = 10_000, 60_000
 PACED_HZ, PACED_FRAMES = 3_500, 28_000
@@ -56,7 +57,8 @@ def profile_in(folder: Path, name: str) -> Path:
         return path
     path = folder / f"{name}.toml"
     fields = STAMPED_FIELDS if name == "stamped" else CAN8_FIELDS
-    path.write_text(HEAD.format(name=name) + FRAMING + fields)
+    record = '[record]\nat_most = "0s"\n' if name == "recorded" else ""
+    path.write_text(HEAD.format(name=name) + record + FRAMING + fields)
     return path
 
 
@@ -144,6 +146,22 @@ def uart_rows(folder: Path) -> list[Row]:
         arguments = ["uart", path, str(OBVIOUS_UART_FRAMES)]
         obvious = run_child("tests.bench.obvious", arguments, write_frames(master, OBVIOUS_UART_FRAMES))
     return _throughput("uart", ours, obvious, UART_FRAMES, "pyserial + construct + asyncio.Queue")
+
+
+def recorded_rows(folder: Path) -> list[Row]:
+    """Return the throughput of the same pipeline when every frame is kept in a ledger, and what was not."""
+    profile = str(profile_in(folder, "recorded"))
+    with pty_pair() as (master, path):
+        order = {
+            "kind": "uart", "profile": profile, "target": path, "frames": RECORDED_FRAMES,
+            "ledger": str(folder / "recorded"),
+        }  # fmt: skip
+        ours = run_child("tests.bench.child", [json.dumps(order)], write_frames(master, RECORDED_FRAMES))
+    if ours["recorded"] + ours["shed"] != ours["delivered"]:
+        raise AssertionError(f"readings are not accounted for: {ours}")
+    rate = ours["delivered"] / ours["cpu_s"]
+    told = f"{ours['shed']:,} of {ours['delivered']:,} shed; archiving took {ours['children_cpu_s']:.1f} s beside it"
+    return [Row("recorded_frames_per_s", rate, "frames/s per core", told, 200_000, at_least=True)]
 
 
 def can_rows(folder: Path) -> list[Row]:
