@@ -10,6 +10,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -47,11 +48,13 @@ class ChildSeal:
         """Start it. Raises: OSError."""
         self._storage = storage
         job = _Job(str(storage.path), log_id.hex(), unit_bytes, list(segments))
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - a pipe that nobody reads yet would hold up the child
+        self._complained = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, "-m", "gateway.ledger.child"],
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=self._said,
+            stderr=self._complained,
         )
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
@@ -67,10 +70,11 @@ class ChildSeal:
     def result(self) -> tuple[ArchiveInfo, dict[str, Any] | None]:
         """Wait for it, name its archive; return that and the body of its snapshot's record. Raises: OSError."""
         try:
-            out, complaint = self._process.communicate(timeout=LIMIT_S)
+            self._process.wait(LIMIT_S)
         except subprocess.TimeoutExpired as error:
             self.stop()
             raise OSError(f"sealing took more than {LIMIT_S:g} s") from error
+        out, complaint = self._read()
         if self._process.returncode:
             text = complaint.decode(errors="replace").strip().splitlines()
             raise OSError(f"sealing failed: {text[-1] if text else f'exit {self._process.returncode}'}")
@@ -82,7 +86,17 @@ class ChildSeal:
         """End it; what it wrote is removed at the next opening."""
         with contextlib.suppress(OSError):
             self._process.kill()
-        self._process.communicate()
+        self._process.wait()
+        self._read()
+
+    def _read(self) -> tuple[bytes, bytes]:
+        """Return what the child said and complained of, once."""
+        found = []
+        for file in (self._said, self._complained):
+            with file:
+                file.seek(0)
+                found.append(file.read())
+        return found[0], found[1]
 
 
 def _work(job: _Job) -> _Done:

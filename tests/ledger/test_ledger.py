@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from gateway.errors import (
     CursorError,
+    LedgerBehindError,
     LedgerBusyError,
     LedgerFormatError,
     LedgerMissingError,
@@ -194,8 +197,6 @@ def test_a_ledger_is_made_where_there_is_none(tmp_path: Path, options: Options) 
 def test_telemetry_is_durable_within_its_window(tmp_path: Path, options: Options) -> None:
     import threading
 
-    import msgspec
-
     short = msgspec.structs.replace(options, window_ns=NS // 20)
     with Ledger.open(tmp_path / "ledger", options=short) as ledger:
         ledger.append("reading", "a/b/c@frame", b"x")
@@ -307,8 +308,6 @@ def test_many_records_go_round_the_ring_into_archives_and_all_come_back(tmp_path
 
 
 def test_sealing_in_a_child_process_comes_to_the_same(tmp_path: Path) -> None:
-    import msgspec
-
     options = msgspec.structs.replace(SMALL, archives_in_child=True)
     with Ledger.open(tmp_path / "ledger", options=options) as ledger:
         for number in range(40):
@@ -319,11 +318,22 @@ def test_sealing_in_a_child_process_comes_to_the_same(tmp_path: Path) -> None:
         assert ledger.verify(deep=True).verdict == "intact"
 
 
+def test_a_child_that_has_thousands_of_routes_to_tell_ends_all_the_same(tmp_path: Path) -> None:
+    options = msgspec.structs.replace(SMALL, archives_in_child=True, sheds=True)
+    limit_s = time.monotonic() + 60
+    with Ledger.open(tmp_path / "ledger", options=options) as ledger:
+        number = 0
+        while not ledger.status()["archives"]["files"]:
+            assert time.monotonic() < limit_s, "sealing does not end"
+            number += 1
+            route = f"a-device-with-a-long-name-{number}/temperature/of-its-inlet-and-of-its-outlet@frame"
+            try:
+                ledger.append("reading", route, bytes(20))
+            except LedgerBehindError:
+                time.sleep(0.02)
+
+
 def test_where_archiving_lags_telemetry_is_shed_counted_and_told(tmp_path: Path) -> None:
-    import msgspec
-
-    from gateway.errors import LedgerBehindError
-
     options = msgspec.structs.replace(SMALL, sheds=True)
     storage = MemoryStorage()
     create(storage, options, whole=True)
