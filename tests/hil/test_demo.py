@@ -138,7 +138,7 @@ def test_a_data_folder_that_cannot_be_is_told_in_one_line():
 
 def test_a_second_demo_in_the_same_folder_leaves_the_first_alone(tmp_path):
     with subprocess.Popen(
-        [*COMMAND, "--data", str(tmp_path), "--seconds", "6"],
+        [*COMMAND, "--data", str(tmp_path), "--seconds", "60"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env=environment(),
