@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import sys
@@ -64,6 +65,7 @@ class Command:
 
 def _work(arguments):
     code = 99
+    logging.getLogger().handlers.clear()  # pytest's write to what is another file here by now
     try:
         sys.stdin, sys.stdout, sys.stderr = (os.fdopen(name, mode) for name, mode in enumerate("rww"))
         sys.argv = ["tidegate", *arguments]
