@@ -110,7 +110,7 @@ class Ldg1Ledger:
         if change:
             log.info("the ledger's day budget: %s", change)
             body = {"what": "wear", "level": change, "window_s": self._governor.window_ns / 1e9}
-            self.log.put(self.log.check([("lifecycle", None, body, "state")]))
+            self.log.put(self.log.check([("note", None, body, "state")]))
 
     def _idle_s(self) -> float | None:
         """Return for how long there is nothing to do; None: until somebody says so."""
