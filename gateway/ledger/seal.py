@@ -211,7 +211,6 @@ def read_footer(storage: Storage, name: str) -> ArchiveInfo | None:
 def tidy(storage: Storage, known: Sequence[ArchiveInfo]) -> None:
     """Remove what a cut left: unfinished archives, and those that a merged one covers wholly. Raises: OSError."""
     kept = {info.name for info in known}
-    is_changed = False
     for leaf in storage.names(FOLDER):
         name = f"{FOLDER}/{leaf}"
         if leaf.endswith(UNFINISHED):
@@ -222,9 +221,6 @@ def tidy(storage: Storage, known: Sequence[ArchiveInfo]) -> None:
                 each.first_seq <= info.first_seq and info.last_seq <= each.last_seq for each in known
             ):
                 storage.remove(name)
-                is_changed = True
-    if is_changed:
-        storage.sync_folder(FOLDER)
 
 
 class Hurt:

@@ -13,7 +13,6 @@ from tests.crash.oracle import Answer, Promise, after_recovery
 from tests.crash.subjects import Subject, look_at, open_subject
 
 ALWAYS_WRITTEN: Final = "META"  # that the ledger was opened
-UNFINISHED: Final = ".tmp"
 MOST_READS_OF_ALL: Final = 12  # how often opening and reading may read what lies there
 READ_SLACK_BYTES: Final = 65_536
 
@@ -103,8 +102,7 @@ class Judge:
         wrote = {
             names.get(each.node, each.name)
             for each in storage.operations
-            if each.kind in {"write", "create", "rename", "remove", "make_folder"}
-            and not each.name.endswith(UNFINISHED)  # which may be removed again: that it is gone need not be durable
+            if each.kind in {"write", "create", "rename", "make_folder"}  # that something is gone need not be durable
         }
         if new := sorted(name for name in wrote if not name.startswith(ALWAYS_WRITTEN)):
             verdict.problems.append(f"I5 a second recovery wrote {', '.join(new)}")
