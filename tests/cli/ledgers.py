@@ -12,7 +12,7 @@ from gateway.ledger.base import LedgerLike, Options
 from gateway.ledger.reading import Reading, encode_reading
 from gateway.profile.build import CompiledProfile
 from gateway.profile.load import load_profile
-from gateway.profile.recorded import Schema, schema_of_message
+from gateway.profile.recorded import Schema, layout_of, schema_of
 
 TIDEGATE: Final = [sys.executable, "-m", "gateway"]
 SMALL: Final = Options(ring_bytes=1 << 20, segment_bytes=1 << 18)
@@ -68,7 +68,8 @@ class Sensor:
     def schema(self, adjust: dict[str, tuple[float, float]] | None = None) -> Schema:
         """Return its layout."""
         plan = CompiledProfile(self._profile).messages["air"]
-        return schema_of_message(self._profile, "air", plan, adjust or {})
+        layout = layout_of("air", self._profile.message, adjust)
+        return schema_of(layout, plan, self._profile.profile.id)
 
     def tell(self, ledger: LedgerLike, adjust: dict[str, tuple[float, float]] | None = None) -> int:
         """Record its layout; return the number of the record."""
