@@ -16,7 +16,9 @@ import msgspec
 from gateway.ledger.record import Gap, Record, decode_json
 
 MAX_ROUTES: Final = 65_535  # of each register
+MAX_OPEN: Final = 4_096  # commands without an outcome
 MAX_DONE: Final = 1_000  # commands that came to an end
+MAX_CURSORS: Final = 1_000
 MAX_TOLD: Final = 1_000  # gap and damage records
 REGISTERS: Final = frozenset(
     {
@@ -69,7 +71,7 @@ class State(msgspec.Struct):
     gaps: list[Any] = msgspec.field(default_factory=list)  # bodies of the last MAX_TOLD gap records, with their seq
     damage: list[Any] = msgspec.field(default_factory=list)
     counts: dict[str, int] = msgspec.field(default_factory=dict)  # records by kind
-    overflowed: int = 0  # routes, commands and declarations that were too many to keep
+    overflowed: int = 0  # routes, commands, cursors and declarations that were too many to keep
 
     def apply(self, record: Record) -> None:
         """Take the next record; one that is not newer than what was folded changes nothing."""
@@ -83,10 +85,10 @@ class State(msgspec.Struct):
         if kind in REGISTERS:
             self._latest(kind, record)
         elif kind == "cursor":
-            self._cursor(record.body)
+            self._cursor(_said(record))
         elif kind in {"gap", "damage"}:
             told = self.gaps if kind == "gap" else self.damage
-            told.append({"seq": record.seq, "body": record.body if record.is_json else record.raw.hex()})
+            told.append({"seq": record.seq, "body": _said(record)})
             if len(told) > MAX_TOLD:
                 del told[0]
                 self.overflowed += 1
@@ -107,25 +109,32 @@ class State(msgspec.Struct):
         return self.registers.get(kind, {})
 
     def _latest(self, kind: str, record: Record) -> None:
-        register = self.registers.setdefault(kind, {})
+        """Put a record where its route's latest is, last in order: the first is the one that was quiet longest."""
+        register = self.registers.get(kind)
+        if register is None:
+            register = self.registers[kind] = {}
         route = record.route or ""
-        if route not in register and len(register) >= MAX_ROUTES:
-            del register[min(register, key=lambda name: register[name].seq)]
+        if register.pop(route, None) is None and len(register) >= MAX_ROUTES:
+            del register[next(iter(register))]
             self.overflowed += 1
-        register[route] = _latest_of(record)
+        register[route] = Latest(record.seq, record.wall_ns, record.boot_no, record.raw, record.is_json)
 
     def _cursor(self, body: Any) -> None:
         if not isinstance(body, dict) or not isinstance(body.get("consumer"), str):
             return
-        seq = body.get("seq")
-        if isinstance(seq, int) and not isinstance(seq, bool):
-            self.cursors[body["consumer"]] = max(seq, self.cursors.get(body["consumer"], 0))
+        name, seq = body["consumer"], body.get("seq")
+        if not isinstance(seq, int) or isinstance(seq, bool):
+            return
+        if name not in self.cursors and len(self.cursors) >= MAX_CURSORS:
+            self.overflowed += 1
+            return
+        self.cursors[name] = max(seq, self.cursors.get(name, 0))
 
     def _command(self, record: Record) -> None:
-        body = record.body if record.is_json else record.raw.hex()
+        body = _said(record)
         if record.kind == "command_intent":
             self.open_commands[record.seq] = Command(record.seq, record.route, body)
-            if len(self.open_commands) > MAX_ROUTES:
+            if len(self.open_commands) > MAX_OPEN:
                 del self.open_commands[next(iter(self.open_commands))]
                 self.overflowed += 1
             return
@@ -145,7 +154,8 @@ class State(msgspec.Struct):
         """Return the open intent that a record answers: by its own number, or by that of its last sending."""
         if cause in self.open_commands:
             return cause
-        return next((seq for seq, command in self.open_commands.items() if command.sent == cause), None)
+        newest_first = reversed(self.open_commands.items())
+        return next((seq for seq, command in newest_first if command.sent == cause), None)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON says it; `from_json` gives back an equal one."""
@@ -173,6 +183,16 @@ class State(msgspec.Struct):
             return msgspec.convert(plain, cls, strict=False)
         except (msgspec.ValidationError, KeyError, AttributeError, TypeError, ValueError) as error:
             raise ValueError(f"no state: {error}") from error
+
+
+def _said(record: Record) -> Any:
+    """Return a body: what its JSON says, bytes as hex, and as text what calls itself JSON and is none."""
+    if not record.is_json:
+        return record.raw.hex()
+    try:
+        return record.body
+    except (ValueError, RecursionError):
+        return record.raw.decode("utf-8", "replace")
 
 
 def _latest_of(record: Record) -> Latest:

@@ -17,7 +17,7 @@ from gateway.ledger.lock import NAME as LOCK
 from gateway.ledger.lock import WriterLock
 from gateway.ledger.medium import medium_of
 from gateway.ledger.metafile import read_copies
-from gateway.ledger.opening import create, segment_files
+from gateway.ledger.opening import create, derived_meta
 from gateway.ledger.readonly import ReadOnlyLedger
 from gateway.ledger.storage import OsStorage
 
@@ -38,9 +38,9 @@ class Ledger:
         folder = Path(path)
         wanted = options or Options()
         if (folder / "ledger.db").exists() or (wanted.backend == "sqlite" and not holds_ledger(folder)):
-            from gateway.ledger.sqlite import SqliteLedger
+            from gateway.ledger.sqlite import open_sqlite
 
-            return SqliteLedger(folder, wanted, clock or SystemClock(), read_only=read_only)
+            return open_sqlite(folder, wanted, clock or SystemClock(), read_only=read_only)
         if read_only:
             if not folder.is_dir():
                 raise LedgerMissingError(f"{folder}: no such folder")
@@ -58,7 +58,9 @@ class Ledger:
             raise LedgerFormatError(f"{folder} holds a ledger already")
         wanted = options or Options()
         if wanted.backend == "sqlite":
-            cls.open(folder, options=wanted).close()
+            from gateway.ledger.sqlite import hold
+
+            hold(folder).release()
             return
         _make(folder, wanted, whole=True)
 
@@ -67,19 +69,15 @@ def holds_ledger(folder: Path) -> bool:
     """Return whether a ledger of our own format lies in a folder, however hurt."""
     storage = OsStorage(folder)
     try:
-        return any(meta is not None for meta in read_copies(storage).values()) or (
-            bool(segment_files(storage)) and _has_frames(folder)
+        return (
+            any(meta is not None for meta in read_copies(storage).values())
+            or bool(storage.names("arc"))
+            or derived_meta(storage) is not None
         )
     except LedgerFormatError:
         return True
     except OSError as error:
         raise LedgerStorageError(error.errno or 0, f"{folder}: {os.strerror(error.errno or 0)}") from error
-
-
-def _has_frames(folder: Path) -> bool:
-    from gateway.ledger.opening import derived_meta
-
-    return derived_meta(OsStorage(folder)) is not None or bool(OsStorage(folder).names("arc"))
 
 
 def _make(folder: Path, options: Options, *, whole: bool) -> None:

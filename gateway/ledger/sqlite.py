@@ -6,128 +6,75 @@ It writes about three times the bytes, and tells damage inside the file only as 
 
 from __future__ import annotations
 
+import logging
 import os
-import sqlite3
-import threading
-import time
-from collections.abc import Iterable, Iterator
-from hashlib import sha256
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Self
-from urllib.parse import quote
+
+import msgspec
 
 from gateway.clock import Clock
-from gateway.errors import LedgerFormatError, LedgerMissingError, LedgerReadOnlyError, LedgerStorageError
+from gateway.errors import GatewayError, LedgerFormatError, LedgerReadOnlyError, LedgerStorageError
 from gateway.ledger.background import Background
-from gateway.ledger.base import Damage, Head, Item, Options, Verification
+from gateway.ledger.base import NS, Head, Item, Options
 from gateway.ledger.cursor import StoredCursor
-from gateway.ledger.draft import Checker, Routes
-from gateway.ledger.fold import State
-from gateway.ledger.frame import MILLISECOND_NS, first_chain
+from gateway.ledger.governor import CONSUMER_TLC_32GB_BYTES, Governor
+from gateway.ledger.lock import NAME as LOCK
 from gateway.ledger.lock import WriterLock
-from gateway.ledger.record import CLASSES, Gap, Record, leaf_of
-from gateway.ledger.retention import keep_ns_of
-from gateway.ledger.sqlite_check import FILE, ChainCheck, record_of
+from gateway.ledger.sqlite_file import FILE, SIDE_FILES, create
+from gateway.ledger.sqlite_keep import SqliteKeeper
+from gateway.ledger.sqlite_log import PAGE_BYTES, SqliteLog
+from gateway.ledger.sqlite_reader import Readable, SqliteReader
 
-FORMAT: Final = 1
-_TABLES: Final = """
-CREATE TABLE about (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE record (
-  seq INTEGER PRIMARY KEY, kind INTEGER NOT NULL, flags INTEGER NOT NULL, route TEXT, wall_ns INTEGER NOT NULL,
-  boot_no INTEGER NOT NULL, cause INTEGER NOT NULL, body BLOB NOT NULL, chain BLOB NOT NULL);
-CREATE INDEX record_route ON record (route, seq);
-"""
-_INSERT: Final = "INSERT INTO record VALUES (?,?,?,?,?,?,?,?,?)"
-_SELECT: Final = "SELECT * FROM record WHERE seq >= ? ORDER BY seq LIMIT 1000"
-_NO_DIGEST: Final = bytes(32)
+log = logging.getLogger(__name__)
+
+LEAST_WAIT_NS: Final = NS // 200
+RETRY_NS: Final = 2 * NS  # after a commit failed
+UNFINISHED: Final = f"{FILE}.tmp"
+OURS: Final = {FILE, *SIDE_FILES, LOCK, UNFINISHED, f"{UNFINISHED}-wal", f"{UNFINISHED}-shm", f"{UNFINISHED}-journal"}
 
 
-class SqliteLedger:
-    """The ledger in one database file."""
+def open_sqlite(
+    folder: Path, options: Options, clock: Clock, *, read_only: bool = False, background: bool = True
+) -> SqliteLedger | SqliteReader:
+    """Return the ledger in a folder; without one, and not read-only, a new one.
 
-    def __init__(
-        self, folder: Path, options: Options, clock: Clock, *, read_only: bool = False, background: bool = True
-    ) -> None:
-        """Open it, or make it. Raises: LedgerMissingError, LedgerBusyError, LedgerFormatError, LedgerStorageError."""
+    Raises: LedgerMissingError, LedgerBusyError, LedgerFormatError, LedgerStorageError.
+    """
+    if read_only:
+        return SqliteReader(folder)
+    return SqliteLedger(folder, options, clock, background=background)
+
+
+class SqliteLedger(Readable):
+    """The ledger in one database file, open for writing.
+
+    In the background one thread commits what has waited for its window and does the upkeep. Without it (tests) the
+    same happens in `tick`, and at every append.
+    """
+
+    def __init__(self, folder: Path, options: Options, clock: Clock, *, background: bool = True) -> None:
+        """Open it, or make it. Raises: LedgerBusyError, LedgerFormatError, LedgerStorageError."""
         self._path = folder / FILE
         self._options = options
         self._clock = clock
-        self._read_only = read_only
-        self._lock = threading.RLock()
-        self._routes = Routes()
-        self._checker = Checker(self._routes)
-        self._oldest_ns: int | None = None
-        self._failed = ""
-        self._bytes = self._commits = 0
-        self._held = None if read_only else _held(folder)
+        self._held = hold(folder)
         try:
-            self._db = self._connect()
-            self._recall()
+            self.log = SqliteLog(self._path, clock)
         except BaseException:
-            self._release()
+            self._held.release()
             raise
-        self._background = Background(self.tick, self._idle_s) if background and not read_only else None
-
-    # ---- opening
-
-    def _connect(self) -> sqlite3.Connection:
-        name = quote(str(self._path))
-        try:
-            if not self._read_only:
-                db = sqlite3.connect(f"file:{name}", uri=True, isolation_level=None, check_same_thread=False)
-                db.execute("PRAGMA journal_mode=WAL")
-                db.execute("PRAGMA synchronous=FULL")
-                return db
-            if not self._path.exists():
-                raise LedgerMissingError(
-                    f"{self._path.parent}: no ledger here; make one with: tidegate ledger init DIR"
-                )
-            for mode in ("mode=ro", "immutable=1"):
-                db = sqlite3.connect(f"file:{name}?{mode}", uri=True, isolation_level=None, check_same_thread=False)
-                try:
-                    db.execute("SELECT count(*) FROM sqlite_master")
-                except sqlite3.OperationalError:
-                    db.close()
-                    continue
-                return db
-        except sqlite3.Error as error:
-            raise self._error(error) from error
-        raise LedgerStorageError(5, f"{self._path}: cannot be read")
-
-    def _recall(self) -> None:
-        """Take over what is there; a writer tells its start."""
-        try:
-            if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'about'").fetchone():
-                if self._read_only:
-                    raise LedgerMissingError(f"{self._path.parent}: no ledger here")
-                self._make()
-            told = dict(self._db.execute("SELECT name, value FROM about"))
-            if told.get("format") != FORMAT:
-                raise LedgerFormatError(f"{self._path} was written by a newer version; read it with that one")
-            self._log_id: bytes = told["log_id"]
-            self._boot_no = int(told["boot_no"])
-            if not self._read_only:
-                self._boot_no += 1
-                self._db.execute("UPDATE about SET value = ? WHERE name = 'boot_no'", (self._boot_no,))
-            self._durable_seq, self._chain = self._end()
-            self._next_seq = max(self._durable_seq, int(told["last_seq"])) + 1
-        except (sqlite3.Error, KeyError, TypeError, ValueError) as error:
-            raise self._error(error) from error
-
-    def _make(self) -> None:
-        log_id = os.urandom(16)
-        self._db.executescript(_TABLES)
-        about = {"format": FORMAT, "log_id": log_id, "boot_no": 0, "last_seq": 0, "kept_from": 1}
-        self._db.executemany("INSERT INTO about VALUES (?, ?)", list(about.items()))
-
-    def _end(self) -> tuple[int, bytes]:
-        row = self._db.execute("SELECT seq, chain FROM record ORDER BY seq DESC LIMIT 1").fetchone()
-        return (row[0], row[1]) if row else (0, first_chain(self._log_id))
-
-    def _error(self, error: Exception) -> LedgerStorageError | LedgerFormatError:
-        if isinstance(error, sqlite3.OperationalError):
-            return LedgerStorageError(5, f"{self._path}: {error}")
-        return LedgerFormatError(f"{self._path} is no ledger, or damaged: {error}")
+        super().__init__(self.log.database)
+        self._held.tell(self.log.about.log_id)
+        self._governor = Governor(options, clock.monotonic_ns())
+        self._keeper = SqliteKeeper(self.log, options, clock, lambda seq: self.read(seq, durable_only=True))
+        self._noted_bytes = 0
+        self._retry_ns = 0  # nothing is tried again before
+        self._is_closed = False
+        self._is_waiting = False  # the background knows that something waits for its window
+        self._background = Background(self.tick, self._idle_s) if background else None
 
     # ---- writing
 
@@ -139,151 +86,86 @@ class SqliteLedger:
 
     def append_many(self, records: Iterable[Item]) -> range:
         """Return the sequence numbers."""
-        checked = self._checker.check(list(records))
-        with self._lock:
-            if self._read_only or self._failed:
-                raise LedgerReadOnlyError(self._failed or "this ledger was opened for reading only")
-            first = self._next_seq
-            if not checked.records:
-                return range(first, first)
-            wall_ns = self._clock.wall_ns() // MILLISECOND_NS * MILLISECOND_NS
-            rows = []
-            chain, seq = self._chain, first
-            for code, route, cause, raw in checked.records:
-                kind, flags = code >> 8, code & 0xFF
-                digest = _NO_DIGEST if route is None else self._routes.stored(route)[1]
-                chain = sha256(chain + leaf_of(seq, wall_ns, kind, flags, cause, digest, raw)).digest()
-                rows.append((seq, kind, flags, route, wall_ns, self._boot_no, cause, raw, chain))
-                seq += 1
-            self._insert(rows)
-            self._chain, self._next_seq = chain, seq
-            if self._oldest_ns is None:
-                self._oldest_ns = self._clock.monotonic_ns()
+        checked = self.log.check(records if isinstance(records, list) else list(records))
+        if not checked.records:
+            return range(self.log.next_seq, self.log.next_seq)
+        seqs = self.log.put(checked)
         if checked.is_urgent:
-            self.flush()
-        elif self._background is not None:
-            self._background.wake()
-        else:
+            self.flush(seqs[-1])
+        elif self.log.is_almost_full and self._clock.monotonic_ns() >= self._retry_ns:
+            with suppress(LedgerStorageError):  # it waits on: whoever needs it durable flushes and is told
+                self.flush(seqs[-1])
+        elif self._background is None:
             self.tick()
-        return range(first, seq)
-
-    def _insert(self, rows: list[tuple[Any, ...]]) -> None:
-        try:
-            if not self._db.in_transaction:
-                self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany(_INSERT, rows)
-        except sqlite3.Error as error:
-            self._give_up(error)
+        elif not self._is_waiting:
+            self._is_waiting = True
+            self._background.wake()
+        return seqs
 
     def flush(self, seq: int | None = None) -> None:
         """Return when everything up to `seq` is durable."""
-        del seq  # a transaction ends whole
-        with self._lock:
-            if self._failed:
-                raise LedgerReadOnlyError(self._failed)
-            if not self._db.in_transaction:
-                return
-            try:
-                self._db.execute("COMMIT")
-            except sqlite3.Error as error:
-                self._give_up(error)
-            self._durable_seq = self._next_seq - 1
-            self._oldest_ns = None
-            self._commits += 1
-
-    def _give_up(self, error: sqlite3.Error) -> None:
-        self._failed = f"the database failed ({error}); nothing is recorded until the ledger is opened again"
-        raise LedgerStorageError(5, self._failed) from error
-
-    def tick(self) -> None:
-        """Commit what has waited for its window."""
-        with self._lock:
-            oldest_ns = self._oldest_ns
-            if oldest_ns is not None and self._clock.monotonic_ns() - oldest_ns >= self._options.window_ns:
-                self.flush()
-
-    def _idle_s(self) -> float | None:
-        oldest_ns = self._oldest_ns
-        if oldest_ns is None or self._failed:
-            return None
-        return max(0.005, (oldest_ns + self._options.window_ns - self._clock.monotonic_ns()) / 1e9)
-
-    def compact(self) -> dict[str, Any]:
-        """Apply retention now; return what was done."""
-        now_ns = self._clock.wall_ns()
-        with self._lock:
-            self.flush()
-            gone = [
-                seq
-                for seq, route, wall_ns in self._db.execute(
-                    "SELECT seq, route, wall_ns FROM record WHERE flags & 3 = 0 ORDER BY seq"
-                )
-                if wall_ns + keep_ns_of(self._options, route) < now_ns
-            ]
-            if gone:
-                body = {
-                    "from_seq": gone[0], "to_seq": gone[-1], "reason": "retention", "classes": ["telemetry"],
-                    "records": len(gone),
-                }  # fmt: skip
-                self.append("gap", None, body, "state")
-                self._db.executemany("DELETE FROM record WHERE seq = ?", [(seq,) for seq in gone])
-        return {"freed_records": len(gone)}
-
-    # ---- reading
+        if self.log.durable_seq >= (self.log.next_seq - 1 if seq is None else min(seq, self.log.next_seq - 1)):
+            return
+        try:
+            self.log.commit()
+        except GatewayError:
+            self._retry_ns = self._clock.monotonic_ns() + RETRY_NS
+            raise
+        self._account()
 
     @property
     def durable_seq(self) -> int:
         """Return the last sequence number that is on the medium."""
-        return self._end()[0] if self._read_only else self._durable_seq
+        return self.log.durable_seq
 
-    def read(self, from_seq: int = 1, *, durable_only: bool = False) -> Iterator[Record | Gap]:
-        """Yield records in order; what waits is committed first."""
-        if not durable_only:
-            self._commit_if_writable()
-        end = self.durable_seq
-        next_seq = max(1, from_seq)
-        while rows := self._rows(next_seq):
-            for row in rows:
-                if row[0] > end:
-                    return
-                if row[0] > next_seq:
-                    yield Gap(next_seq, row[0] - 1, "not there")
-                yield record_of(row)
-                next_seq = row[0] + 1
-
-    def _rows(self, from_seq: int) -> list[tuple[Any, ...]]:
-        with self._lock:
-            try:
-                return self._db.execute(_SELECT, (from_seq,)).fetchall()
-            except sqlite3.Error as error:
-                raise self._error(error) from error
-
-    def replay(self, until: int | None = None) -> State:
-        """Return the folded state."""
-        state = State()
-        for record in self.read():
-            if until is not None and record.seq > until:
-                break
-            if isinstance(record, Record):
-                state.apply(record)
-        return state
-
-    def verify(self, *, deep: bool = False, against: Head | None = None) -> Verification:
-        """Check everything: the chain of every record, and with `deep` the database's own structure."""
-        start = time.monotonic()
-        self._commit_if_writable()
-        checked = ChainCheck(self._log_id, against)
-        try:
-            if deep and (told := self._db.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
-                checked.damage.append(Damage(0, FILE, 0, str(told)))
-            checked.run(self._rows)
-        except sqlite3.Error as error:
-            checked.damage.append(Damage(checked.last_seq + 1, FILE, 0, str(error)))
-        return checked.result(time.monotonic() - start)
-
-    def _commit_if_writable(self) -> None:
-        if not self._read_only and not self._failed:
+    def tick(self) -> None:
+        """Commit what has waited for its window, and do the upkeep that is due."""
+        self._is_waiting = False
+        now_ns = self._clock.monotonic_ns()
+        if now_ns < self._retry_ns or self.log.read_only_reason:
+            return
+        oldest_ns = self.log.oldest_ns
+        if oldest_ns is not None and now_ns - oldest_ns >= self._governor.window_ns:
             self.flush()
+        self._keeper.work()
+
+    @property
+    def gather_ns(self) -> int:
+        """Return for how long state may wait for company now."""
+        return self._governor.gather_ns
+
+    def _account(self) -> None:
+        written = self.log.counters.bytes_written
+        change = self._governor.note_written(written - self._noted_bytes, self._clock.monotonic_ns())
+        self._noted_bytes = written
+        if change:
+            log.info("the ledger's day budget: %s", change)
+            body = {"what": "wear", "level": change, "window_s": self._governor.window_ns / NS}
+            self.log.put(self.log.check([("note", None, body, "state")]))
+
+    def _idle_s(self) -> float | None:
+        """Return for how long there is nothing to do; None: until somebody says so."""
+        if self.log.read_only_reason:
+            return None
+        due_ns, oldest_ns = self._keeper.due_ns, self.log.oldest_ns
+        if oldest_ns is not None:
+            self._is_waiting = True
+            due_ns = min(due_ns, oldest_ns + self._governor.window_ns)
+        due_ns = max(due_ns, self._retry_ns)
+        return max(LEAST_WAIT_NS, due_ns - self._clock.monotonic_ns()) / NS
+
+    def compact(self) -> dict[str, Any]:
+        """Apply retention, look at every row and give free pages back, now; return what was done."""
+        self.flush()
+        return self._keeper.compact()
+
+    # ---- reading
+
+    def _settle(self) -> None:
+        """Commit what waits; where that cannot be, what is durable can still be read."""
+        if not self.log.read_only_reason:
+            with suppress(LedgerStorageError, LedgerReadOnlyError):
+                self.flush()
 
     def cursor(self, name: str) -> StoredCursor:
         """Return where the consumer of that name stands."""
@@ -291,45 +173,66 @@ class SqliteLedger:
 
     def head(self) -> Head:
         """Return the end of what is durable."""
-        self._commit_if_writable()
-        seq, chain = self._end()
-        return Head(seq, chain.hex())
+        return self.log.head()
 
     def status(self) -> dict[str, Any]:
-        """Return guarantees in force, fill and mode."""
-        window_s = self._options.window_ns / 1e9
-        mode = "read-only" if self._read_only or self._failed else "recording"
+        """Return guarantees in force, wear, fill and damage; times in seconds, sizes in bytes."""
+        log_, governor, now_ns = self.log, self._governor, self._clock.monotonic_ns()
+        counters, oldest_ns = log_.counters, log_.oldest_ns
+        none = {"loss_window": 0.0}
         return {
             "backend": "sqlite",
-            "mode": mode,
-            "reason": self._failed,
-            "log_id": self._log_id.hex(),
-            "incarnation": 1,
-            "boot_no": self._boot_no,
-            "last_seq": self._next_seq - 1,
-            "durable_seq": self.durable_seq,
-            "guarantees": {"telemetry": {"loss_window": window_s}}
-            | {name: {"loss_window": 0.0} for name in CLASSES[1:]},
-            "commits": self._commits,
-            "damage": [],
+            "mode": "read-only" if log_.read_only_reason else "recording",
+            "reason": log_.read_only_reason or self._keeper.error,
+            "log_id": log_.about.log_id.hex(),
+            "incarnation": log_.about.incarnation,
+            "boot_no": log_.about.boot_no,
+            "last_seq": log_.next_seq - 1,
+            "durable_seq": log_.durable_seq,
+            "guarantees": {
+                "telemetry": {"loss_window": governor.window_ns / NS},
+                "state": {**none, "gather": governor.gather_ns / NS},
+                "command": none,
+                "audit": none,
+            },
+            "waiting": (now_ns - oldest_ns) / NS if oldest_ns is not None else None,
+            "wear": {
+                "bytes_written": counters.bytes_written,  # reckoned: SQLite does not tell
+                "payload_bytes": counters.payload_bytes,
+                "records": counters.records,
+                "commits": counters.commits,
+                "units": counters.units,
+                "unit_bytes": PAGE_BYTES,
+                "write_amplification": counters.bytes_written / counters.payload_bytes
+                if counters.payload_bytes
+                else None,
+                "bytes_per_day": governor.bytes_per_day(now_ns),
+                "budget_per_day": self._options.budget_bytes_per_day or None,
+                "level": governor.level,
+                "card_years": governor.years(now_ns),
+                "card_endurance_bytes": CONSUMER_TLC_32GB_BYTES,
+            },
+            "database": self._keeper.sizes(),
+            "shed": counters.shed,
+            "failures": counters.failures,
+            "damage": [msgspec.to_builtins(each) for each in log_.found],
         }
 
     # ---- the end
 
-    def _release(self) -> None:
-        if self._held is not None:
-            self._held.release()
-
     def close(self) -> None:
-        """Commit and let go."""
+        """Commit, say that this is the end, and let go."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         if self._background is not None:
             self._background.stop()
         try:
-            self._commit_if_writable()
+            self.log.close()
+        except LedgerReadOnlyError as error:
+            log.warning("the ledger was closed after a failure: %s", error)
         finally:
-            self._db.close()
-            self._failed = self._failed or "it is closed"
-            self._release()
+            self._held.release()
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -340,11 +243,29 @@ class SqliteLedger:
         self.close()
 
 
-def _held(folder: Path) -> WriterLock:
+def hold(folder: Path) -> WriterLock:
+    """Take the lock of the ledger in a folder; where there is none, make it. What fails leaves nothing behind.
+
+    Raises: LedgerBusyError, LedgerFormatError, LedgerStorageError.
+    """
+    was_there = folder.exists()
     try:
+        if was_there and (others := sorted({entry.name for entry in folder.iterdir()} - OURS)):
+            raise LedgerFormatError(f"{folder} holds other things ({', '.join(others[:3])}); give an empty folder")
         folder.mkdir(parents=True, exist_ok=True)
+        lock = WriterLock(folder)
     except OSError as error:
-        raise LedgerStorageError(error.errno or 0, f"{folder}: {error}") from error
-    lock = WriterLock(folder)
-    lock.tell(b"")
+        if isinstance(error, LedgerStorageError):
+            raise
+        raise LedgerStorageError(error.errno or 0, f"{folder}: {os.strerror(error.errno or 0)}") from error
+    try:
+        if not (folder / FILE).exists():
+            create(folder, os.urandom(16))
+    except BaseException:
+        lock.release()
+        if not was_there:
+            with suppress(OSError):
+                (folder / LOCK).unlink(missing_ok=True)
+                folder.rmdir()
+        raise
     return lock

@@ -14,6 +14,7 @@ _HOMES: Final = {
     "MemoryStorage": "gateway.testing.storage",
     "FaultyStorage": "gateway.testing.storage",
     "Fault": "gateway.testing.storage",
+    "MemoryLedger": "gateway.testing.ledger",
     "check_framer": "gateway.testing.framer",
     "check_driver": "gateway.testing.driver",
 }

@@ -117,3 +117,39 @@ def test_gaps_between_records_say_nothing_about_the_state() -> None:
 def test_what_no_state_ever_said_is_refused(told: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="no state"):
         State.from_json(told)
+
+
+@given(histories(), st.integers(0, 25))
+def test_a_state_that_was_kept_as_json_and_is_full_goes_on_as_if_it_had_stayed(history: list[Record], cut: int) -> None:
+    bounds = {"MAX_ROUTES": 1, "MAX_OPEN": 1, "MAX_DONE": 1, "MAX_TOLD": 1, "MAX_CURSORS": 1}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, bound in bounds.items():
+            patch.setattr(f"gateway.ledger.fold.{name}", bound)
+        kept = State.from_json(json.loads(json.dumps(folded(history[:cut]).as_json())))
+        assert folded(history[cut:], kept) == folded(history)
+
+
+def test_the_route_that_was_quiet_longest_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.ledger.fold.MAX_ROUTES", 2)
+    state = folded([record(seq, "state", seq, route=route) for seq, route in enumerate(["a/b/c", "a/b/d", "a/b/c"], 1)])
+    state.apply(record(4, "state", 4, route="a/b/e"))
+    assert set(state.latest("state")) == {"a/b/c", "a/b/e"}
+
+
+def test_open_commands_are_kept_up_to_a_bound_and_the_rest_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.ledger.fold.MAX_OPEN", 2)
+    state = folded([record(seq, "command_intent", seq) for seq in range(1, 5)])
+    assert (list(state.open_commands), state.overflowed) == ([3, 4], 2)
+
+
+def test_cursors_are_kept_up_to_a_bound_and_those_that_are_kept_move_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.ledger.fold.MAX_CURSORS", 1)
+    told = [("mqtt", 1), ("http", 1), ("mqtt", 2)]
+    state = folded([record(seq, "cursor", {"consumer": name, "seq": at}) for seq, (name, at) in enumerate(told, 1)])
+    assert (state.cursors, state.overflowed) == ({"mqtt": 2}, 1)
+
+
+@pytest.mark.parametrize("kind", ["gap", "damage", "cursor", "command_intent"])
+def test_what_calls_itself_json_and_is_none_stops_no_fold(kind: str) -> None:
+    bad = Record(1, 1, kind, "a/b/c", "state", 0, 1, None, b'{"half', True)
+    assert folded([bad, record(2, "note", 1)]).seq == 2
