@@ -8,8 +8,9 @@ footer be hurt, from its start (every block says what it is).
 
 from __future__ import annotations
 
+import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from struct import Struct
 from typing import Any, Final, Literal
 
@@ -33,6 +34,7 @@ TRAILER_MARK: Final = int.from_bytes(END_MAGIC * 2, "little")
 BLOCK_BYTES: Final = 262_144  # of frames, before compression
 MAX_BLOCK_BYTES: Final = 1 << 22  # a block that claims more was not made by us: it is not opened
 MAX_LISTED: Final = 2_000  # routes and declarations that a footer lists; more: it says that it does not list them
+MAX_DECLARED_BYTES: Final = 65_536  # of the bodies of declarations that a footer lists
 
 Codec = Literal["zlib", "zstd"]
 CODECS: Final[tuple[Codec, ...]] = ("zlib", "zstd")
@@ -73,6 +75,7 @@ class ArchiveInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     telemetry: list[str] | None = None  # routes with telemetry, "" for records without route; None: too many to list
     declares: list[dict[str, Any]] = []  # bodies of its gap and damage records, with their seq
     declares_more: bool = False  # there are more than the footer lists
+    lost: list[tuple[int, int]] = []  # numbers from .. to that could not be read any more when it was sealed
 
 
 def archive_name(first_seq: int) -> str:
@@ -101,25 +104,22 @@ def compress(data: bytes, codec: Codec) -> bytes:
 
 def decompress(data: bytes, codec: Codec, raw_size: int) -> bytes | None:
     """Return what was compressed; None where it is not `raw_size` bytes. Raises: LedgerFormatError without zstd."""
-    try:
-        if codec == "zlib":
-            opener = zlib.decompressobj()
-            found = opener.decompress(data, raw_size + 1)
-            return found if len(found) == raw_size and opener.eof and not opener.unused_data else None
+    if codec == "zlib":
+        opener = zlib.decompressobj()
         try:
-            import zstandard
-        except ImportError as error:
-            raise LedgerFormatError(
-                "this archive is compressed with zstd; install it: pip install zstandard"
-            ) from error
+            found = opener.decompress(data, raw_size + 1)
+        except zlib.error:
+            return None
+        return found if len(found) == raw_size and opener.eof and not opener.unused_data else None
+    try:
+        import zstandard
+    except ImportError as error:
+        raise LedgerFormatError("this archive is compressed with zstd; install it: pip install zstandard") from error
+    try:
         if zstandard.frame_content_size(data) != raw_size:
             return None
         found = zstandard.ZstdDecompressor().decompress(data, max_output_size=raw_size)
-    except zlib.error:
-        return None
-    except Exception as error:
-        if type(error).__name__ != "ZstdError":
-            raise
+    except zstandard.ZstdError:
         return None
     return found if len(found) == raw_size else None
 
@@ -152,6 +152,7 @@ class Packer:
         self._classes: set[str] = set()
         self._declares: list[dict[str, Any]] = []
         self._declares_more = False
+        self._declared_bytes = 0
         self._is_thinned = False
 
     def head(self) -> bytes:
@@ -187,7 +188,8 @@ class Packer:
     def _declare(self, records: list[Record]) -> None:
         for record in records:
             if record.kind in {"gap", "damage"}:
-                if len(self._declares) >= MAX_LISTED:
+                self._declared_bytes += len(record.raw)
+                if len(self._declares) >= MAX_LISTED or self._declared_bytes > MAX_DECLARED_BYTES:
                     self._declares_more = True
                     return
                 body = record.body if record.is_json else None
@@ -207,7 +209,7 @@ class Packer:
         self._frames, self._size = [], 0
         return _with_crc(head) + data
 
-    def finish(self) -> tuple[bytes, ArchiveInfo]:
+    def finish(self, lost: Sequence[tuple[int, int]] = ()) -> tuple[bytes, ArchiveInfo]:
         """Return the end of the file and what it says. Raises: ValueError for an archive of nothing."""
         rest = self._flush() if self._frames else b""
         if self._first is None or self._last is None:
@@ -222,7 +224,7 @@ class Packer:
             is_thinned=self._is_thinned,
             routes=sorted(self._routes) if len(self._routes) <= MAX_LISTED else None,
             telemetry=sorted(self._telemetry) if len(self._telemetry) <= MAX_LISTED else None,
-            declares=self._declares, declares_more=self._declares_more,
+            declares=self._declares, declares_more=self._declares_more, lost=list(lost),
         )  # fmt: skip
         footer = msgspec.json.encode(info)
         return rest + footer + TRAILER.pack(len(footer), crc32c(footer), TRAILER_MARK), info
@@ -246,9 +248,13 @@ def parse_footer(data: bytes, crc: int) -> ArchiveInfo | None:
     if crc32c(data) != crc:
         return None
     try:
-        return msgspec.json.decode(data, type=ArchiveInfo)
+        info = msgspec.json.decode(data, type=ArchiveInfo)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
+    for texts in (info.routes, info.telemetry):  # hundreds of archives name the same routes: each is kept once
+        if texts is not None:
+            texts[:] = map(sys.intern, texts)
+    return info
 
 
 def parse_head(data: bytes) -> tuple[bytes, Codec, int] | None:

@@ -16,6 +16,7 @@ from gateway.ledger.shelf import Shelved, in_line
 from gateway.ledger.storage import Storage, StoredFile
 
 BLOCK_HURT: Final = "a block of the archive is not what was written"
+LOST: Final = "records could not be read any more when this archive was made"
 FRAME_HURT: Final = "a block of the archive is whole, and does not hold the commits it should"
 
 
@@ -57,6 +58,8 @@ class ArchiveCheck:
                 self._whole(info)
             else:
                 self._scrutiny.archive(info, size - TRAILER.size)
+                for first, last in info.lost:
+                    self._findings.hurt_at(info.name, size - TRAILER.size, LOST, first, last)
                 if info.declares_more:
                     self._declares(info)
             self._step(size)

@@ -33,6 +33,8 @@ class _Job(msgspec.Struct):
     log_id: str
     unit_bytes: int
     segments: list[Live]
+    salvages: bool
+    is_small: bool
 
 
 class _Done(msgspec.Struct):
@@ -44,10 +46,19 @@ class _Done(msgspec.Struct):
 class ChildSeal:
     """One child at its work."""
 
-    def __init__(self, storage: OsStorage, log_id: bytes, unit_bytes: int, segments: Sequence[Live]) -> None:
-        """Start it. Raises: OSError."""
+    def __init__(
+        self,
+        storage: OsStorage,
+        log_id: bytes,
+        unit_bytes: int,
+        segments: Sequence[Live],
+        *,
+        salvages: bool = False,
+        is_small: bool = False,
+    ) -> None:
+        """Start it; `salvages` as for `seal`, `is_small` as for `snapshot.take`. Raises: OSError."""
         self._storage = storage
-        job = _Job(str(storage.path), log_id.hex(), unit_bytes, list(segments))
+        job = _Job(str(storage.path), log_id.hex(), unit_bytes, list(segments), salvages, is_small)
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - a pipe that nobody reads yet would hold up the child
         self._complained = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
@@ -102,15 +113,16 @@ class ChildSeal:
 def _work(job: _Job) -> _Done:
     storage, log_id = OsStorage(Path(job.folder)), bytes.fromhex(job.log_id)
     with ArchiveFile(storage, archive_name(job.segments[0].first_seq)) as file:
-        info = pack(storage, log_id, job.unit_bytes, job.segments, file)
-        file.sync()
+        info = pack(storage, log_id, job.unit_bytes, job.segments, file, salvages=job.salvages)
+        file.sync(info)
     earlier = [each for each in archives_of(storage, log_id) if each.last_seq < info.first_seq]
     sealed = (
         frame.records
         for segment in job.segments
-        for frame in frames_of_segment(storage, log_id, job.unit_bytes, segment)
+        for frame in frames_of_segment(storage, log_id, job.unit_bytes, segment, salvages=job.salvages)
     )
-    return _Done(file.unfinished, info, snapshot.take(storage, log_id, earlier, info.last_seq, sealed))
+    told = snapshot.take(storage, log_id, earlier, info.last_seq, sealed, salvages=job.salvages, is_small=job.is_small)
+    return _Done(file.unfinished, info, told)
 
 
 def main() -> int:

@@ -16,7 +16,7 @@ class StoredCursor:
         """Find the consumer's place. One ahead of a log that lost its end stands at the end, and that is told."""
         self._ledger = ledger
         self.name = name
-        told: int = ledger.replay().cursors.get(name, 0)
+        told: int = ledger.replay(ledger.durable_seq).cursors.get(name, 0)  # a move that failed may read, and is none
         self._seq: int = min(told, ledger.durable_seq)
         if told > self._seq:
             body = {

@@ -96,6 +96,10 @@ class Findings:
         self._thinned.add(from_seq, to_seq)
         self._lost.add(from_seq, to_seq)
 
+    def is_told(self, from_seq: int, to_seq: int) -> bool:
+        """Return whether a record tells that all these numbers are lost."""
+        return self._lost.hold(from_seq, to_seq)
+
     def undeclared(self) -> list[Damage]:
         """Return the damage that nothing in the log tells of, in the order of numbers."""
         found = [each.damage for each in self.hurt if not self._is_declared(each)]

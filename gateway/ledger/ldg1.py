@@ -35,10 +35,10 @@ class Ldg1Ledger:
     def __init__(self, storage: Storage, options: Options, clock: Clock, *, background: bool = True) -> None:
         """Recover and go on. Raises: LedgerMissingError, LedgerFormatError, LedgerStorageError."""
         self._storage = storage
-        self._options = options
         self._clock = clock
-        self._governor = Governor(options, clock.monotonic_ns())
         self.upkeep = Upkeep(storage, options, clock)
+        self._options = options = self.upkeep.options
+        self._governor = Governor(options, clock.monotonic_ns())
         self.log: Log = open_log(storage, clock, options, self.upkeep.known(), self.upkeep.seal)
         self.upkeep.attach(self.log)
         self._noted_bytes = 0
@@ -77,7 +77,8 @@ class Ldg1Ledger:
             raise LedgerStorageError(5, self.log.read_only_reason or f"record {last} did not become durable")
         self._account()
         if self.log.wants_upkeep:
-            if self._background is None:
+            is_bound = self._options.is_small and not self._options.sheds  # to its size before it goes on
+            if self._background is None or is_bound:
                 self.upkeep.work()
             else:
                 self._background.wake()

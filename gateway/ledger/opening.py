@@ -9,14 +9,16 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from gateway.clock import Clock
 from gateway.errors import GatewayError, LedgerFormatError, LedgerMissingError, LedgerStorageError, UsageError
+from gateway.ledger import snapshot
 from gateway.ledger.base import Options
-from gateway.ledger.findings import DECLARING_KINDS, declared_by, numbers_told, tells_loss
+from gateway.ledger.findings import DECLARING_KINDS, Ranges, declared_by, numbers_told, tells_loss
 from gateway.ledger.frame import DECLARES, HEADER_BYTES, Header, body_of, first_chain, parse_header, records_of
+from gateway.ledger.known import Known
 from gateway.ledger.log import Log, Sealed
 from gateway.ledger.medium import UNIT_BYTES
 from gateway.ledger.meta import Meta
@@ -30,15 +32,6 @@ LEAST_SEGMENTS: Final = 3
 READY_AT_ONCE: Final = 2  # segments that a new ledger waits for; the others are pre-written as they are needed
 _SEGMENT: Final = re.compile(r"(\d{2,})\.seg")
 FOLDERS: Final = ("hot", "arc", "snap")
-
-
-class Known(NamedTuple):
-    """What archives hold: everything up to `seq`."""
-
-    epoch: int = 0
-    seq: int = 0
-    chain: bytes | None = None
-    incarnation: int = 1
 
 
 def check_geometry(options: Options) -> None:
@@ -93,6 +86,10 @@ def open_log(
     """
     with _as_storage_errors():
         meta = MetaFile.read(storage) or derived_meta(storage)
+        if meta is None and storage.names("arc"):
+            raise LedgerFormatError(
+                "META and the ring are gone, and archives are left: they can be read; move them away to begin anew"
+            )
         if meta is None:
             raise LedgerMissingError("no ledger here; make one with: tidegate ledger init DIR")
         told = meta.meta
@@ -104,7 +101,7 @@ def open_log(
             storage, clock, options, meta=meta, ring=ring, next_seq=recovery.next_seq, chain=recovery.chain,
             is_after_unclean=not found.is_clean, seal=seal,
         )  # fmt: skip
-        _declare(log, found)
+        _declare(log, [*known.missing, *found.recovery.missing, *found.hurt], [*known.declared, *found.declared])
     return log
 
 
@@ -123,17 +120,21 @@ def _settle(storage: Storage, ring: Ring, meta: MetaFile, known: Known, found: F
     told, recovery = meta.meta, found.recovery
     recovery.lost_behind(known.seq, "archives hold later numbers")
     recovery.lost_behind(told.last_seq, "they were durable, and the end of the log is gone")
+    recovery.lost_behind(snapshot.newest_seq(storage, told.log_id), "a snapshot holds later numbers")
     ring.live = list(recovery.live)
     ring.top_epoch = max(found.top_epoch, known.epoch, told.sealed_epoch) + (0 if found.is_clean else 1)
     if storage.names("arc"):
         storage.sync_folder("arc")
     ring.sync_live()
+    for folder in FOLDERS:
+        storage.make_folder(folder)  # a copy may lack those that were empty
+    ring.restore()
     for name in () if found.is_clean else found.littered:
         prewrite(storage, name, told.segment_bytes)
     meta.write(
         is_clean=False, boot_no=max(told.boot_no, recovery.boot_no) + 1, incarnation=recovery.incarnation,
         last_seq=max(told.last_seq, recovery.next_seq - 1), chain=recovery.chain,
-        sealed_epoch=max(told.sealed_epoch, known.epoch), sealed_seq=max(told.sealed_seq, known.seq),
+        sealed_epoch=max(told.sealed_epoch, known.epoch), sealed_seq=known.seq,
     )  # fmt: skip
 
 
@@ -155,13 +156,18 @@ def recover(storage: Storage, meta: Meta, known: Known, ring: Ring | None = None
     medium that lost the first commit of a lap) is everything read twice.
     """
     names = segment_files(storage)
-    by_hint = sorted((_hint(storage, name, meta), name) for name in names)
+    by_hint = sorted(((_hint(storage, name, meta), name) for name in names), key=_by_epoch)
     found = _Look(storage, meta, known, ring)
     if not found.read(by_hint):
-        by_epoch = sorted((read_segment(storage, name, meta)[1].epoch, name) for name in names)
+        by_epoch = sorted(((read_segment(storage, name, meta)[1].epoch, name) for name in names), key=_by_epoch)
         found = _Look(storage, meta, known, ring)
         found.read(by_epoch)
     return found.result()
+
+
+def _by_epoch(each: tuple[int, str]) -> tuple[int, int, str]:
+    epoch, name = each
+    return epoch, len(name), name
 
 
 class _Look:
@@ -190,6 +196,8 @@ class _Look:
             self._note(name, data, walked)
             if walked.epoch <= self._archived_epoch:
                 continue
+            if last is not None and last[2].epoch == walked.epoch:
+                continue  # a copy of it, which no lap of the ring leaves: readers count the first one too
             if last is not None:
                 self._add(*last, next(each.header.base_seq for each in walked.frames if each.is_whole))
             last = name, data, walked
@@ -280,17 +288,16 @@ def _declared_in(data: bytes, placed: Placed) -> list[tuple[int, int]]:
     return [numbers for each in told if tells_loss(each) and (numbers := numbers_told(each)) is not None]
 
 
-def _declare(log: Log, found: Found) -> None:
+def _declare(log: Log, missing: Iterable[Missing], declared: Iterable[tuple[int, int]]) -> None:
     """Put a record of kind damage for everything that is missing and not told yet; durable on return."""
-    for each in (*found.recovery.missing, *found.hurt):
+    told = Ranges()
+    for first, last in declared:
+        told.add(first, last)
+    for each in missing:
         log.found.append(each.as_damage())
-        if any(first <= each.from_seq and each.to_seq <= last for first, last in found.declared):
+        if told.hold(each.from_seq, each.to_seq):
             continue
-        body = {
-            "from_seq": each.from_seq, "to_seq": each.to_seq, "reason": each.reason, "file": each.file,
-            "offset": each.offset,
-        }  # fmt: skip
-        log.put(log.check([("damage", None, body, "state")]))
+        log.put(log.check([("damage", None, each.body, "state")]))
     log.commit()
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from gateway.ledger.archive import ArchiveInfo
 from gateway.ledger.base import Damage
-from gateway.ledger.frame import Header, first_chain
+from gateway.ledger.frame import THINNED, Header, first_chain
 from gateway.ledger.segment import Placed, Walk, in_order
 
 
@@ -36,6 +37,14 @@ class Missing(NamedTuple):
     def as_damage(self) -> Damage:
         """Return it as verification tells it."""
         return Damage(self.from_seq, self.file, self.offset, self.reason)
+
+    @property
+    def body(self) -> dict[str, object]:
+        """Return it as a record of kind damage tells it."""
+        return {
+            "from_seq": self.from_seq, "to_seq": self.to_seq, "reason": self.reason, "file": self.file,
+            "offset": self.offset,
+        }  # fmt: skip
 
 
 class Recovery:
@@ -72,6 +81,21 @@ class Recovery:
         end = frames[-1].end if frames and limit_seq is not None else walk.end
         self.live.append(Live(name, walk.epoch, first_seq, self.next_seq, end, limit_seq))
         return frames
+
+    def add_archive(self, info: ArchiveInfo, offset: int) -> tuple[Placed, bool]:
+        """Take an archive by its footer, which lies at `offset`: to the log it is one thinned frame.
+
+        Return that frame, and whether it counts.
+        """
+        header = Header(
+            THINNED, info.last_epoch, info.first_seq, 0, 0, info.boot_no, info.records, 0, 0, 0, 0,
+            bytes.fromhex(info.link), bytes.fromhex(info.chain), bytes.fromhex(info.log_id), info.incarnation, 0, 0,
+            info.last_seq + 1 - info.first_seq,
+        )  # fmt: skip
+        placed = Placed(offset, header, is_whole=True)
+        kept = self.add(info.name, Walk(0, [placed], [], 0, False, 0, None), None)
+        self.live.clear()
+        return placed, bool(kept)
 
     def _continue(self, name: str, each: Placed, *, after_hole: bool, is_first: bool) -> None:
         header = each.header

@@ -9,6 +9,7 @@ there, which is harmless, and never the other way round.
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any, Final, NamedTuple
@@ -102,10 +103,6 @@ def _young_enough(options: Options, now_ns: int) -> Callable[[Record], bool]:
     return lambda record: record.class_ != "telemetry" or record.wall_ns + keep_ns_of(options, record.route) >= now_ns
 
 
-class _HurtError(Exception):
-    """An archive is hurt: what cannot be read in it must not pass for what retention took out."""
-
-
 class _Work:
     """Archives while they are being thinned."""
 
@@ -120,26 +117,21 @@ class _Work:
 
     def thin(self, place: int, keeps: Callable[[Record], bool]) -> None:
         """Rewrite one archive with what is to be kept. One that is hurt stays as it is, until it is dropped whole."""
-        with contextlib.suppress(_HurtError):
-            self._thin(place, keeps)
-
-    def _thin(self, place: int, keeps: Callable[[Record], bool]) -> None:
         info = self.kept[place].info
+        if not self._is_whole(info, gives=lambda record: not keeps(record)):
+            return  # nothing was written: what is hurt or young is looked at again in every round
         with ArchiveFile(self._storage, info.name) as file:
             fresh = _rewrite(file, self._records(info), info, keeps)
-            gone = info.records - fresh.records
-            if gone <= 0 and fresh.telemetry == info.telemetry:
-                return
             self._declare(
                 {
                     "from_seq": info.first_seq,
                     "to_seq": info.last_seq,
                     "reason": "retention",
                     "classes": ["telemetry"],
-                    "records": gone,
+                    "records": info.records - fresh.records,
                 }
             )
-            file.finish()
+            file.finish(fresh)
         self.kept[place] = sized(self._storage, [fresh])[0]
 
     def drop_oldest(self) -> None:
@@ -163,25 +155,44 @@ class _Work:
         place = 0
         while place + 1 < len(self.kept):
             first, second = self.kept[place], self.kept[place + 1]
-            joinable = first.info.is_thinned and second.info.is_thinned and first.size + second.size <= MERGED_BYTES
-            if not joinable or second.info.first_seq != first.info.last_seq + 1:
+            if not self._are_to_join(first, second):
                 place += 1
                 continue
             frames = chain(self._records(first.info), self._records(second.info))
-            try:
-                with ArchiveFile(self._storage, first.info.name) as file:
-                    fresh = _rewrite(file, frames, first.info, lambda _record: True)
-                    file.finish()
-            except _HurtError:
-                place += 1
-                continue
+            with ArchiveFile(self._storage, first.info.name) as file:
+                fresh = _rewrite(file, frames, first.info, lambda _record: True)
+                file.finish(fresh)
             self._storage.remove(second.info.name)
             self.kept[place : place + 2] = sized(self._storage, [fresh])
+            place = max(0, place - 1)
+
+    def _are_to_join(self, first: Sized, second: Sized) -> bool:
+        """Return whether joining makes fewer small files: not so often that one is written again for every crumb."""
+        if not (first.info.is_thinned and second.info.is_thinned) or second.info.first_seq != first.info.last_seq + 1:
+            return False
+        if first.size + second.size > MERGED_BYTES or first.size > 2 * second.size:
+            return False
+        return self._is_whole(first.info) and self._is_whole(second.info)
+
+    def _is_whole(self, info: ArchiveInfo, *, gives: Callable[[Record], bool] | None = None) -> bool:
+        """Return whether all of an archive can be read, and whether it holds a record that `gives` asks for.
+
+        What cannot be read must not pass for what retention took out.
+        """
+        found = gives is None
+        try:
+            for frame in frames_of_archive(self._storage, info):
+                if isinstance(frame, Hurt):
+                    return False
+                found = found or (gives is not None and any(map(gives, records_of(*frame).records)))
+        except OSError:
+            return False
+        return found
 
     def _records(self, info: ArchiveInfo) -> Iterator[tuple[Header, list[Record]]]:
         for frame in frames_of_archive(self._storage, info):
             if isinstance(frame, Hurt):
-                raise _HurtError
+                raise OSError(errno.EIO, f"{info.name} could be read a moment ago, and cannot now")
             header, body = frame
             yield header, records_of(header, body).records
 

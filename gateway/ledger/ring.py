@@ -89,6 +89,17 @@ class Ring:
         self.last_epoch[name] = 0
         return True
 
+    def restore(self) -> None:
+        """Pre-write again what is gone between segments that are there; what has no room stays gone."""
+        highest = max(
+            (int(name.removeprefix(f"{FOLDER}/").removesuffix(".seg")) for name in self.last_epoch), default=-1
+        )
+        for name in map(segment_name, range(highest)):
+            if name not in self.last_epoch:
+                with contextlib.suppress(OSError):
+                    prewrite(self._storage, name, self.segment_bytes)
+                    self.last_epoch[name] = 0
+
     def roll(self, first_seq: int) -> None:
         """Make a free segment the current one. Raises: OSError; the caller has made sure that one is free."""
         name = self.free()[0]

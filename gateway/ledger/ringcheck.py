@@ -120,11 +120,23 @@ class RingCheck:
         """Tell a segment that is missing from one whose older state lies in its place.
 
         The segment with the lowest epoch is always the next to be recycled: an epoch that is not there above it was
-        given to a segment that should have been this one. Starts that were not clean skip epochs, and are told.
+        given to a segment that should have been this one, and what is missing lay in it. Starts that were not clean
+        skip epochs, and are told; so does a commit that failed at a segment's start, where nothing is missing. Where a
+        segment is destroyed it is that one; and what a record declares was found so by who opened the ledger.
         """
-        lost = [each for each in self._scrutiny.recovery.missing if each.offset == 0]
         present = self._found.by_epoch
+        behind_hole = {later.name for earlier, later in pairwise(present) if later.epoch > earlier.epoch + 1}
+        lost = [
+            each
+            for each in self._scrutiny.recovery.missing
+            if each.offset == 0
+            and each.file in behind_hole
+            and each.from_seq > self._scrutiny.sealed_seq
+            and not self._findings.is_told(each.from_seq, each.to_seq)
+        ]
         if not lost or len(present) < 2 or present[0] in live or present[1].epoch == present[0].epoch + 1:
+            return
+        if any(not each.epoch and each.number < self._top_epoch for each in self._found.segments):
             return
         for each in present[:2]:
             walked = self._read(each)[1]

@@ -80,21 +80,15 @@ class Scrutiny:
 
     def archive(self, info: ArchiveInfo, offset: int) -> None:
         """Look at an archive by its footer alone, which lies at `offset`: to the chain it is one thinned frame."""
-        header = Header(
-            THINNED, info.last_epoch, info.first_seq, 0, 0, info.boot_no, info.records, 0, 0, 0, 0,
-            bytes.fromhex(info.link), bytes.fromhex(info.chain), bytes.fromhex(info.log_id), info.incarnation, 0, 0,
-            info.last_seq + 1 - info.first_seq,
-        )  # fmt: skip
-        placed = Placed(offset, header, is_whole=True)
         tail = Tail(self.recovery.next_seq, self.recovery.chain, self.recovery.incarnation)
-        kept = self.recovery.add(info.name, Walk(0, [placed], [], 0, False, 0, None), None)
-        self.recovery.live.clear()
-        self._repeated(info.name, [placed], kept, None)
+        placed, is_kept = self.recovery.add_archive(info, offset)
+        header = placed.header
+        self._repeated(info.name, [placed], [placed] if is_kept else [], None)
         self.first_seq = self.first_seq or info.first_seq
         self.records += info.records
-        if kept and tail.is_joined_by(header) and header.link != tail.chain[:LINK_BYTES]:
+        if is_kept and tail.is_joined_by(header) and header.link != tail.chain[:LINK_BYTES]:
             self.findings.forge(info.first_seq, info.name, offset, FOREIGN_LINK)
-        if kept:
+        if is_kept:
             self._compare(info.name, placed)
 
     def _follow(

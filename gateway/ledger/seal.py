@@ -1,8 +1,11 @@
 """Layer 5: bringing segments of the ring into an archive, and finding the archives that are there.
 
-An archive is written under another name, read back, synced, renamed, and its folder synced; only then may the caller
+An archive is written under another name, synced, read back, renamed, and its folder synced; only then may the caller
 recycle the segments. Cut anywhere, the segments still hold everything, and what was unfinished is removed at the next
 opening for writing.
+
+Numbers that the segments should hold and that cannot be read any more do not hold up sealing: the archive lists them as
+`lost`, for whoever seals to declare.
 """
 
 from __future__ import annotations
@@ -14,9 +17,12 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final, Self
 
+import msgspec
+
 from gateway.ledger.archive import (
     BLOCK,
     HEAD,
+    MAX_LISTED,
     TRAILER,
     ArchiveInfo,
     BlockHead,
@@ -30,10 +36,10 @@ from gateway.ledger.archive import (
     parse_footer,
     parse_head,
 )
-from gateway.ledger.frame import HEADER_BYTES, Header, body_of, records_of
+from gateway.ledger.frame import HEADER_BYTES, THINNED, Header, body_of, records_of
 from gateway.ledger.record import Record
 from gateway.ledger.recovery import Live
-from gateway.ledger.segment import in_order, walk
+from gateway.ledger.segment import Tail, in_order, tail_of, walk
 from gateway.ledger.storage import Storage, StoredFile
 from gateway.ledger.thinning import thin
 
@@ -55,12 +61,22 @@ class Frame:
 
 
 def seal(
-    storage: Storage, log_id: bytes, unit_bytes: int, segments: Sequence[Live], codec: Codec | None = None
+    storage: Storage,
+    log_id: bytes,
+    unit_bytes: int,
+    segments: Sequence[Live],
+    codec: Codec | None = None,
+    *,
+    salvages: bool = False,
 ) -> ArchiveInfo:
-    """Write one archive of whole segments, in the order of their epochs; durable on return. Raises: OSError."""
+    """Write one archive of whole segments, in the order of their epochs; durable on return. Raises: OSError.
+
+    A segment that the medium does not give back fails sealing, which may be tried again. Where that does not help,
+    `salvages` takes what can be read.
+    """
     with ArchiveFile(storage, archive_name(segments[0].first_seq)) as file:
-        info = pack(storage, log_id, unit_bytes, segments, file, codec=codec)
-        file.finish()
+        info = pack(storage, log_id, unit_bytes, segments, file, codec=codec, salvages=salvages)
+        file.finish(info)
     return info
 
 
@@ -72,24 +88,66 @@ def pack(
     file: ArchiveFile,
     *,
     codec: Codec | None = None,
+    salvages: bool = False,
 ) -> ArchiveInfo:
     """Write what segments hold into an archive that is not finished yet. Raises: OSError."""
-    packer = Packer(log_id, segments[0].first_seq, codec)
-    file.write(packer.head())
+    lost = Lost(segments[0].first_seq)
+    packer: Packer | None = None
     for segment in segments:
-        for frame in frames_of_segment(storage, log_id, unit_bytes, segment):
+        for frame in frames_of_segment(storage, log_id, unit_bytes, segment, salvages=salvages):
+            lost.take(frame)
+            if packer is None:
+                packer = Packer(log_id, frame.header.base_seq, codec)
+                file.write(packer.head())
             file.write(packer.add(frame.header, frame.raw, frame.records, segment.epoch))
-    end, info = packer.finish()
+    if packer is None:
+        raise OSError(errno.EIO, f"nothing of {len(segments)} segments can be read")
+    if lost.next_seq != segments[-1].next_seq and not salvages:
+        raise OSError(errno.EIO, f"sealing read up to {lost.next_seq - 1}, not to {segments[-1].next_seq - 1}")
+    end, info = packer.finish(lost.up_to(segments[-1].next_seq))
     file.write(end)
-    if info.last_seq != segments[-1].next_seq - 1:
-        raise OSError(errno.EIO, f"sealing read up to {info.last_seq}, not to {segments[-1].next_seq - 1}")
     return info
+
+
+class Lost:
+    """Which of the numbers that segments should hold are not there."""
+
+    def __init__(self, first_seq: int) -> None:
+        self._ranges: list[tuple[int, int]] = []
+        self._tail: Tail | None = None
+        self.next_seq = first_seq
+
+    def take(self, frame: Frame) -> None:
+        """Take the next frame."""
+        header = frame.header
+        if self._tail is None or not self._tail.is_joined_by(header):
+            self._miss(header.base_seq)
+        if header.flags & THINNED:
+            self.next_seq = header.base_seq
+            for record in frame.records:
+                self._miss(record.seq)
+                self.next_seq = record.seq + 1
+            self._miss(header.next_seq)
+        self.next_seq = header.next_seq
+        self._tail = tail_of(header, self._tail)
+
+    def _miss(self, seq: int) -> None:
+        if seq > self.next_seq:
+            self._ranges.append((self.next_seq, seq - 1))
+
+    def up_to(self, next_seq: int) -> list[tuple[int, int]]:
+        """Return what is not there, in order; of very many ranges the last ones as one."""
+        self._miss(next_seq)
+        if len(self._ranges) > MAX_LISTED:
+            return [*self._ranges[: MAX_LISTED - 1], (self._ranges[MAX_LISTED - 1][0], self._ranges[-1][1])]
+        return self._ranges
 
 
 class ArchiveFile:
     """An archive being written: it has its name only once everything of it is durable."""
 
     def __init__(self, storage: Storage, name: str) -> None:
+        """`name` is what it is to be called, unless its first numbers turn out to be lost."""
         self._storage = storage
         self.name = name
         self.unfinished = f"{name}.{os.getpid()}{UNFINISHED}"  # a child of a killed process writes another
@@ -119,26 +177,40 @@ class ArchiveFile:
         self._offset += len(data)
         self._waiting, self._waiting_bytes = [], 0
 
-    def sync(self) -> None:
-        """Bring all of it to the medium; from now on it is `finish`ed or left. Raises: OSError."""
+    def sync(self, info: ArchiveInfo) -> None:
+        """Bring all of it to the medium and read it back; `name_archive` may follow. Raises: OSError."""
         assert self._file is not None
         self._flush()
         self._file.sync()
         self._file.close()
         self._file = None
+        read_back(self._storage, self.unfinished, info)
 
-    def finish(self) -> None:
+    def finish(self, info: ArchiveInfo) -> None:
         """Make it durable under its name; an archive that had the name is gone. Raises: OSError."""
-        self.sync()
-        name_archive(self._storage, self.unfinished, self.name)
+        self.sync(info)
+        name_archive(self._storage, self.unfinished, info.name)
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         """Remove what did not come to its end."""
         if self._file is not None:
             with contextlib.suppress(OSError):
                 self._file.close()
+        if self._file is not None or error is not None:
             with contextlib.suppress(OSError):
                 self._storage.remove(self.unfinished)
+
+
+def read_back(storage: Storage, unfinished: str, info: ArchiveInfo) -> None:
+    """Raises: OSError, where an archive just written does not hold what its footer says."""
+    records, chain = 0, ""
+    for found in frames_of_archive(storage, msgspec.structs.replace(info, name=unfinished)):
+        if isinstance(found, Hurt):
+            raise OSError(errno.EIO, f"{unfinished} is not read back as it was written: {found.reason}")
+        records += found[0].records
+        chain = found[0].chain.hex()
+    if (records, chain) != (info.records, info.chain) or read_footer(storage, info.name, unfinished) != info:
+        raise OSError(errno.EIO, f"{unfinished} is not read back as it was written")
 
 
 def name_archive(storage: Storage, unfinished: str, name: str) -> None:
@@ -147,15 +219,15 @@ def name_archive(storage: Storage, unfinished: str, name: str) -> None:
     storage.sync_folder(FOLDER)
 
 
-def frames_of_segment(storage: Storage, log_id: bytes, unit_bytes: int, segment: Live) -> Iterator[Frame]:
-    """Yield what a segment holds of the log; of a frame that is hurt, the records that can be read."""
-    file = storage.open(segment.name, writable=False)
-    try:
-        data = file.read(file.size(), 0)
-    finally:
-        file.close()
+def frames_of_segment(
+    storage: Storage, log_id: bytes, unit_bytes: int, segment: Live, *, salvages: bool = False
+) -> Iterator[Frame]:
+    """Yield what a segment holds of the log; of a frame that is hurt, the records that can be read. Raises: OSError."""
+    data = _read_segment(storage, segment.name, unit_bytes, salvages=salvages)
     walked = walk(data, unit_bytes, log_id)
     if walked.epoch != segment.epoch:
+        if salvages:
+            return
         raise OSError(errno.EIO, f"{segment.name} holds epoch {walked.epoch}, not {segment.epoch}")
     for placed in in_order(walked.frames, segment.first_seq, segment.limit_seq):
         header = placed.header
@@ -169,30 +241,31 @@ def frames_of_segment(storage: Storage, log_id: bytes, unit_bytes: int, segment:
             yield Frame(thinned, raw, records)
 
 
-def archives(storage: Storage, log_id: bytes | None = None) -> list[ArchiveInfo]:
-    """Return the archives whose footers can be read, in order; what another one covers wholly is left out.
-
-    `log_id` None: of any ledger.
-    """
-    found: list[ArchiveInfo] = []
-    for leaf in storage.names(FOLDER):
-        if not _NAME.fullmatch(leaf):
-            continue
-        info = read_footer(storage, f"{FOLDER}/{leaf}")
-        if info is not None and (log_id is None or info.log_id == log_id.hex()):
-            found.append(info)
-    found.sort(key=lambda info: (info.first_seq, -info.last_seq))
-    kept: list[ArchiveInfo] = []
-    for info in found:
-        if not kept or info.last_seq > kept[-1].last_seq:
-            kept.append(info)
-    return kept
-
-
-def read_footer(storage: Storage, name: str) -> ArchiveInfo | None:
-    """Return the footer of an archive; None where it cannot be read."""
+def _read_segment(storage: Storage, name: str, unit_bytes: int, *, salvages: bool) -> bytes:
+    """Return a segment's bytes; with `salvages`, zeros where the medium gives nothing back. Raises: OSError."""
+    file = storage.open(name, writable=False)
     try:
-        file = storage.open(name, writable=False)
+        size = file.size()
+        try:
+            return file.read(size, 0)
+        except OSError:
+            if not salvages:
+                raise
+        units = []
+        for at in range(0, size, unit_bytes):
+            unit = b""
+            with contextlib.suppress(OSError):
+                unit = file.read(unit_bytes, at)
+            units.append(unit.ljust(unit_bytes, b"\0"))
+        return b"".join(units)
+    finally:
+        file.close()
+
+
+def read_footer(storage: Storage, name: str, unfinished: str | None = None) -> ArchiveInfo | None:
+    """Return the footer of an archive, which may lie under another name still; None where it cannot be read."""
+    try:
+        file = storage.open(unfinished or name, writable=False)
     except OSError:
         return None
     try:
@@ -226,13 +299,14 @@ def tidy(storage: Storage, known: Sequence[ArchiveInfo]) -> None:
 class Hurt:
     """A part of an archive that cannot be read."""
 
-    __slots__ = ("from_seq", "offset", "reason", "to_seq")
+    __slots__ = ("error", "from_seq", "offset", "reason", "to_seq")
 
-    def __init__(self, from_seq: int, to_seq: int, offset: int, reason: str) -> None:
+    def __init__(self, from_seq: int, to_seq: int, offset: int, reason: str, error: OSError | None = None) -> None:
         self.from_seq = from_seq
         self.to_seq = to_seq
         self.offset = offset
         self.reason = reason
+        self.error = error  # of the medium, which may give it another time
 
 
 def frames_of_archive(storage: Storage, info: ArchiveInfo, from_seq: int = 1) -> Iterator[tuple[Header, bytes] | Hurt]:
@@ -242,12 +316,15 @@ def frames_of_archive(storage: Storage, info: ArchiveInfo, from_seq: int = 1) ->
         for block in info.blocks:
             if block.last_seq < from_seq:
                 continue
-            head = parse_block_head(file.read(BLOCK.size, block.offset))
-            raw = None
-            if head is not None and (head.size, head.raw_size) == (block.size, block.raw_size):
-                raw = open_block(head, file.read(block.size, block.offset + BLOCK.size), info.codec)
+            raw, reason, failed = None, "a block is not what was written", None
+            try:
+                head = parse_block_head(file.read(BLOCK.size, block.offset))
+                if head is not None and (head.size, head.raw_size) == (block.size, block.raw_size):
+                    raw = open_block(head, file.read(block.size, block.offset + BLOCK.size), info.codec)
+            except OSError as error:
+                reason, failed = f"a block cannot be read: {error.strerror or error}", error
             if raw is None:
-                yield Hurt(block.first_seq, block.last_seq, block.offset, "a block is not what was written")
+                yield Hurt(block.first_seq, block.last_seq, block.offset, reason, failed)
                 continue
             yield from _frames_of_block(raw, block.first_seq, block.last_seq, block.offset, from_seq)
     finally:

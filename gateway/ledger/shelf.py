@@ -108,6 +108,8 @@ def _is_sound(info: ArchiveInfo, footer_at: int) -> bool:
     numbers = [info.first_seq, *(seq for block in info.blocks for seq in (block.first_seq, block.last_seq))]
     if not info.blocks or numbers != sorted(numbers) or not 1 <= numbers[0] <= numbers[-1] == info.last_seq < 1 << 63:
         return False
+    if not all(1 <= first <= last < 1 << 63 for first, last in info.lost):
+        return False
     ends = [HEAD.size]
     for block in info.blocks:
         if block.offset != ends[-1] or block.size < 1 or not 0 < block.raw_size <= MAX_BLOCK_BYTES:

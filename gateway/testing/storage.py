@@ -198,8 +198,10 @@ class MemoryStorage:
         yield from folders_in(self.root, "")
 
     def _folder(self, name: str) -> Folder:
+        if not name:
+            return self.root
         folder = self.root
-        for part in name.split("/") if name else ():
+        for part in name.split("/"):
             found = folder.current.get(part)
             if not isinstance(found, Folder):
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)

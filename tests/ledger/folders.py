@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from gateway.ledger import opening
+from gateway.ledger.archive import ArchiveInfo
 from gateway.ledger.base import Head, Options, Verification
+from gateway.ledger.known import Known, known_by
 from gateway.ledger.ldg1 import Ldg1Ledger
 from gateway.ledger.log import Log, Sealed
-from gateway.ledger.opening import Known, create, open_log
+from gateway.ledger.opening import create, open_log
 from gateway.ledger.recovery import Live
-from gateway.ledger.seal import archives, seal
+from gateway.ledger.seal import seal
+from gateway.ledger.shelf import in_line, shelf
 from gateway.ledger.verify import verify
 from gateway.testing import FakeClock
 from gateway.testing.storage import Image, MemoryFile, MemoryStorage
@@ -38,6 +41,13 @@ class BusyStorage(MemoryStorage):
         return super().open(name, create=create, writable=writable)
 
 
+def archives(storage: MemoryStorage) -> list[ArchiveInfo]:
+    """Return the archives of the one ledger there."""
+    found = shelf(storage)
+    ids = {each.info.log_id for each in found if each.info is not None}
+    return in_line(found, ids.pop()) if ids else []
+
+
 def made(options: Options = TINY, log_id: bytes = LOG_ID) -> MemoryStorage:
     """Return an empty ledger with its whole ring."""
     storage = MemoryStorage()
@@ -62,10 +72,7 @@ def opened(storage: MemoryStorage, options: Options = TINY, clock: FakeClock | N
 
 def known_of(storage: MemoryStorage) -> Known:
     """Return what the archives hold."""
-    found = archives(storage)
-    if not found:
-        return Known()
-    return Known(found[-1].last_epoch, found[-1].last_seq, bytes.fromhex(found[-1].chain), found[-1].incarnation)
+    return known_by(storage, archives(storage), 1)
 
 
 def commit(log: Log, *bodies: Any, kind: str = "note", route: str | None = "a/b/c", class_: str = "state") -> None:

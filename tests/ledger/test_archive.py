@@ -25,7 +25,10 @@ from gateway.ledger.archive import (
     parse_head,
 )
 from gateway.ledger.draft import Checker, Draft, Routes
-from gateway.ledger.frame import HEADER_BYTES, Stamp, body_of, first_chain, parse_header, records_of
+from gateway.ledger.frame import HEADER_BYTES, Header, Stamp, body_of, first_chain, parse_header, records_of
+from gateway.ledger.seal import Hurt, frames_of_archive
+from gateway.ledger.shelf import shelf
+from gateway.testing.storage import MemoryStorage
 
 LOG_ID = bytes(range(16))
 
@@ -151,3 +154,45 @@ def test_a_newer_archive_is_refused_by_name() -> None:
     raw[-4:] = archive_module.crc32c(bytes(raw[:-4])).to_bytes(4, "little")
     with pytest.raises(LedgerFormatError, match="newer version"):
         parse_head(bytes(raw))
+
+
+def test_a_footer_lists_so_many_bytes_of_declarations_and_says_that_there_are_more() -> None:
+    header, raw = frame_of_gaps()
+    packer = Packer(LOG_ID, 1, "zlib")
+    body = records_of(header, raw[HEADER_BYTES:])
+    packer.add(header, raw, body.records, 1)
+    info = packer.finish()[1]
+    assert (len(body.records), len(info.declares), info.declares_more) == (5, 2, True)
+
+
+def frame_of_gaps() -> tuple[Header, bytes]:
+    """Return a frame of five long declarations."""
+    routes, draft = Routes(), Draft(Stamp(LOG_ID, 1, 1, 0, 0), 1, 0)
+    items = [("gap", None, {"dropped": 1, "reason": "x" * 30_000})] * 5
+    draft.put(Checker(routes).check(items).records, 0, 0, 1 << 20, routes)
+    raw = draft.build(flags=0, epoch=1, previous=bytes(32), chain=bytes(32), unit_log2=12)
+    header = parse_header(raw)
+    assert header is not None
+    return header, raw[: HEADER_BYTES + header.body_bytes]
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_an_archive_cut_at_any_byte_gives_the_blocks_before_the_cut_and_no_others(
+    codec: Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive_module, "BLOCK_BYTES", 600)
+    data, info, frames = packed(9, codec)
+    assert len(info.blocks) > 2
+    ends = [block.offset + archive_module.BLOCK.size + block.size for block in info.blocks]
+    lasts = [block.last_seq for block in info.blocks]
+    for size in range(len(data)):
+        storage = MemoryStorage({info.name: data[:size]})
+        (found,) = shelf(storage)
+        assert found.problems
+        whole = sum(end <= size for end in ends)
+        if not whole:
+            assert found.info is None
+            continue
+        assert found.info is not None
+        told = [frame for frame in frames_of_archive(storage, found.info) if not isinstance(frame, Hurt)]
+        assert [body for _, body in told] == [frame[HEADER_BYTES:] for frame in frames[: lasts[whole - 1]]]

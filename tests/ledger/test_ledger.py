@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
+import random
 import time
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from gateway.errors import (
     CursorError,
@@ -21,168 +17,18 @@ from gateway.errors import (
     LedgerMissingError,
     LedgerReadOnlyError,
     LedgerStorageError,
-    RecordError,
 )
-from gateway.ledger import Gap, Ledger, Record
-from gateway.ledger.base import NS, LedgerLike, Options
-from gateway.ledger.fold import State
+from gateway.ledger import Ledger, Record
+from gateway.ledger.base import NS, Options
 from gateway.ledger.ldg1 import Ldg1Ledger
 from gateway.ledger.opening import create
-from gateway.ledger.record import CLASSES, KINDS, decode_json, encode_body
-from gateway.ledger.sqlite import SqliteLedger
+from gateway.ledger.settings import SMALL as SMALL_FOOTPRINT
 from gateway.testing import FakeClock
 from gateway.testing.storage import MemoryStorage
 
 SMALL = Options(ring_bytes=4 << 16, segment_bytes=1 << 16, unit_bytes=512, budget_bytes_per_day=0)
 SQLITE = Options(backend="sqlite")
 BACKENDS = pytest.mark.parametrize("options", [SMALL, SQLITE], ids=["ldg1", "sqlite"])
-BODIES = st.binary(max_size=20) | st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(alphabet="abcä\n", max_size=4),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(alphabet="ab", max_size=2), inner, max_size=2),
-    max_leaves=4,
-)
-ITEMS = st.tuples(
-    st.sampled_from([kind for kind in KINDS if kind not in {"gap", "damage", "cursor", "snapshot"}]),
-    st.none() | st.sampled_from(["a/b/c", "a/b/c@frame", "pump-1/motor/speed@desired"]),
-    BODIES,
-    st.sampled_from(CLASSES),
-    st.none() | st.integers(1, 50),
-)
-
-
-class Model:
-    """What a ledger should answer, in the plainest words."""
-
-    def __init__(self) -> None:
-        self.records: list[tuple[Any, ...]] = []
-        self.cursors: dict[str, int] = {}
-
-    def append(self, items: list[tuple[Any, ...]]) -> range:
-        start = len(self.records) + 1
-        self.records += items
-        return range(start, len(self.records) + 1)
-
-
-def plain(item: Record | Gap) -> tuple[Any, ...]:
-    assert isinstance(item, Record)
-    return item.kind, item.route, item.body, item.class_, item.cause
-
-
-def expected(item: tuple[Any, ...]) -> tuple[Any, ...]:
-    raw, flag = encode_body(item[2])
-    return item[0], item[1], decode_json(raw) if flag else raw, item[3], item[4]
-
-
-class BothBackends(RuleBasedStateMachine):
-    """Both are asked the same; the model says what is right."""
-
-    @initialize()
-    def start(self) -> None:
-        import tempfile
-
-        self.folder = Path(tempfile.mkdtemp())
-        self.storage = MemoryStorage()
-        create(self.storage, SMALL)
-        self.clock = FakeClock()
-        self.model = Model()
-        self.open()
-
-    def open(self) -> None:
-        self.ledgers: list[LedgerLike] = [
-            Ldg1Ledger(self.storage, SMALL, self.clock, background=False),
-            SqliteLedger(self.folder, SQLITE, self.clock, background=False),
-        ]
-
-    def teardown(self) -> None:
-        for ledger in self.ledgers:
-            ledger.close()
-        shutil.rmtree(self.folder)
-
-    @rule(items=st.lists(ITEMS, min_size=1, max_size=6))
-    def append(self, items: list[tuple[Any, ...]]) -> None:
-        told = self.model.append(items)
-        assert [ledger.append_many(items) for ledger in self.ledgers] == [told, told]
-        if any(item[3] != "telemetry" for item in items):
-            assert [ledger.durable_seq for ledger in self.ledgers] == [told[-1]] * 2
-
-    @rule(item=ITEMS, broken=st.sampled_from([("nonsense", None, 1), ("note", "x", 1), ("note", None, 1, "nonsense")]))
-    def a_batch_with_a_record_that_cannot_be_leaves_nothing(self, item: Any, broken: Any) -> None:
-        for ledger in self.ledgers:
-            with pytest.raises(RecordError):
-                ledger.append_many([item, broken])
-
-    @rule()
-    def flush(self) -> None:
-        for ledger in self.ledgers:
-            ledger.flush()
-            assert ledger.durable_seq == len(self.model.records)
-
-    @rule(seconds=st.integers(0, 30), jump_s=st.sampled_from([0, 0, -4000, 4000]))
-    def time_passes(self, seconds: int, jump_s: int) -> None:
-        self.clock.advance(seconds)
-        self.clock.step_wall(jump_s)
-
-    @rule()
-    def reopen(self) -> None:
-        for ledger in self.ledgers:
-            ledger.close()
-        self.open()
-
-    @precondition(lambda self: self.model.records)
-    @rule(data=st.data())
-    def move_a_cursor(self, data: st.DataObject) -> None:
-        name = data.draw(st.sampled_from(["mqtt", "http"]))
-        seq = data.draw(st.integers(0, len(self.model.records)))
-        for ledger in self.ledgers:
-            ledger.flush()
-            cursor = ledger.cursor(name)
-            assert cursor.seq == self.model.cursors.get(name, 0)
-            if seq < cursor.seq:
-                with pytest.raises(CursorError):
-                    cursor.advance(seq)
-            else:
-                cursor.advance(seq)
-        before = self.model.cursors.get(name, 0)
-        if seq > before:
-            self.model.cursors[name] = seq
-            self.model.append([("cursor", None, {"consumer": name, "seq": seq}, "state", None)])
-
-    @rule(data=st.data())
-    def read_from_anywhere(self, data: st.DataObject) -> None:
-        start = data.draw(st.integers(1, len(self.model.records) + 2))
-        told = [expected(item) for item in self.model.records[start - 1 :]]
-        for ledger in self.ledgers:
-            found = list(ledger.read(start))
-            assert [plain(item) for item in found] == told
-            assert [item.seq for item in found] == list(range(start, start + len(told)))
-
-    @rule(until=st.none() | st.integers(0, 60))
-    def replay(self, until: int | None) -> None:
-        ours, others = (ledger.replay(until) for ledger in self.ledgers)
-        assert strip(ours) == strip(others)
-        assert ours.cursors == {} or until is not None or ours.cursors == self.model.cursors
-
-    @invariant()
-    def both_verify(self) -> None:
-        for ledger in self.ledgers:
-            told = ledger.verify()
-            assert (told.verdict, told.records, told.damage) == ("intact", len(self.model.records), [])
-
-
-def strip(state: State) -> dict[str, Any]:
-    """Return a state without what may differ: how often a ledger was started is the backend's own count."""
-    found = state.as_json()
-    for register in found["registers"].values():
-        for latest in register.values():
-            latest.pop("boot_no")
-    for name in ("boot", "clock", "snapshot"):
-        if found[name]:
-            found[name].pop("boot_no")
-    return found
-
-
-TestBothBackends = BothBackends.TestCase
-TestBothBackends.settings = settings(max_examples=40, stateful_step_count=25, suppress_health_check=list(HealthCheck))
 
 
 @BACKENDS
@@ -353,3 +199,14 @@ def test_where_archiving_lags_telemetry_is_shed_counted_and_told(tmp_path: Path)
     ledger.close()
     told = Ldg1Ledger(storage, options, FakeClock(), background=False).replay().gaps
     assert [each["body"]["dropped"] for each in told] == [shed]
+
+
+def test_a_small_ledger_stays_small_whoever_opens_it(tmp_path: Path) -> None:
+    Ledger.create(tmp_path, SMALL_FOOTPRINT)
+    with Ledger.open(tmp_path) as ledger:
+        for number in range(0, 100_000, 1000):
+            items = [
+                ("reading", f"a/b/c{each % 7}", random.Random(number + each).randbytes(90)) for each in range(1000)
+            ]
+            ledger.append_many(items)
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 8 << 20

@@ -18,11 +18,16 @@ from gateway.errors import (
     RecordError,
     UsageError,
 )
+from gateway.ledger import snapshot
 from gateway.ledger.base import Options
+from gateway.ledger.fold import State
+from gateway.ledger.frame import AFTER_UNCLEAN
+from gateway.ledger.known import Known
 from gateway.ledger.log import Log, Sealed
 from gateway.ledger.metafile import MetaFile, read_copies
-from gateway.ledger.opening import Known, create, open_log, recover
+from gateway.ledger.opening import create, open_log, recover
 from gateway.ledger.recovery import Live
+from gateway.ledger.segment import walk
 from gateway.ledger.storage import Storage
 from gateway.testing import FakeClock
 from gateway.testing.storage import Fault, FaultyStorage, MemoryStorage
@@ -260,6 +265,16 @@ def test_the_end_of_a_cleanly_closed_log_that_is_gone_is_damage() -> None:
     assert (again.meta.meta.incarnation, commit(again, 3)) == (2, [4])
 
 
+def test_numbers_that_only_a_snapshot_knows_of_are_told_missing_and_never_given_again() -> None:
+    storage = made()
+    log = opened(storage)
+    commit(log, 1, 2, 3)
+    snapshot.save(storage, log.meta.meta.log_id, State(seq=9))
+    again = opened(storage)
+    assert damage_of(again) == [(4, "a snapshot holds later numbers")]
+    assert commit(again, 4) == [11]
+
+
 def test_damage_is_told_once() -> None:
     storage = made()
     log = opened(storage)
@@ -374,3 +389,16 @@ def test_a_clean_end_is_told_by_the_newer_of_two_copies() -> None:
     log.close()
     told = [meta for meta in read_copies(storage).values() if meta is not None]
     assert sorted((meta.is_clean, meta.last_seq) for meta in told) == [(False, 0), (True, 1)]
+
+
+def test_an_end_behind_the_one_that_meta_tells_of_is_not_taken_for_clean() -> None:
+    storage = made()
+    log = opened(storage)
+    commit(log, 1)
+    log.close()
+    closed = storage.image()
+    commit(opened(storage), 2)
+    hurt = MemoryStorage({**storage.image(), **{name: closed[name] for name in ("META.a", "META.b")}})
+    commit(opened(hurt), 3)
+    frames = walk(hurt.image()["hot/00.seg"], 512, log.meta.meta.log_id).frames
+    assert [bool(each.header.flags & AFTER_UNCLEAN) for each in frames] == [False, False, True]

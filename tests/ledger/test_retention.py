@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import itertools
+import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.ledger import archive as archive_module
 from gateway.ledger.archive import ArchiveInfo
 from gateway.ledger.base import DAY_NS, Options
 from gateway.ledger.draft import Checker, Draft, Routes
 from gateway.ledger.frame import HEADER_BYTES, Header, Stamp, body_of, parse_header, records_of
+from gateway.ledger.ldg1 import Ldg1Ledger
+from gateway.ledger.opening import create
 from gateway.ledger.reader import Reader
 from gateway.ledger.record import CLASSES, Record
-from gateway.ledger.retention import expired, retain, sized
-from gateway.ledger.seal import archives
+from gateway.ledger.retention import SMALL_BYTES, expired, retain, sized
+from gateway.ledger.settings import SMALL
 from gateway.ledger.thinning import thin
 from gateway.testing import FakeClock
 from gateway.testing.clock import START_WALL_NS
-from gateway.testing.storage import MemoryStorage
-from tests.ledger.folders import commit, made, opened
+from gateway.testing.storage import MemoryStorage, Operation
+from tests.ledger.folders import archives, commit, made, opened
 
 LOG_ID = bytes(range(16))
 MS = 1_000_000
@@ -95,7 +100,7 @@ def history(days: int = 30, *, per_day: int = 6) -> tuple[MemoryStorage, list[Ar
         commit(log, {"day": day})
         clock.advance(86_400)
     log.close()
-    return storage, archives(storage, LOG_ID)
+    return storage, archives(storage)
 
 
 def classes_of(storage: MemoryStorage) -> dict[str, int]:
@@ -191,3 +196,96 @@ def test_thinned_neighbours_are_joined() -> None:
     kept, _ = applied(storage, found, Options(keep_ns=DAY_NS))
     assert len(kept) < len(found) / 2
     assert [info.first_seq for info in kept[1:]] == [info.last_seq + 1 for info in kept[:-1]]
+
+
+def test_small_ones_are_joined_to_few_and_no_large_one_is_written_again_for_every_crumb() -> None:
+    storage, clock, rounds = made(ROUTINE, LOG_ID), FakeClock(), 60
+    log = opened(storage, ROUTINE, clock)
+    kept: list[ArchiveInfo] = []
+    written = 0
+    for number in range(rounds):
+        while len(log.ring.live) < 2:
+            commit(log, {"number": number, "text": "x" * 40})
+            log.put(log.check([("reading", "a/b/c", bytes(100), "telemetry")]))
+            log.commit()
+        clock.advance(86_400)
+        log.seal(everything=True)
+        start = len(storage.operations)
+        kept, _ = applied(storage, archives(storage), Options(keep_ns=DAY_NS), clock.wall_ns())
+        written += sum(len(each.data) for each in storage.operations[start:] if each.kind == "write")
+    total = sum(each.size for each in sized(storage, kept))
+    assert len(kept) < 12
+    assert written < 18 * total  # joining whatever fits: 30 times
+
+
+def written_by(storage: MemoryStorage, action: Callable[[], object]) -> int:
+    start = len(storage.operations)
+    action()
+    return sum(len(each.data) for each in storage.operations[start:] if each.kind == "write")
+
+
+def test_an_archive_that_is_hurt_costs_no_writing_however_often_its_time_is_over() -> None:
+    storage, found = history()
+    file = storage.open(found[0].name)
+    byte = file.read(1, found[0].blocks[0].offset + 60)
+    file.write(bytes([byte[0] ^ 1]), found[0].blocks[0].offset + 60)
+    kept, _ = applied(storage, found, ROUTINE)
+    assert written_by(storage, lambda: applied(storage, kept, ROUTINE)) == 0
+    assert kept[0].telemetry
+
+
+def test_an_archive_of_more_routes_than_are_listed_is_not_written_again_for_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(archive_module, "MAX_LISTED", 1)
+    storage, found = history()
+    options = Options(keep_ns=5 * DAY_NS, keep={f"a/b/c{number}": 1000 * DAY_NS for number in range(2)})
+    assert found[0].telemetry is None
+    assert expired(found[0], options, found[-1].wall_max_ns)
+    assert written_by(storage, lambda: applied(storage, found, options)) == 0
+
+
+@pytest.mark.parametrize("options", [Options(keep_ns=DAY_NS), Options(keep_ns=10_000 * DAY_NS, archive_bytes=1)])
+def test_cut_at_any_moment_what_is_missing_was_declared_and_state_is_never_lost_to_thinning(options: Options) -> None:
+    storage, found = history(days=12)
+    start = len(storage.operations)
+    whole = {item.seq for item in Reader(storage).read() if isinstance(item, Record)}
+    told: list[tuple[int, dict[str, Any]]] = []
+    retain(
+        storage, found, options, START_WALL_NS + 400 * DAY_NS, lambda body: told.append((len(storage.operations), body))
+    )
+    again = MemoryStorage()
+    for end, operation in enumerate(storage.operations, 1):
+        again.apply(operation)
+        if end < start:
+            continue
+        left = {item.seq for item in Reader(MemoryStorage(again.cut())).read() if isinstance(item, Record)}
+        declared = [(body["from_seq"], body["to_seq"]) for at, body in told if at <= end]
+        assert all(any(first <= seq <= last for first, last in declared) for seq in whole - left)
+
+
+class Watched(MemoryStorage):
+    """Remembers the most that its files took together."""
+
+    most_bytes = 0
+
+    def apply(self, operation: Operation) -> None:
+        super().apply(operation)
+        if operation.kind in {"write", "rename"}:
+            self.most_bytes = max(self.most_bytes, sum(len(self.nodes[number].current) for number, _ in self.named()))
+
+
+@pytest.mark.parametrize(("class_", "routes"), [("telemetry", 20), ("state", 20), ("state", 800)])
+def test_a_small_ledger_is_never_larger_than_8_mib_whatever_it_is_given(class_: str, routes: int) -> None:
+    storage, clock, noise = Watched(), FakeClock(), random.Random(1)
+    create(storage, SMALL, whole=True)
+    ledger = Ldg1Ledger(storage, SMALL, clock, background=False)
+    for number in range(0, 9_600, 40):
+        kind = "reading" if class_ == "telemetry" else "state"
+        ledger.append_many(
+            [(kind, f"a/b/c{(number + each) % routes}@frame", noise.randbytes(1500), class_) for each in range(40)]
+        )
+        clock.advance(1)
+    assert ledger.upkeep.archives[0].first_seq > 1 or class_ == "telemetry"
+    assert 4 << 20 < storage.most_bytes < SMALL_BYTES
+    assert ledger.upkeep.error == ""

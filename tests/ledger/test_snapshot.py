@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from gateway.ledger import snapshot
 from gateway.ledger.fold import State
 from gateway.ledger.record import Record
@@ -69,14 +67,36 @@ def test_every_flipped_bit_is_noticed() -> None:
         assert snapshot.raw_of(bytes(raw), LOG_ID) is None
 
 
-@pytest.mark.parametrize("size", range(0, 200, 7))
-def test_a_truncated_one_is_no_snapshot(size: int) -> None:
-    data = saved(7).open(f"snap/{7:020d}.snap").read(10_000, 0)
-    assert snapshot.parse(data[: min(size, len(data) - 1)], LOG_ID) is None
-
-
 def test_what_a_cut_left_half_written_is_removed() -> None:
     storage = saved(7)
     storage.open("snap/x.snap.tmp", create=True)
     snapshot.unfinished_in(storage)
     assert storage.names("snap") == [f"{7:020d}.snap"]
+
+
+def test_what_a_cut_left_of_a_longer_one_does_not_get_into_it() -> None:
+    storage = saved()
+    storage.open(f"snap/{7:020d}.snap.tmp", create=True).write(bytes(10_000), 0)
+    snapshot.save(storage, LOG_ID, state(7))
+    assert snapshot.load(storage, LOG_ID) == state(7)
+
+
+def test_names_of_higher_numbers_do_not_push_out_the_one_just_written() -> None:
+    storage = saved(7)
+    for seq in (1 << 60, 1 << 61):
+        storage.open(f"snap/{seq:020d}.snap", create=True).write(b"nonsense", 0)
+    snapshot.save(storage, LOG_ID, state(9))
+    assert snapshot.load(storage, LOG_ID) == state(9)
+
+
+def test_the_newest_number_is_told_by_heads_alone_and_only_by_our_own() -> None:
+    storage = saved(7, 9)
+    assert snapshot.newest_seq(storage, LOG_ID) == 9
+    assert snapshot.newest_seq(storage, bytes(16)) == 0
+    hurt(storage, 9, b"nonsense")
+    assert snapshot.newest_seq(storage, LOG_ID) == 7
+
+
+def test_a_truncated_one_is_noticed_at_every_byte() -> None:
+    data = saved(7).open(f"snap/{7:020d}.snap").read(10_000, 0)
+    assert [size for size in range(len(data)) if snapshot.raw_of(data[:size], LOG_ID) is not None] == []

@@ -189,6 +189,14 @@ def test_a_destroyed_segment_is_left_as_it_is_for_whoever_can_still_read_somethi
     assert [(each["from_seq"], each["to_seq"]) for each in checked(storage.image()).gaps] == [(1, 16)]
 
 
+def test_what_a_cut_left_in_a_fresh_segment_is_no_damage_once_opened() -> None:
+    image = filled(3, is_closed=False)
+    fresh = image["hot/02.seg"]
+    storage = MemoryStorage(changed(image, "hot/02.seg", bytes(UNIT) + b"\xa5" * UNIT + fresh[2 * UNIT :]))
+    opened(storage).close()
+    assert (checked(storage.image()).verdict, reasons(checked(storage.image()))) == ("intact", [])
+
+
 def test_damage_that_a_record_tells_only_in_part_is_damage() -> None:
     findings = Findings()
     findings.hurt_at("x", 0, "gone", 5, 9)
