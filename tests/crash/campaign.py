@@ -11,7 +11,7 @@ from itertools import count
 from random import Random
 from typing import Final, NamedTuple
 
-from tests.crash.faults import FAULTS, State, history
+from tests.crash.faults import ALL, FAULTS, Selection, State, history
 from tests.crash.judge import Judge, Verdict
 from tests.crash.memory import remember
 from tests.crash.scenarios import scenarios_of
@@ -26,11 +26,11 @@ SHARES: Final = {
     "enospc": 0.06,
 }
 """Which part of all states each fault class gets."""
-PLAYED: Final = {"recovery": 0.35, "eio": 0.35, "enospc": 0.35}
-"""Of classes that play histories of their own, which part of each one's states is looked at."""
-MANY: Final = 6_000  # states of one such class and history: about all there are
 LEAST_PER_JOB: Final = 250
 MOST_PER_JOB: Final = 12_000
+STATES_PER_PREFIX: Final = 40  # of a nested class: rather some states each of many recoveries and failures
+NESTED: Final = {"recovery": 50, "eio": 30, "enospc": 30}
+"""Classes that play histories of their own, with about how many different states each of those comes to."""
 MOST_SHOWN: Final = 20  # violations of one job; all are counted
 
 
@@ -77,47 +77,34 @@ def run_job(job: Job) -> Found:
             continue
         violations += 1
         if violations <= MOST_SHOWN:
-            lines.append(f"violation STATE={state_id(job, state.path)} {problems[0]} [{state.what}]")
+            lines += [f"violation STATE={state_id(job, state.path)}", f"  {problems[0]} [{state.what()}]"]
     return Found(states, violations, lines)
 
 
 def problems_of(judge: Judge, state: State) -> list[str]:
     """Return what is wrong with a state."""
     if state.path.endswith("/run"):
-        return [state.what]  # the history itself was wrong, before any cut
+        return [state.what()]  # the history itself was wrong, before any cut
     return judge.judge(state.image(), state.promise).problems
 
 
 def _sample(job: Job) -> Iterator[State]:
     """Yield all states of a job, or about so many of them, spread over the whole history."""
-    if job.fault in PLAYED:
-        yield from _sample_played(job)
+    make = FAULTS[job.fault]
+    seed = f"{job.fault}:{job.scenario}:{job.seed}"
+    if job.fault in NESTED:
+        most = max(3, job.most // NESTED[job.fault])
+
+        def some(prefixes: list[str]) -> set[str]:
+            return set(Random(seed).sample(prefixes, min(most, len(prefixes))))
+
+        yield from make(job.subject, job.scenario, job.seed, Selection(some, STATES_PER_PREFIX))
         return
-    total = sum(1 for _ in _states(job))
-    if total <= job.most:
-        yield from _states(job)
-        return
-    chosen = set(Random(f"{job.fault}:{job.scenario}:{job.seed}").sample(range(total), job.most))
-    for place, state in enumerate(_states(job)):
+    total = sum(1 for _ in make(job.subject, job.scenario, job.seed, ALL))
+    chosen = set(Random(seed).sample(range(total), min(job.most, total)))
+    for place, state in enumerate(make(job.subject, job.scenario, job.seed, ALL)):
         if place in chosen:
             yield state
-
-
-def _sample_played(job: Job) -> Iterator[State]:
-    """Yield states of a class for which histories are played again and again: of each history some, of some all."""
-    rng = Random(f"{job.fault}:{job.scenario}:{job.seed}")
-    share = min(1.0, job.most / MANY)
-    taken = 0
-    for state in FAULTS[job.fault](job.subject, job.scenario, job.seed, share):
-        if state.path.endswith("/run") or rng.random() < PLAYED[job.fault]:
-            taken += 1
-            yield state
-            if taken >= job.most:
-                return
-
-
-def _states(job: Job) -> Iterator[State]:
-    return FAULTS[job.fault](job.subject, job.scenario, job.seed)
 
 
 def rounds(subject: str, fault: str, states: int, seed: int) -> Iterator[list[Job]]:
@@ -180,14 +167,15 @@ def reproduce(name: str) -> int:
     subject, scenario, seed, fault, path = parts
     run = history(subject, scenario, int(seed))
     judge = Judge(subject, run.options, run.clock)
-    for state in FAULTS[fault](subject, scenario, int(seed)):
+    prefix = path.partition("/")[0] + "/"
+    for state in FAULTS[fault](subject, scenario, int(seed), Selection(lambda _: {prefix})):
         if state.path != path:
             continue
         print(f"{fault}: 1 states")
-        verdict = Verdict([state.what], []) if path.endswith("/run") else judge.judge(state.image(), state.promise)
+        verdict = Verdict([state.what()], []) if path.endswith("/run") else judge.judge(state.image(), state.promise)
         _tell(state, verdict)
         if verdict.problems:
-            print(f"violation STATE={name} {verdict.problems[0]}")
+            print(f"violation STATE={name}")
         print(f"total: 1 states, {len(verdict.problems[:1])} violations, seed {seed}")
         return len(verdict.problems)
     print(f"the history {scenario} with seed {seed} has no state {path}", file=sys.stderr)
@@ -196,7 +184,7 @@ def reproduce(name: str) -> int:
 
 def _tell(state: State, verdict: Verdict) -> None:
     promise = state.promise
-    print(f"  {state.what}")
+    print(f"  {state.what()}")
     print(f"  promised: {promise.durable} records durable, {promise.last} issued, cursors {dict(promise.cursors)}")
     for name, data in sorted(state.image().items() if not state.path.endswith("/run") else ()):
         print(f"  {name}: {len(data)} bytes" if not name.endswith("/") else f"  {name}")

@@ -1,4 +1,4 @@
-"""The fault classes: which states each makes of a history, in an order that never changes: a number names one."""
+"""The fault classes: which states each makes of a history, in an order that never changes, a number names one."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from gateway.testing import Fault, MemoryStorage
 from gateway.testing.storage import SECTOR_BYTES, Image, Operation
 from tests.crash.judge import Judge
 from tests.crash.oracle import Answer, Promise, after_recovery
-from tests.crash.power import Choice, Torn, image_of, pending_of, reordered_choices, torn_choices
-from tests.crash.scenarios import SCENARIOS, play
-from tests.crash.world import Run, Step, World, seed_of
+from tests.crash.power import Choice, image_of, pending_of, reordered_choices, torn_choices
+from tests.crash.scenarios import play
+from tests.crash.world import Run, Step, seed_of
 
 LAST_SYNCS: Final = 5  # of which any subset may not have happened
 PAGE_BYTES: Final = (512, 4096, 16_384)
+DEAD: Final = ("zero", "ones", "random", "nicked")  # what a page holds that died; nicked: one byte of it is another
 NESTED_PER_BOUNDARY: Final = 4
 
 
@@ -28,13 +29,13 @@ class State(NamedTuple):
     path: str  # names it within its history
     image: Callable[[], Image]
     promise: Promise
-    what: str  # in words
+    what: Callable[[], str]  # in words
 
 
-@lru_cache(32)
+@lru_cache(maxsize=128)
 def history(subject: str, scenario: str, seed: int, fault: Fault | None = None) -> Run:
     """Return a history."""
-    return play(scenario, World(subject, seed_of(scenario, seed), SCENARIOS[scenario].options, fault)).finish()
+    return play(subject, scenario, seed, fault).finish()
 
 
 def replayed(run: Run) -> Iterator[tuple[int, MemoryStorage]]:
@@ -46,51 +47,85 @@ def replayed(run: Run) -> Iterator[tuple[int, MemoryStorage]]:
         yield number, storage
 
 
+class Selection(NamedTuple):
+    """Which states of a nested class are looked at: those of these prefixes, and of each prefix at most so many."""
+
+    prefixes: Callable[[list[str]], set[str]] = set
+    most_each: int | None = None
+
+
+ALL: Final = Selection()
 Chooser = Callable[..., Iterator[Choice]]
 
 
-def _cut_states(run: Run, choose: Chooser, prefix: str = "", moments: range | None = None) -> Iterator[State]:
+def _choices(storage: MemoryStorage, choose: Chooser, boundary: int) -> Iterator[Choice]:
+    return choose(pending_of(storage), Random(f"{choose.__name__}:{boundary}"))
+
+
+def _cut_states(
+    run: Run, choose: Chooser, prefix: str = "", moments: set[int] | None = None, most: int | None = None
+) -> Iterator[State]:
+    """Yield what cuts at some moments (None: all) leave: all choices there are, or so many of them."""
+    chosen = _some(run, choose, prefix, moments, most) if most is not None else None
     for boundary, storage in replayed(run):
         if moments is not None and boundary not in moments:
             continue
-        pending = pending_of(storage)
         promise = run.promise_at(boundary)
-        rng = Random(f"{choose.__name__}:{boundary}")
-        for place, choice in enumerate(choose(pending, rng)):
+        for place, choice in enumerate(_choices(storage, choose, boundary)):
+            if chosen is not None and (boundary, place) not in chosen:
+                continue
             yield State(
                 f"{prefix}{boundary}.{place}",
                 lambda storage=storage, choice=choice: image_of(storage, choice),
                 promise,
-                f"cut behind operation {boundary} ({_say(run.operations, boundary)}): {_say_choice(choice)}",
+                lambda boundary=boundary, choice=choice: (
+                    f"cut behind operation {boundary} ({_say(run.operations, boundary)}): {_say_choice(choice)}"
+                ),
             )
 
 
-def torn(subject: str, scenario: str, seed: int) -> Iterator[State]:
+def _some(run: Run, choose: Chooser, prefix: str, moments: set[int] | None, most: int) -> set[tuple[int, int]]:
+    there = [
+        (boundary, place)
+        for boundary, storage in replayed(run)
+        if moments is None or boundary in moments
+        for place, _ in enumerate(_choices(storage, choose, boundary))
+    ]
+    return set(Random(f"some:{prefix}").sample(there, min(most, len(there))))
+
+
+def torn(subject: str, scenario: str, seed: int, _selection: Selection = ALL) -> Iterator[State]:
     """Cut at every moment; one file is torn by sector."""
     yield from _cut_states(history(subject, scenario, seed), torn_choices)
 
 
-def reordered(subject: str, scenario: str, seed: int) -> Iterator[State]:
+def reordered(subject: str, scenario: str, seed: int, _selection: Selection = ALL) -> Iterator[State]:
     """Cut at every moment; files and names reach the medium in any order."""
     yield from _cut_states(history(subject, scenario, seed), reordered_choices)
 
 
-def recovery(subject: str, scenario: str, seed: int, share: float = 1.0) -> Iterator[State]:
-    """Cut, and cut again at every moment of the recovery and of the first appends behind it.
-
-    With a `share` only that part of the first cuts is followed further.
-    """
+def recovery(subject: str, scenario: str, seed: int, selection: Selection = ALL) -> Iterator[State]:
+    """Cut, and cut again at every moment of the recovery and of the first appends behind it."""
     run = history(subject, scenario, seed)
     judge = Judge(subject, run.options, run.clock)
+    rng = Random(seed_of("nested", scenario, seed))
+    places: dict[str, tuple[int, int]] = {}
     for boundary, storage in replayed(run):
-        rng = Random(f"nested:{seed_of('nested', scenario, seed)}:{boundary}")
-        if rng.random() >= share:
+        count = sum(1 for _ in _choices(storage, torn_choices, boundary))
+        for place in sorted(rng.sample(range(count), min(NESTED_PER_BOUNDARY, count))):
+            places[f"{boundary}.{place}/"] = boundary, place
+    chosen = selection.prefixes(list(places))
+    by_boundary: dict[int, list[tuple[str, int]]] = {}
+    for prefix in sorted(chosen, key=places.__getitem__):
+        by_boundary.setdefault(places[prefix][0], []).append((prefix, places[prefix][1]))
+    for boundary, storage in replayed(run):
+        if boundary not in by_boundary:
             continue
-        choices = list(torn_choices(pending_of(storage), Random(f"torn_choices:{boundary}")))
-        for place in sorted(rng.sample(range(len(choices)), min(NESTED_PER_BOUNDARY, len(choices)))):
+        choices = list(_choices(storage, torn_choices, boundary))
+        for prefix, place in by_boundary[boundary]:
             inner = _recovered(run, judge, image_of(storage, choices[place]), run.promise_at(boundary))
             for choose, mark in ((torn_choices, "t"), (reordered_choices, "r")):
-                yield from _cut_states(inner, choose, f"{boundary}.{place}/{mark}")
+                yield from _cut_states(inner, choose, prefix + mark, most=selection.most_each)
 
 
 def _recovered(run: Run, judge: Judge, image: Image, promise: Promise) -> Run:
@@ -116,7 +151,7 @@ class _Synced(NamedTuple):
     numbers: range  # of the records that it made durable
 
 
-def lying(subject: str, scenario: str, seed: int) -> Iterator[State]:
+def lying(subject: str, scenario: str, seed: int, _selection: Selection = ALL) -> Iterator[State]:
     """Of the last syncs any subset never happened, though the medium said so."""
     run = history(subject, scenario, seed)
     ends = {step.operations for step in run.steps}
@@ -138,7 +173,9 @@ def lying(subject: str, scenario: str, seed: int) -> Iterator[State]:
                 f"{boundary}.{kept}",
                 lambda events=events, kept=kept: storage.cut(_undone(storage, events, kept)),
                 promise._replace(fragile=frozenset(seq for numbers in lost for seq in numbers)),
-                f"of the last {len(events)} syncs before operation {boundary} only those of bits {kept:b} happened",
+                lambda boundary=boundary, events=events, kept=kept: (
+                    f"of the last {len(events)} syncs before operation {boundary} only those of bits {kept:b} happened"
+                ),
             )
 
 
@@ -164,25 +201,29 @@ def _undone(storage: MemoryStorage, events: list[_Synced], kept: int) -> dict[in
     return {number: bytes(content) for number, content in contents.items()}
 
 
-def dead_page(subject: str, scenario: str, seed: int) -> Iterator[State]:
+def dead_page(subject: str, scenario: str, seed: int, _selection: Selection = ALL) -> Iterator[State]:
     """One page of what was synced is destroyed."""
     run = history(subject, scenario, seed)
+    numbers = dict(run.base_numbers)
     ends = {step.operations for step in run.steps}
     for boundary, storage in replayed(run):
+        if boundary:
+            run.note_numbers(numbers, boundary, storage)
         if boundary not in ends:
             continue
         image = storage.cut()
-        numbers = run.numbers_at(boundary)
         promise = run.promise_at(boundary, is_honest=False)
         for place, (name, at, size) in enumerate(_pages(image)):
             sectors = range(at // SECTOR_BYTES, (at + size) // SECTOR_BYTES)
             lost = {seq for sector in sectors for seq in numbers.get((name, sector), ())}
-            for fill in ("zero", "ones", "random"):
+            for fill in DEAD:
                 yield State(
                     f"{boundary}.{place}{fill[0]}",
                     lambda image=image, name=name, at=at, size=size, fill=fill: _destroyed(image, name, at, size, fill),
                     promise._replace(fragile=frozenset(lost)),
-                    f"behind operation {boundary}, {size} bytes of {name} from {at} on became {fill}",
+                    lambda boundary=boundary, name=name, at=at, size=size, fill=fill: (
+                        f"behind operation {boundary}, {size} bytes of {name} from {at} on became {fill}"
+                    ),
                 )
 
 
@@ -200,8 +241,13 @@ def _pages(image: Image) -> list[tuple[str, int, int]]:
 def _destroyed(image: Image, name: str, at: int, size: int, fill: str) -> Image:
     data = image[name]
     size = min(size, len(data) - at)
-    junk = {"zero": bytes(size), "ones": b"\xff" * size}.get(fill) or Random(f"{name}:{at}").randbytes(size)
-    return {**image, name: data[:at] + junk + data[at + size :]}
+    rng = Random(f"{name}:{at}")
+    page = bytearray(data[at : at + size])
+    if fill == "nicked":
+        page[rng.choice([place for place, byte in enumerate(page) if byte])] ^= 1 << rng.randrange(8)
+    else:
+        page[:] = {"zero": bytes(size), "ones": b"\xff" * size}.get(fill) or rng.randbytes(size)
+    return {**image, name: data[:at] + page + data[at + size :]}
 
 
 class Trouble(NamedTuple):
@@ -212,6 +258,10 @@ class Trouble(NamedTuple):
     lasts: bool = False
     taken_bytes: int = 0
     reads_old: bool = False
+
+    def at(self, number: int) -> Fault:
+        """Return it for the call of that number."""
+        return Fault(frozenset(self.calls), number, self.error, self.lasts, self.taken_bytes, self.reads_old)
 
 
 EIO: Final = {
@@ -238,42 +288,44 @@ ENOSPC: Final = {
     "names": Trouble(("create", "rename", "make_folder", "sync_folder"), errno.ENOSPC),
     "quota": Trouble(("write",), errno.EDQUOT),
     "full": Trouble(("create", "write"), errno.ENOSPC, lasts=True),
+    "no-files": Trouble(("create",), errno.ENOSPC, lasts=True),  # what is there already can be written
 }
 MOMENTS_BEHIND: Final = 6
 
 
-def _failing(subject: str, scenario: str, seed: int, troubles: dict[str, Trouble], share: float) -> Iterator[State]:
-    counts = play(scenario, World(subject, seed_of(scenario, seed), SCENARIOS[scenario].options)).counts
-    for name, trouble in troubles.items():
-        rng = Random(f"failing:{scenario}:{seed}:{name}")
-        for at in range(1, sum(counts.get(call, 0) for call in trouble.calls) + 1):
-            if rng.random() >= share:
-                continue
-            yield from _failed(subject, scenario, seed, trouble, f"{name}.{at}/", at)
+def _failing(
+    subject: str, scenario: str, seed: int, troubles: dict[str, Trouble], selection: Selection
+) -> Iterator[State]:
+    counts = play(subject, scenario, seed).counts
+    ways = {
+        f"{name}.{at}/": (trouble, at)
+        for name, trouble in troubles.items()
+        for at in range(1, sum(counts.get(call, 0) for call in trouble.calls) + 1)
+    }
+    chosen = selection.prefixes(list(ways))
+    for prefix, (trouble, at) in ways.items():
+        if prefix in chosen:
+            yield from _failed(history(subject, scenario, seed, trouble.at(at)), prefix, selection.most_each)
 
 
-def _failed(subject: str, scenario: str, seed: int, trouble: Trouble, prefix: str, at: int) -> Iterator[State]:
-    calls, error, lasts, taken_bytes, reads_old = trouble
-    fault = Fault(frozenset(calls), at, error, lasts, taken_bytes, reads_old)
-    run = history(subject, scenario, seed, fault)
+def _failed(run: Run, prefix: str, most: int | None) -> Iterator[State]:
+    """Cut a history in which something failed, soon after that and at its end."""
     end = len(run.operations)
     if run.problems:
-        promise = run.promise_at(end)
-        yield State(f"{prefix}run", dict, promise, "; ".join(run.problems))
+        yield State(f"{prefix}run", dict, run.promise_at(end), lambda: "; ".join(run.problems))
     first = max(0, (run.struck or 0) - 1)
-    moments = sorted({*range(first, min(first + MOMENTS_BEHIND, end)), end})
-    for moment in moments:
-        yield from _cut_states(run, torn_choices, prefix, range(moment, moment + 1))
+    moments = {*range(first, min(first + MOMENTS_BEHIND, end)), end}
+    yield from _cut_states(run, torn_choices, prefix, moments, most)
 
 
-def eio(subject: str, scenario: str, seed: int, share: float = 1.0) -> Iterator[State]:
+def eio(subject: str, scenario: str, seed: int, selection: Selection = ALL) -> Iterator[State]:
     """A call fails, once or for ever, and the power goes soon afterwards or at the end."""
-    yield from _failing(subject, scenario, seed, EIO, share)
+    yield from _failing(subject, scenario, seed, EIO, selection)
 
 
-def enospc(subject: str, scenario: str, seed: int, share: float = 1.0) -> Iterator[State]:
+def enospc(subject: str, scenario: str, seed: int, selection: Selection = ALL) -> Iterator[State]:
     """There is no room, once or for ever, and the power goes soon afterwards or at the end."""
-    yield from _failing(subject, scenario, seed, ENOSPC, share)
+    yield from _failing(subject, scenario, seed, ENOSPC, selection)
 
 
 def _say(operations: list[Operation], boundary: int) -> str:
@@ -290,7 +342,7 @@ def _say_choice(choice: Choice) -> str:
     return "; ".join(files + names) or "nothing unsynced is kept"
 
 
-FAULTS: Final[dict[str, Callable[..., Iterator[State]]]] = {
+FAULTS: Final[dict[str, Callable[[str, str, int, Selection], Iterator[State]]]] = {
     "torn": torn,
     "reordered": reordered,
     "recovery": recovery,
@@ -299,4 +351,4 @@ FAULTS: Final[dict[str, Callable[..., Iterator[State]]]] = {
     "eio": eio,
     "enospc": enospc,
 }
-__all__ = ["FAULTS", "State", "Torn", "history"]
+__all__ = ["ALL", "FAULTS", "Selection", "State", "history"]

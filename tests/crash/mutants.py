@@ -46,7 +46,9 @@ def sites() -> list[Site]:
         for node in ast.walk(ast.parse(source)):
             called = node.func if isinstance(node, ast.Call) else None
             if isinstance(called, ast.Attribute) and called.attr in {"sync", "sync_folder"}:
-                found.append(Site(path.name, called.lineno, source.splitlines()[called.lineno - 1].strip()))
+                found.append(
+                    Site(path.name, called.lineno, source.splitlines()[called.lineno - 1].partition("#")[0].strip())
+                )
     return found
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from gateway.ledger.base import Verification
+from gateway.ledger.fold import State
 from gateway.ledger.record import Gap, Record
 
 OWN_KINDS: Final = frozenset({"gap", "damage", "snapshot", "lifecycle", "clock", "boot", "cursor", "schema", "route"})
@@ -22,7 +23,9 @@ class Promise(NamedTuple):
     known: Mapping[int, tuple[Record, ...]]  # by number, what it stood for; several where an attempt failed
     attempts: frozenset[Issue]  # issued, and never seen on the medium: it may be there or not
     cursors: Mapping[str, int]  # acknowledged moves
+    issued: Mapping[int, Issue] = {}  # durable too, and known only by what the caller gave
     is_honest: bool = True  # the medium kept everything that it said it had kept
+    is_foldable: bool = True  # what was given up is in a snapshot
     fragile: frozenset[int] = frozenset()  # what the medium lost: the newest of it may be missing without a word
     is_scarred: bool = False  # it did not always: what is hurt is told ever after
     hurt: frozenset[int] = frozenset()  # numbers that a lie of the medium took, and that were told as missing
@@ -51,6 +54,7 @@ class Answer:
             self._take(item)
         self._check_acknowledged()
         self._check_gaps()
+        self._check_incarnation()
 
     def _take(self, item: Record | Gap) -> None:
         if item.seq != self.last + 1:
@@ -66,6 +70,8 @@ class Answer:
             self._declared.append((item, body["from_seq"], body["to_seq"]))
         if not self._forked and item in self._promise.known.get(item.seq, ()):
             return
+        if self._promise.issued and self._promise.issued.get(item.seq) == issue_of(item):
+            return
         self._take_unknown(item)
 
     def _take_unknown(self, item: Record) -> None:
@@ -80,17 +86,29 @@ class Answer:
         else:
             self.problems.append(f"I2 phantom: {item.seq} was never issued as {issue}")
 
+    def _check_incarnation(self) -> None:
+        """Numbers that somebody may have seen are jumped over, and the first record behind them says so (R6)."""
+        item = self.records.get(self._forked)
+        if item is None or item.seq == 1 or item.seq - 1 in self.records:
+            return
+        if any(each.kind == "gap" and first <= item.seq - 1 <= last for each, first, last in self._declared):
+            return  # nobody lost them: retention took them
+        earlier = [each.incarnation for each in self.records.values() if each.seq < item.seq]
+        if item.incarnation <= max(earlier, default=1):
+            self.problems.append(f"R6 {item.seq} goes on behind lost numbers in incarnation {item.incarnation}")
+
     def _lost(self) -> list[int]:
         """Return the acknowledged numbers that do not read as what they were."""
         known, stop = self._promise.known, self._promise.durable
         return [
             seq
             for seq in range(1, stop + 1)
-            if seq in known and (seq not in self.records or (self._forked and seq >= self._forked))
+            if (seq in known and (seq not in self.records or (self._forked and seq >= self._forked)))
+            or (seq in self._promise.issued and seq not in self.records)
         ]
 
     def _check_acknowledged(self) -> None:
-        covered = {seq for gap in self.gaps for seq in range(gap.seq, min(gap.to_seq, self._promise.last) + 1)}
+        covered = {seq for gap in self.gaps for seq in gap_range(gap, self._promise)}
         lost = [seq for seq in self._lost() if seq not in covered]
         if not self._promise.is_honest:
             behind = self._forked or self.last + 1
@@ -100,7 +118,7 @@ class Answer:
 
     def _check_gaps(self) -> None:
         for gap in self.gaps:
-            for seq in range(gap.seq, min(gap.to_seq, self._promise.last) + 1):
+            for seq in gap_range(gap, self._promise):
                 if not self._is_declared(seq):
                     self.undeclared.append(seq)
                     break
@@ -149,6 +167,15 @@ class Answer:
         if found.records != len(self.records):
             self.problems.append(f"I3 verify tells {found.records} records; {len(self.records)} were read")
 
+    def folded(self) -> State:
+        """Return the state that all records leave, those too that retention has taken."""
+        state = State()
+        for seq in range(1, self.last + 1):
+            record = self.records.get(seq) or next(iter(self._promise.known.get(seq, ())), None)
+            if record is not None:
+                state.apply(record)
+        return state
+
     def conclude(self) -> list[str]:
         """Return everything that is wrong."""
         if self.unaccounted:
@@ -169,11 +196,22 @@ class Answer:
 def after_recovery(promise: Promise, answer: Answer, durable: int) -> Promise:
     """Return what is promised from a recovery on: what it read, it must go on reading."""
     known: dict[int, tuple[Record, ...]] = {seq: (record,) for seq, record in answer.records.items()}
+    retired = {
+        seq: promise.known[seq] for gap in answer.gaps for seq in gap_range(gap, promise) if seq in promise.known
+    }
+    known = retired | known
     hurt = promise.hurt
     is_scarred = promise.is_scarred or not promise.is_honest
     if not promise.is_honest:
-        hurt |= {seq for gap in answer.gaps for seq in range(gap.seq, min(gap.to_seq, promise.last) + 1)}
-    return Promise(durable, answer.last, known, frozenset(), {}, is_scarred=is_scarred, hurt=hurt)
+        hurt |= {seq for gap in answer.gaps for seq in gap_range(gap, promise)}
+    return Promise(
+        durable, answer.last, known, frozenset(), {}, is_scarred=is_scarred, hurt=hurt, is_foldable=promise.is_foldable
+    )
+
+
+def gap_range(gap: Gap, promise: Promise) -> range:
+    """Return the numbers of a gap, as far as any were given."""
+    return range(gap.seq, min(gap.to_seq, promise.last) + 1)
 
 
 def _shortly(numbers: list[int]) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 from typing import Final, NamedTuple
 
 from msgspec import structs
 
 from gateway.ledger.base import NS, Options
-from tests.crash.world import World
+from gateway.testing import Fault
+from tests.crash.world import World, seed_of
 
 CLASSES: Final = ("telemetry", "state", "command", "audit")
 
@@ -18,6 +20,7 @@ class Scenario(NamedTuple):
 
     play: Callable[[World], None]
     options: Options
+    fault: Callable[[Random], Fault] | None = None  # what goes wrong in it, beside the cut
 
 
 def _begin(world: World) -> None:
@@ -45,9 +48,11 @@ def classes(world: World) -> None:
 
 
 def wraps(world: World) -> None:
-    """Small commits until every segment was used again."""
+    """Commits of one to three units until every segment was used again, more than once."""
     _begin(world)
-    _mixed(world, 90)
+    for _ in range(42):
+        world.clock.advance(world.rng.choice((0.01, 0.4, 6.0)))
+        world.append(world.rng.choice(CLASSES), size=world.rng.choice((10, 300, 700, 1200)))
     world.flush()
 
 
@@ -73,7 +78,7 @@ def cuts(world: World) -> None:
     """Cut, recovered, cut again: the last recovery and what follows it are what is enumerated."""
     _begin(world)
     for _ in range(world.rng.randint(1, 3)):
-        _mixed(world, world.rng.randint(2, 50))
+        _mixed(world, world.rng.randint(2, 14), size=900)
         world.cut()
         world.open()
     _mixed(world, 5)
@@ -96,10 +101,40 @@ def compacts(world: World) -> None:
     """Sealed and thinned on request, in between and at the end."""
     _begin(world)
     for _ in range(2):
-        _mixed(world, 18, size=60)
+        _mixed(world, 9, size=400)
         world.clock.advance(60)
         world.do(lambda log: log.compact())
     world.append("command")
+
+
+def expires(world: World) -> None:
+    """Telemetry that is over its time is taken out of archives, the rest stays."""
+    _begin(world)
+    for _ in range(3):
+        for _ in range(7):
+            world.append(
+                world.rng.choice(("telemetry", "telemetry", "state", "command")), size=world.rng.randrange(900)
+            )
+        world.clock.advance(20.0)
+        world.do(lambda log: log.compact())
+    world.append()
+
+
+def overflows(world: World) -> None:
+    """Archives take more than they may: the oldest telemetry goes, then the oldest of all."""
+    _begin(world)
+    for _ in range(34):
+        world.clock.advance(1.0)
+        world.append(world.rng.choice(("telemetry", "telemetry", "state")), size=world.rng.choice((200, 900, 1300)))
+    world.do(lambda log: log.compact())
+
+
+def clocks(world: World) -> None:
+    """The wall clock jumps both ways between and within commits."""
+    _begin(world)
+    for step in (-3600.0, -1.7e9, 1.0, 3600.0, 1.7e9, -1.0, 5.0, 86_400.0):
+        world.clock.step_wall(step * world.rng.random())
+        _mixed(world, 2, size=300)
 
 
 def toy(world: World) -> None:
@@ -124,8 +159,8 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "toy": Scenario(toy, TOY),
     "toy-cuts": Scenario(toy_cuts, TOY),
 }
-SHORT_KEEP_S: Final = 20
 RING: Final = Options(unit_bytes=512, segment_bytes=4096, ring_bytes=4 * 4096, keep_ns=3600 * NS)
+SHORT: Final = structs.replace(RING, keep_ns=20 * NS)
 SCENARIOS.update(
     {
         "classes": Scenario(classes, RING),
@@ -134,8 +169,12 @@ SCENARIOS.update(
         "reopens": Scenario(reopens, RING),
         "cuts": Scenario(cuts, RING),
         "cursors": Scenario(cursors, RING),
-        "retains": Scenario(wraps, structs.replace(RING, keep_ns=SHORT_KEEP_S * NS)),
-        "compacts": Scenario(compacts, structs.replace(RING, keep_ns=SHORT_KEEP_S * NS)),
+        "retains": Scenario(wraps, SHORT),
+        "compacts": Scenario(compacts, SHORT),
+        "expires": Scenario(expires, SHORT),
+        "overflows": Scenario(overflows, structs.replace(RING, archive_bytes=6000)),
+        "clocks": Scenario(clocks, RING),
+        "rescues": Scenario(wraps, RING, lambda rng: Fault(frozenset({"sync"}), rng.randint(8, 30), reads_old=True)),
     }
 )
 
@@ -145,7 +184,11 @@ def scenarios_of(subject: str) -> list[str]:
     return [name for name in SCENARIOS if name.startswith("toy") == subject.startswith("toy")]
 
 
-def play(name: str, world: World) -> World:
-    """Play a history to its end."""
-    SCENARIOS[name].play(world)
+def play(subject: str, name: str, seed: int, fault: Fault | None = None) -> World:
+    """Play a history to its end, with a fault where one is given or belongs to it."""
+    scenario = SCENARIOS[name]
+    if fault is None and scenario.fault is not None:
+        fault = scenario.fault(Random(seed_of("fault", name, seed)))
+    world = World(subject, seed_of(name, seed), scenario.options, fault)
+    scenario.play(world)
     return world

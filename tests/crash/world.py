@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from random import Random
 from typing import Any, NamedTuple
 
-from gateway.errors import LedgerError
+from gateway.errors import LedgerError, LedgerReadOnlyError
 from gateway.ledger.base import Options
 from gateway.ledger.record import Record, encode_body
 from gateway.testing import FakeClock, Fault, FaultyStorage, MemoryStorage
@@ -51,6 +51,7 @@ class Run(NamedTuple):
     base_numbers: Numbers = {}  # noqa: RUF012 - never changed; what of the base which records lay in
     struck: int | None = None  # the operation count when the fault struck
     problems: tuple[str, ...] = ()  # what was wrong before any cut
+    is_foldable: bool = True  # False: there was no room for a snapshot of what was given up, again and again
 
     def promise_at(self, boundary: int, *, is_honest: bool = True) -> Promise:
         """Return what was promised when `boundary` operations were done and the power went."""
@@ -60,22 +61,30 @@ class Run(NamedTuple):
         is_done = place < len(self.steps) and self.steps[place].operations == boundary
         step = self.steps[place] if is_done else self.steps[place - 1] if place else Step(0, 0, {})
         last = max(self.known, default=0)
-        return Promise(step.durable, last, self.known, self.attempts, step.cursors, is_honest=is_honest)
+        return Promise(
+            step.durable, last, self.known, self.attempts, step.cursors,
+            is_honest=is_honest, is_foldable=self.is_foldable,
+        )  # fmt: skip
 
-    def numbers_at(self, boundary: int) -> Numbers:
-        """Return which records were written where, as far as is known."""
-        storage = MemoryStorage(self.base)
+    def note_numbers(self, found: dict[tuple[str, int], Iterable[int]], number: int, storage: MemoryStorage) -> None:
+        """Note which records an operation, which was just done, wrote where."""
+        operation = self.operations[number - 1]
+        if operation.kind == "write":
+            name = dict(storage.named()).get(operation.node, "")
+            for sector in sectors_of(operation):
+                found[name, sector] = self.made_durable(number)
+        elif operation.kind == "rename":
+            moved = {key: value for key, value in found.items() if key[0] == operation.name}
+            for key, value in moved.items():
+                found[operation.other, key[1]] = value
+
+    def numbers_at_end(self) -> Numbers:
+        """Return which records lie where, as far as is known."""
         found = dict(self.base_numbers)
-        for number, operation in enumerate(self.operations[:boundary], start=1):
+        storage = MemoryStorage(self.base)
+        for number, operation in enumerate(self.operations, start=1):
             storage.apply(operation)
-            if operation.kind == "write":
-                name = dict(storage.named()).get(operation.node, "")
-                for sector in sectors_of(operation):
-                    found[name, sector] = self.made_durable(number)
-            elif operation.kind == "rename":
-                moved = {key: value for key, value in found.items() if key[0] == operation.name}
-                for key, value in moved.items():
-                    found[operation.other, key[1]] = value
+            self.note_numbers(found, number, storage)
         return found
 
     def made_durable(self, operation: int) -> range:
@@ -174,7 +183,7 @@ class World:
         self._log = None
         choices = list(torn_choices(pending_of(self._memory), self.rng))
         image = image_of(self._memory, self.rng.choice(choices))
-        numbers = self.finish().numbers_at(len(self._memory.operations))
+        numbers = self.finish().numbers_at_end()
         self._begin(image)
         self._base_numbers = numbers
         self._known = {seq: found for seq, found in self._known.items() if seq <= self._acknowledged}
@@ -201,9 +210,11 @@ class World:
     def _step(self, act: Callable[[], object]) -> None:
         try:
             act()
-        except LedgerError:
+        except LedgerError as error:
             if self._fault is None:
                 raise
+            if isinstance(error, LedgerReadOnlyError) and self._log is not None and self._must_go_on:
+                self._problems.append(f"R7 one failed sync ended everything: {error}")
         except Exception as error:
             if self._fault is None:
                 raise
@@ -223,8 +234,31 @@ class World:
                     self._known[record.seq] = (*versions, record)
         self._acknowledged = max(self._acknowledged, log.durable_seq)
 
+    def _learn_what_was_short_lived(self) -> None:
+        """Note down what was committed and given up within one call, so that it was never seen behind one."""
+        unseen = {seq for seq in range(1, self._acknowledged + 1) if seq not in self._known}
+        if not unseen or self._log is None:
+            return
+        storage = MemoryStorage(self._base)
+        before = Step(0, 0, {})
+        place = 0
+        for number, operation in enumerate(self._memory.operations, start=1):
+            storage.apply(operation)
+            while place < len(self._steps) and self._steps[place].operations < number:
+                before = self._steps[place]
+                place += 1
+            after = self._steps[place] if place < len(self._steps) else before
+            due = unseen & set(range(before.durable + 1, after.durable + 1))
+            if operation.kind == "sync" and due:
+                image = MemoryStorage(storage.image())
+                for record in durable_records(self._subject_name, self._log, image, min(due)):
+                    if record.seq in due:
+                        self._known[record.seq] = (record,)
+                        unseen.discard(record.seq)
+
     def finish(self) -> Run:
         """Return the history."""
+        self._learn_what_was_short_lived()
         return Run(
             self._subject_name,
             self.options,
@@ -237,7 +271,14 @@ class World:
             self._base_numbers,
             self._struck,
             tuple(self._problems),
+            self._fault is None or not self._fault.lasts,
         )
+
+    @property
+    def _must_go_on(self) -> bool:
+        """Return whether no more went wrong than one sync, which the spare segment is there for (toys have none)."""
+        has_spare = not self._subject_name.startswith("toy")
+        return has_spare and self._fault is not None and self._fault.calls == {"sync"} and not self._fault.lasts
 
     @property
     def counts(self) -> dict[str, int]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.ledger import child
@@ -14,12 +16,16 @@ from gateway.ledger.child import _Job, _work
 from gateway.ledger.ldg1 import Ldg1Ledger
 from gateway.ledger.opening import create
 from gateway.ledger.record import Record
-from gateway.ledger.seal import archives, name_archive
-from gateway.testing import FakeClock
+from gateway.ledger.seal import name_archive
+from gateway.testing import FakeClock, Fault
 from gateway.testing.storage import MemoryFile, MemoryStorage
 from tests.crash.mutants import Site, found_by_enumeration, sites, without
+from tests.ledger import test_crash_findings as crash_findings
+from tests.ledger.folders import archives
 
-OPTIONS = Options(ring_bytes=4 * 4096, segment_bytes=4096, unit_bytes=512, budget_bytes_per_day=0)
+SEGMENTS = 8
+OPTIONS = Options(ring_bytes=SEGMENTS * 4096, segment_bytes=4096, unit_bytes=512, budget_bytes_per_day=0)
+ROOMLESS = msgspec.structs.replace(crash_findings.OPTIONS, archive_bytes=256)
 
 
 class KilledError(BaseException):
@@ -66,19 +72,24 @@ def killed_before_a_commit_was_synced() -> None:
     assert seqs(storage) == [1, 2]
 
 
+def grown(ledger: Ldg1Ledger, is_enough: Callable[[str], bool]) -> int:
+    """Append until the current segment, by its name, is enough; return the last number."""
+    for _ in range(SEGMENTS * 20):
+        last = ledger.append("note", None, "x" * 200, "state")
+        if is_enough(ledger.log.ring.live[-1].name):
+            return last
+    raise AssertionError("the ring did not come there")
+
+
 def killed_before_an_archive_s_name_was_synced() -> None:
     """Whoever opens the ledger next recycles the segments that the archive holds."""
     storage = made()
     ledger = opened(storage)
-    while len(ledger.log.ring.live) < 3:
-        ledger.append("note", None, "x" * 200, "state")
+    grown(ledger, lambda _name: len(ledger.log.ring.live) == SEGMENTS // 2 + 1)  # one more would be sealed by itself
     sealed = {each.name for each in ledger.log.ring.live[:-1]}
     killed_at("sync_folder", lambda: ledger.log.seal(everything=True))
     count = archives(storage)[-1].last_seq
-    again = opened(storage)
-    last = 0
-    while again.log.ring.live[-1].name not in sealed:
-        last = again.append("note", None, "x" * 200, "state")
+    last = grown(opened(storage), sealed.__contains__)
     assert len(archives(storage)) == 1  # nothing was sealed since, which would have synced the folder
     found = seqs(storage)
     assert (found[:count], last in found) == (list(range(1, count + 1)), True)
@@ -92,17 +103,25 @@ def sealed_by_a_child(monkeypatch: pytest.MonkeyPatch) -> None:
         ledger.append("note", None, "x" * 200, "state")
     live = ledger.log.ring.live[:-1]
     monkeypatch.setattr(child, "OsStorage", lambda _path: storage)
-    done = _work(_Job(str(Path("x")), ledger.log.meta.meta.log_id.hex(), 512, live))
+    done = _work(_Job(str(Path("x")), ledger.log.meta.meta.log_id.hex(), 512, live, False, False))
     name_archive(storage, done.unfinished, done.info.name)
     assert [info.records for info in archives(MemoryStorage(storage.cut()))] == [done.info.records]
 
 
+def stopped_before_a_snapshot_s_name_was_synced() -> None:
+    """The next round of upkeep finds the snapshot there, and relies on it."""
+    _, calls = crash_findings.lost_by(Fault(frozenset({"sync_folder"}), crash_findings.NOT_YET), ROOMLESS)
+    for at in calls:
+        assert (at, crash_findings.lost_by(Fault(frozenset({"sync_folder"}), at, errno.EIO), ROOMLESS)[0]) == (at, [])
+
+
 def problems(monkeypatch: pytest.MonkeyPatch, site: Site | None) -> list[str]:
-    """Return what the three cases say, without one sync."""
+    """Return what the four cases say, without one sync."""
     found = []
     for case in (
         killed_before_a_commit_was_synced,
         killed_before_an_archive_s_name_was_synced,
+        stopped_before_a_snapshot_s_name_was_synced,
         lambda: sealed_by_a_child(monkeypatch),
     ):
         try:

@@ -1,0 +1,22 @@
+"""Not one check of the ledger's core is there for nothing: without it, states that cuts and lies leave go wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.crash.rewrites import REWRITES, rewritten
+
+
+@pytest.mark.parametrize("name", REWRITES)
+def test_a_rewrite_changes_what_is_there(name: str) -> None:
+    compile(rewritten(REWRITES[name]), name, "exec")
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", REWRITES)
+def test_a_core_with_one_check_less_is_noticed(name: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "tests.crash.rewrites", name], capture_output=True, check=False)
+    assert (done.returncode, done.stderr.decode()) == (1, "")
