@@ -18,6 +18,7 @@ TRUST_TEXT: Final = 1 << 6  # text that is no number, time ... as declared; that
 DELIVERY_DROPPED: Final = 1 << 8  # frames before this one were dropped by a full mailbox
 DELIVERY_GARBAGE: Final = 1 << 9  # bytes before this one were refused
 DELIVERY_RECONNECTED: Final = 1 << 10  # first value after the port was away
+DELIVERY_DEFERRED: Final = 1 << 11  # kept from here on with a wider loss window, to spare the medium
 TIME_UNSYNCED: Final = 1 << 16  # wall clock not known to be right
 TIME_STEPPED: Final = 1 << 17  # wall clock jumped since the previous value
 ORDER_REPLAYED: Final = 1 << 24  # from a log, not from a wire
@@ -36,6 +37,7 @@ NAMES: Final[dict[int, str]] = {
     DELIVERY_DROPPED: "delivery.dropped",
     DELIVERY_GARBAGE: "delivery.garbage",
     DELIVERY_RECONNECTED: "delivery.reconnected",
+    DELIVERY_DEFERRED: "delivery.deferred",
     TIME_UNSYNCED: "time.unsynced",
     TIME_STEPPED: "time.stepped",
     ORDER_REPLAYED: "order.replayed",

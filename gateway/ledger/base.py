@@ -107,6 +107,10 @@ class LedgerLike(Protocol):
         """Return the sequence numbers, in order and without holes; one refused record refuses all."""
         ...
 
+    def note_clock(self, quality: str) -> None:
+        """Take how far the wall clock can be trusted from now on: "none", "rtc", "ntp" or "gps"."""
+        ...
+
     def flush(self, seq: int | None = None) -> None:
         """Return when everything up to `seq` (None: all) is durable. Raises: LedgerStorageError."""
         ...

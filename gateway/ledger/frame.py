@@ -34,6 +34,7 @@ MAJOR, MINOR = 1, 0
 
 URGENT: Final = 0x01  # holds a record that somebody waited for
 SEGMENT_START: Final = 0x02
+QUALITIES: Final = ("none", "rtc", "ntp", "gps")  # of the wall clock
 AFTER_UNCLEAN: Final = 0x04  # the first commit after a start that found no clean end
 CHECKPOINT: Final = 0x08  # reserved
 ECHO: Final = 0x10  # reserved: copies of earlier frames follow the body
@@ -66,7 +67,7 @@ class Header(NamedTuple):
     boot_no: int
     records: int
     units: int
-    quality: int  # of the wall clock: 0 none, 1 rtc, 2 ntp, 3 gps
+    quality: int  # of the wall clock: its place in QUALITIES
     body_bytes: int
     body_crc: int
     link: bytes  # first 8 bytes of the previous chain hash

@@ -16,6 +16,7 @@ from gateway.ledger.background import Background
 from gateway.ledger.base import Head, Item, Options, Verification
 from gateway.ledger.cursor import StoredCursor
 from gateway.ledger.fold import State
+from gateway.ledger.frame import QUALITIES
 from gateway.ledger.governor import Governor
 from gateway.ledger.log import Log
 from gateway.ledger.opening import open_log
@@ -68,6 +69,10 @@ class Ldg1Ledger:
             self._is_waiting = True
             self._background.wake()
         return seqs
+
+    def note_clock(self, quality: str) -> None:
+        """Take how far the wall clock can be trusted: the commits that follow say so."""
+        self.log.quality = QUALITIES.index(quality)
 
     def flush(self, seq: int | None = None) -> None:
         """Return when everything up to `seq` is durable."""

@@ -32,6 +32,9 @@ class ReadOnlyLedger:
         """Raises: LedgerReadOnlyError."""
         raise LedgerReadOnlyError(REASON)
 
+    def note_clock(self, quality: str) -> None:
+        """Do nothing: nothing is written here."""
+
     def flush(self, seq: int | None = None) -> None:
         """Do nothing: nothing waits here."""
 

@@ -102,6 +102,9 @@ class SqliteLedger(Readable):
             self._background.wake()
         return seqs
 
+    def note_clock(self, quality: str) -> None:
+        """Do nothing: rows keep the time alone; what it is worth, the records of kind clock tell."""
+
     def flush(self, seq: int | None = None) -> None:
         """Return when everything up to `seq` is durable."""
         if self.log.durable_seq >= (self.log.next_seq - 1 if seq is None else min(seq, self.log.next_seq - 1)):

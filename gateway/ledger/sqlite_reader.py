@@ -99,6 +99,9 @@ class SqliteReader(Readable):
         """Raises: LedgerReadOnlyError."""
         raise LedgerReadOnlyError(READ_ONLY)
 
+    def note_clock(self, quality: str) -> None:
+        """Do nothing: nothing is written here."""
+
     def flush(self, seq: int | None = None) -> None:
         """Do nothing: nothing waits here."""
 

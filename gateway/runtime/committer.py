@@ -188,6 +188,11 @@ class Committer:
             "queue": {"records": self._records_in - self._records_out, "bytes": self._bytes_in - self._bytes_out},
         }
 
+    @property
+    def is_saving(self) -> bool:
+        """Return whether the ledger makes records wait longer than it was asked to, to spare the medium."""
+        return self.mode == "durable" and self._facts.get("wear", {}).get("level", "normal") != "normal"
+
     def _committed_s(self) -> float | None:
         """Return for how long nothing more came to the medium, in seconds; None: nothing did yet."""
         seq, since_ns = self._durable

@@ -35,7 +35,7 @@ from gateway.runtime.recording import Recording
 from gateway.runtime.restoring import Remembered
 from gateway.runtime.spill import Spill
 from gateway.runtime.timekeeping import Quality, Timekeeper, clock_quality
-from gateway.taint import DELIVERY_DROPPED
+from gateway.taint import DELIVERY_DEFERRED, DELIVERY_DROPPED
 
 TICK_S: Final = 1.0
 OPEN_WAIT_S: Final = 5.0  # a card that takes longer holds up no device: its values come back when it answers
@@ -70,6 +70,7 @@ class Recorder:
         self._clock = clock
         self._boot = boot
         self._quality = quality
+        self._is_saving = False
         self._transforms = transforms
         self._started_ns = clock.monotonic_ns()
         self._timekeeper = Timekeeper()
@@ -150,6 +151,7 @@ class Recorder:
         for recording in self._all():
             recording.late(now_ns)
         self._look_at_clock(now_ns)
+        self._look_at_wear()
         if self.committer.mode != "durable":
             return
         for device in self._devices:
@@ -326,12 +328,19 @@ class Recorder:
                 route = str(Route(device.name, "lifecycle", "frames", Variant.HEALTH))
                 self._put("gap", route, {"dropped": new, "reason": by}, "telemetry")
 
+    def _look_at_wear(self) -> None:
+        was_saving, self._is_saving = self._is_saving, self.committer.is_saving
+        if self._is_saving and not was_saving:
+            for recording in self._all():
+                recording.owed |= DELIVERY_DEFERRED
+
     def _look_at_clock(self, now_ns: int) -> None:
         wall_ns = self._clock.wall_ns()
         body = self._timekeeper.look(wall_ns, now_ns, self._quality())
         if body is None:
             return
         self._put("clock", None, body)
+        self.committer.ask(lambda ledger: ledger.note_clock(body["quality"]) if ledger is not None else None)
         if body["reason"] == "step":
             for message in (each for device in self._devices for each in device.all_messages() if each.is_restored):
                 message.received_ns = now_ns - max(wall_ns - message.wall_ns, now_ns - self._started_ns)

@@ -66,6 +66,9 @@ class MemoryLedger:
             Record(seq, 1, KINDS[kind - 1], route, class_, wall_ns, self._boot_no, cause or None, raw, is_json)
         )
 
+    def note_clock(self, quality: str) -> None:
+        """Do nothing: what the time is worth, the records of kind clock tell."""
+
     def flush(self, seq: int | None = None) -> None:
         """Call everything durable."""
         del seq

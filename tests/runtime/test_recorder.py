@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from gateway.frame import Element
 from gateway.ledger import Record
 from gateway.ledger.base import Options
 from gateway.ledger.fold import State as Folded
+from gateway.ledger.frame import QUALITIES
 from gateway.ledger.ldg1 import Ldg1Ledger
 from gateway.ledger.opening import create
+from gateway.ledger.reader import Commit, Reader
 from gateway.ledger.reading import decode_reading
 from gateway.lifecycle import Event
 from gateway.profile.build import CompiledProfile
@@ -24,7 +27,8 @@ from gateway.runtime.device import Device
 from gateway.runtime.message import Adjust, Message
 from gateway.runtime.parcel import Parcel
 from gateway.runtime.recorder import Recorder, digest_of
-from gateway.taint import DELIVERY_DROPPED, TRUST_ADJUSTED, names_of
+from gateway.runtime.timekeeping import Quality
+from gateway.taint import DELIVERY_DEFERRED, DELIVERY_DROPPED, TRUST_ADJUSTED, names_of
 from gateway.testing import FakeClock
 from gateway.testing.storage import Fault, FaultyStorage, MemoryStorage
 from tests.runtime.kit import BEACON, COBS, cobs_profile, compiled, conserves, reading, state
@@ -36,11 +40,15 @@ EVERYTHING = '[record]\nat_most = "0s"\n'
 class Bench:
     """A gateway's recorder with one device, run after run over one ledger; the ledger's thread is the test's hand."""
 
-    def __init__(self, extra: str = EVERYTHING, *, profile: CompiledProfile | None = None) -> None:
+    def __init__(
+        self, extra: str = EVERYTHING, *, profile: CompiledProfile | None = None, options: Options = OPTIONS
+    ) -> None:
+        self.quality: Quality = "none"
         self.storage = MemoryStorage()
         create(self.storage, OPTIONS)
         self.faulty = FaultyStorage(self.storage)
         self.clock = FakeClock()
+        self.options = options
         self.boots = 0
         self.begin(profile or cobs_profile(extra))
 
@@ -51,13 +59,13 @@ class Bench:
         self.profile = profile or self.profile if self.boots > 1 else profile
         assert self.profile is not None
         self.recorder = Recorder(
-            self.open, self.clock, boot={"boot": f"run-{self.boots}", "version": "1"}, quality=lambda: "none"
+            self.open, self.clock, boot={"boot": f"run-{self.boots}", "version": "1"}, quality=lambda: self.quality
         )
         self.device = Device("node", self.profile, self.clock, **options)
         self.recorder.attach(self.device)
 
     def open(self) -> Ldg1Ledger:
-        self.ledger = Ldg1Ledger(self.faulty, OPTIONS, self.clock, background=False)
+        self.ledger = Ldg1Ledger(self.faulty, self.options, self.clock, background=False)
         return self.ledger
 
     def start(self) -> None:
@@ -491,3 +499,32 @@ def test_the_fold_of_what_is_replayed_is_the_state_that_was_live(history: list[t
         assert told_state.body["state"] == bench.recorder._told["node"][0]
     since_boot = [each for each in state_.gaps if state_.boot is not None and each["seq"] > state_.boot.seq]
     assert sum(each["body"]["dropped"] for each in since_boot) == lost
+
+
+# ---- what the clock and the medium are worth
+
+
+def test_commits_say_how_far_the_clock_was_to_be_trusted() -> None:
+    bench = opened()
+    bench.quality = "ntp"
+    bench.clock.advance(60)
+    bench.recorder.tick()
+    bench.work()
+    bench.hear(("reading", reading(1)))
+    bench.work()
+    bench.ledger.flush()
+    qualities = [each.header.quality for each in Reader(bench.storage).commits() if isinstance(each, Commit)]
+    assert (qualities[0], qualities[-1]) == (QUALITIES.index("none"), QUALITIES.index("ntp"))
+
+
+def test_the_first_reading_of_each_route_says_that_the_medium_is_being_spared() -> None:
+    bench = Bench(options=structs.replace(OPTIONS, budget_bytes_per_day=8192))
+    bench.start()
+    for number in range(12):
+        bench.hear(("reading", reading(number)))
+        bench.work()
+        bench.ledger.flush()
+        bench.clock.advance(60)
+        bench.recorder.tick()
+    taints = [decode_reading(each.raw).taints & DELIVERY_DEFERRED for each in bench.records("reading")]
+    assert taints.count(DELIVERY_DEFERRED) == 1
