@@ -15,6 +15,7 @@ import errno
 import os
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Final, Self
 
 import msgspec
@@ -25,6 +26,7 @@ from gateway.ledger.archive import (
     MAX_LISTED,
     TRAILER,
     ArchiveInfo,
+    Block,
     BlockHead,
     Codec,
     Packer,
@@ -40,7 +42,7 @@ from gateway.ledger.frame import HEADER_BYTES, THINNED, Header, body_of, records
 from gateway.ledger.record import Record
 from gateway.ledger.recovery import Live
 from gateway.ledger.segment import Tail, in_order, tail_of, walk
-from gateway.ledger.storage import Storage, StoredFile
+from gateway.ledger.storage import Storage, StoredFile, insist
 from gateway.ledger.thinning import thin
 
 FOLDER: Final = "arc"
@@ -318,9 +320,7 @@ def frames_of_archive(storage: Storage, info: ArchiveInfo, from_seq: int = 1) ->
                 continue
             raw, reason, failed = None, "a block is not what was written", None
             try:
-                head = parse_block_head(file.read(BLOCK.size, block.offset))
-                if head is not None and (head.size, head.raw_size) == (block.size, block.raw_size):
-                    raw = open_block(head, file.read(block.size, block.offset + BLOCK.size), info.codec)
+                raw = insist(partial(_block_of, file, block, info.codec))
             except OSError as error:
                 reason, failed = f"a block cannot be read: {error.strerror or error}", error
             if raw is None:
@@ -329,6 +329,14 @@ def frames_of_archive(storage: Storage, info: ArchiveInfo, from_seq: int = 1) ->
             yield from _frames_of_block(raw, block.first_seq, block.last_seq, block.offset, from_seq)
     finally:
         file.close()
+
+
+def _block_of(file: StoredFile, block: Block, codec: Codec) -> bytes | None:
+    """Return what a block holds; None where it is not what the footer says. Raises: OSError."""
+    head = parse_block_head(file.read(BLOCK.size, block.offset))
+    if head is None or (head.size, head.raw_size) != (block.size, block.raw_size):
+        return None
+    return open_block(head, file.read(block.size, block.offset + BLOCK.size), codec)
 
 
 def _frames_of_block(

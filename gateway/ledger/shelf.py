@@ -27,7 +27,7 @@ from gateway.ledger.archive import (
 )
 from gateway.ledger.frame import LINK_BYTES, Header
 from gateway.ledger.seal import FOLDER, blocks_of_hurt_archive
-from gateway.ledger.storage import Storage
+from gateway.ledger.storage import Storage, insist
 
 _NAME: Final = re.compile(r"\d{20}\.arc")
 _HEX: Final = re.compile(r"[0-9a-f]*")
@@ -73,14 +73,7 @@ def in_line(found: Sequence[Shelved], log_id: str) -> list[ArchiveInfo]:
 
 def _look(storage: Storage, name: str) -> Shelved:
     try:
-        file = storage.open(name, writable=False)
-        try:
-            size = file.size()
-            head = parse_head(file.read(HEAD.size, 0))
-            place = footer_place(file.read(TRAILER.size, max(0, size - TRAILER.size)), size)
-            info = None if place is None else parse_footer(file.read(place[1], place[0]), place[2])
-        finally:
-            file.close()
+        size, head, place, info = insist(lambda: _ends(storage, name))
     except OSError as error:
         return Shelved(name, 0, None, [Problem(0, f"cannot be read: {error.strerror or error}")])
     problems: list[Problem] = []
@@ -98,6 +91,21 @@ def _look(storage: Storage, name: str) -> Shelved:
         problems += _contradictions(name, info, head, place[0])
         info = msgspec.structs.replace(info, name=name)  # under whatever name, it can be read
     return Shelved(name, size, info, problems)
+
+
+def _ends(
+    storage: Storage, name: str
+) -> tuple[int, tuple[bytes, Codec, int] | None, tuple[int, int, int] | None, ArchiveInfo | None]:
+    """Return the size of an archive, what its head says, where its footer is and what that says. Raises: OSError."""
+    file = storage.open(name, writable=False)
+    try:
+        size = file.size()
+        head = parse_head(file.read(HEAD.size, 0))
+        place = footer_place(file.read(TRAILER.size, max(0, size - TRAILER.size)), size)
+        info = None if place is None else parse_footer(file.read(place[1], place[0]), place[2])
+    finally:
+        file.close()
+    return size, head, place, info
 
 
 def _is_sound(info: ArchiveInfo, footer_at: int) -> bool:

@@ -11,8 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol, TypeVar
+
+T = TypeVar("T")
+TRIES: Final = 3
 
 
 class StoredFile(Protocol):
@@ -107,6 +111,17 @@ class OsFile:
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
             os.close(fd)
+
+
+def insist(ask: Callable[[], T]) -> T:
+    """Return what a reading of the medium gives; what it refuses every time raises its OSError.
+
+    What is gone is declared, and history is given up, on the strength of one reading: so none is believed alone.
+    """
+    for _ in range(TRIES - 1):
+        with contextlib.suppress(OSError):
+            return ask()
+    return ask()
 
 
 class OsStorage:
