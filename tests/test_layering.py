@@ -55,6 +55,11 @@ LAYERS = {
     "gateway.ledger.fold": LOGIC,
     "gateway.ledger.governor": LOGIC,
     "gateway.shadow": STORAGE,
+    "gateway.shadow.reconcile": LOGIC,
+    "gateway.shadow.document": LOGIC,
+    "gateway.shadow.command": LOGIC,
+    "gateway.shadow.restart": LOGIC,
+    "gateway.shadow.keys": LOGIC,
     "gateway.runtime": RUNTIME,
     "gateway.sinks": NORTH,
     "gateway.api": NORTH,
@@ -123,6 +128,8 @@ def is_sideways_allowed(source: str, target: str) -> bool:
         return True  # modules directly under gateway/ (cycles are caught by their own test)
     if source.startswith("gateway.ledger") and target.startswith("gateway.ledger"):
         return True  # its pure half, among itself
+    if source.startswith("gateway.shadow") and target.startswith("gateway.shadow"):
+        return True  # likewise
     return (source, target) in {
         ("gateway.config", "gateway.profile"),
         ("gateway.shadow", "gateway.ledger"),
