@@ -57,6 +57,8 @@ LAYERS = {
     "gateway.shadow": STORAGE,
     "gateway.shadow.reconcile": LOGIC,
     "gateway.shadow.document": LOGIC,
+    "gateway.shadow.intent": LOGIC,
+    "gateway.shadow.events": LOGIC,
     "gateway.shadow.command": LOGIC,
     "gateway.shadow.restart": LOGIC,
     "gateway.shadow.keys": LOGIC,

@@ -7,6 +7,7 @@ How the document is stored is not decided here, nor what a command makes of a re
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from typing import Any, Final, Self
 
@@ -16,7 +17,6 @@ from gateway.shadow.reconcile import Coherence, agree, coherence, is_storable
 from gateway.taint import names_of
 
 _SECOND_NS: Final = 1_000_000_000
-_encode: Final = msgspec.json.Encoder(order="deterministic").encode
 
 
 class Fact(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -273,9 +273,9 @@ _NOTHING: Final = SetpointShadow()
 _PARTS: Final = ("desired", "reported", "effective")
 
 
-def _identity(fact: Fact) -> tuple[int, int, bytes]:
+def _identity(fact: Fact) -> tuple[int, int, str]:
     """Return what tells apart two facts of the same order, which only two writers with one number can make."""
-    return fact.wall_ns, fact.mono_ns, _encode(fact.value)
+    return fact.wall_ns, fact.mono_ns, json.dumps(fact.value, sort_keys=True)
 
 
 def _is_same(one: Fact | None, other: Fact | None) -> bool:
