@@ -101,11 +101,15 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 
     def result(self) -> dict[str, Any]:
         """Return the body of `command_result`; the outcome is None while it is open."""
-        intent, finish = self.intent, self.finish
-        told: dict[str, Any] = {"id": intent.id, "route": intent.route, "outcome": None, "desired": intent.value}
-        if finish is not None:
-            told |= msgspec.to_builtins(finish) | {"reason": finish.reason or None}
-        return told | {"key": intent.key}
+        finish = self.finish or Finish(outcome=None, reported=self.last_told, attempts=self.attempt)
+        told: dict[str, Any] = msgspec.to_builtins(finish) | {"reason": finish.reason or None}
+        intent = self.intent
+        return {"id": intent.id, "route": intent.route, "desired": intent.value, "key": intent.key} | told
+
+    @property
+    def last_told(self) -> Any:
+        """Return what the device told last, before or after it was sent anything."""
+        return self.old if self.told is None else self.told
 
 
 _TIMED: Final = frozenset({Phase.WAITING, Phase.BACKING_OFF})
@@ -176,7 +180,7 @@ def ended(
         outcome=outcome,
         reason=reason,
         detail=command.detail,
-        reported=command.old if command.told is None else command.told,
+        reported=command.last_told,
         effective=effective,
         clamped=is_clamped,
         attempts=command.attempt,
@@ -303,8 +307,7 @@ def _on_write_failed(command: Command, policy: Policy, failed: WriteFailed, now_
     if failed.is_refused:
         return ended(after, Outcome.REJECTED, "device")
     if not has_sent:  # nothing went out: what the device said meanwhile answers nothing
-        old = command.old if command.told is None else command.told
-        after = _replace(after, baseline_ns=None, old=old, told=None, told_ns=0)
+        after = _replace(after, baseline_ns=None, old=command.last_told, told=None, told_ns=0)
     return _backing_off(after, policy, now_ns)
 
 
@@ -356,10 +359,12 @@ def _missing(command: Command, policy: Policy) -> str:
     """Return the code of what was missing to a confirmation."""
     if command.barred:
         return command.barred
+    if command.phase is Phase.APPROVAL:
+        return "approval"
+    if not command.is_up:
+        return "unreachable"
     if not command.may_have_sent:
-        if command.phase is Phase.APPROVAL:
-            return "approval"
-        return "write_failed" if command.attempt else "not_sent" if command.is_up else "unreachable"
+        return "write_failed" if command.attempt else "not_sent"
     if policy.has_ack and command.acked_ns is None:
         return "no_ack"
     if not command.has_told:

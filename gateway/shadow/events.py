@@ -12,7 +12,7 @@ from gateway.shadow.intent import Outcome
 class Finish(msgspec.Struct, frozen=True, kw_only=True):
     """Action: record the outcome. Given once; nothing may follow it."""
 
-    outcome: Outcome
+    outcome: Outcome | None  # None: not yet, as far as a caller who would not wait is told
     reason: str = ""  # a code; empty where the outcome says all
     detail: str = ""  # what the port or the device said, for people
     reported: Any = None  # what the device last told
