@@ -39,8 +39,8 @@ VALUES = st.sampled_from([1000, 1005, 2500, 2504, WANTED, WANTED - 9, None])
 def policies(draw: st.DrawFn) -> Policy:
     is_idempotent = draw(st.booleans())
     return Policy(
-        confirm=draw(st.sampled_from([None, None, "ack", "none", "operator"])),
-        has_report=draw(st.booleans()),
+        confirm=draw(st.sampled_from([None, None, None, None, "ack", "none", "operator"])),
+        has_report=draw(st.sampled_from([True, True, False])),
         has_ack=draw(st.booleans()),
         tolerance=10,
         timeout_ns=draw(st.sampled_from([50, 400, 1000])) * MS,
@@ -58,13 +58,15 @@ def events(now_ms: int) -> st.SearchStrategy[Event]:
         st.builds(Granted, attempts),
         st.builds(Written, attempts, st.booleans()),
         st.builds(WriteFailed, attempts, st.just("busy"), st.booleans(), st.sampled_from([False, False, True])),
-        st.builds(Ack, st.sampled_from([True, True, False]), received_ns),
+        st.builds(Ack, st.sampled_from([True] * 5 + [False]), received_ns),
         st.builds(Report, VALUES, received_ns),
-        st.builds(Reachable, st.booleans()),
+        st.builds(Reachable, st.sampled_from([True, True, False])),
         st.just(Approved()),
-        st.builds(Barred, st.sampled_from(["interlock", "budget"])),
-        st.sampled_from([Superseded(), Declined()]),
     )
+
+
+INTERFERENCE = st.builds(Barred, st.sampled_from(["interlock", "budget"])) | st.sampled_from([Superseded(), Declined()])
+SELDOM = st.sampled_from([False] * 9 + [True])
 
 
 class AnyCommand(RuleBasedStateMachine):
@@ -77,7 +79,7 @@ class AnyCommand(RuleBasedStateMachine):
         policy=policies(),
         not_before_ms=st.sampled_from([0, 0, 300]),
         old=VALUES,
-        is_up=st.booleans(),
+        is_up=st.sampled_from([True, True, False]),
     )
     def start(self, policy: Policy, not_before_ms: int, old: Any, is_up: bool) -> None:
         self.policy = policy
@@ -106,19 +108,28 @@ class AnyCommand(RuleBasedStateMachine):
     def something_happens(self, data: st.DataObject) -> None:
         self.happens(data.draw(events(self.now_ms)))
 
+    @rule(event=INTERFERENCE, is_meant=SELDOM)
+    def somebody_interferes(self, event: Event, is_meant: bool) -> None:
+        if is_meant:
+            self.happens(event)
+
     @precondition(lambda self: self.command.is_open)
-    @rule(is_written=st.booleans(), wait_ms=st.integers(0, 20))
+    @rule(is_written=st.sampled_from([True, True, True, False]), wait_ms=st.integers(0, 20))
     def the_bus_comes(self, is_written: bool, wait_ms: int) -> None:
         self.now_ms += wait_ms
         attempt = self.command.attempt + 1
+        self.happens(Approved())
         self.happens(Granted(attempt))
         if is_written:
             self.happens(Written(attempt))
 
-    @rule(value=VALUES, accepted=st.sampled_from([True, True, True, False]))
-    def the_device_answers(self, value: Any, accepted: bool) -> None:
-        self.happens(Ack(accepted, self.now_ms * MS))
-        self.happens(Report(value, self.now_ms * MS))
+    @rule(values=st.lists(VALUES, max_size=3), is_acked=st.booleans(), wait_ms=st.integers(0, 20))
+    def the_device_answers(self, values: list[Any], is_acked: bool, wait_ms: int) -> None:
+        if is_acked:
+            self.happens(Ack(accepted=True, received_ns=self.now_ms * MS))
+        for value in values:
+            self.now_ms += wait_ms
+            self.happens(Report(value, self.now_ms * MS))
 
     @rule(wait_ms=st.sampled_from([1, 10, 50, 100, 400, 1500]))
     def time_passes(self, wait_ms: int) -> None:
