@@ -4,16 +4,19 @@ request: [unit:1] [function:1] [start:2] [count:2] [CRC-16/MODBUS:2, low byte fi
 answer:  [unit:1] [function:1] [bytes:1] [registers or coils:bytes] [CRC:2]
 write:   [unit:1] [06] [register:2] [value:2] [CRC:2], answered by itself; or
          [unit:1] [10] [start:2] [count:2] [bytes:1] [registers:bytes] [CRC:2], answered up to the count
+switch:  [unit:1] [05] [coil:2] [ff00 on, 0000 off:2] [CRC:2], answered by itself; or
+         [unit:1] [0f] [start:2] [count:2] [bytes:1] [coils, first one lowest:bytes] [CRC:2], answered up to the count
 refusal: [unit:1] [function | 80:1] [exception code:1] [CRC:2]
 
 A frame that is no answer is a few stable words, never an exception of ours: bad input from a wire is a value.
 
-Source: MODBUS Application Protocol Specification V1.1b3, sections 6.1 to 6.4, 6.6, 6.12 and 7; Serial Line V1.02,
+Source: MODBUS Application Protocol Specification V1.1b3, sections 6.1 to 6.6, 6.11, 6.12 and 7; Serial Line V1.02,
 section 2.5.1.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from gateway.framing.checks import check_of
@@ -21,9 +24,14 @@ from gateway.framing.checks import check_of
 FUNCTIONS: Final = {"coils": 1, "discrete": 2, "holding": 3, "input": 4}  # PROFILES 4: the keys of `ask`
 MAX_COUNTS: Final = {1: 2000, 2: 2000, 3: 125, 4: 125}
 MAX_WRITTEN: Final = 123  # registers in one request
+MAX_SWITCHED: Final = 1968  # coils in one request
 REQUEST_BYTES: Final = 8
+SWITCH_ONE: Final = 5
 WRITE_ONE: Final = 6
+SWITCH_MANY: Final = 15
 WRITE_MANY: Final = 16
+WRITES: Final = frozenset({SWITCH_ONE, WRITE_ONE, SWITCH_MANY, WRITE_MANY})
+COIL_ON: Final = 0xFF00  # what function 5 writes; 0 is off
 EXCEPTIONS: Final = {
     1: "illegal function",
     2: "illegal data address",
@@ -43,21 +51,21 @@ class Question(NamedTuple):
     """What a request asks for."""
 
     unit: int
-    function: int  # 1 coils, 2 discrete inputs, 3 holding, 4 input registers; 6 and 16 write holding registers
+    function: int  # 1 coils, 2 discrete inputs, 3 holding, 4 input registers; `WRITES` write holding registers or coils
     start: int
-    quantity: int  # of registers or bits; function 6: the value
+    quantity: int  # of registers or bits; functions 5 and 6: the value
 
     @property
     def answer_bytes(self) -> int:
         """Return how many bytes of registers or bits the answer carries; a write's carries two numbers."""
-        if self.function in {WRITE_ONE, WRITE_MANY}:
+        if self.function in WRITES:
             return 4
         return 2 * self.quantity if self.function in {3, 4} else (self.quantity + 7) // 8
 
     @property
     def frame_bytes(self) -> int:
         """Return the size of the whole answer on the wire."""
-        return self.answer_bytes + (4 if self.function in {WRITE_ONE, WRITE_MANY} else 5)
+        return self.answer_bytes + (4 if self.function in WRITES else 5)
 
 
 def sealed(unit: bytes) -> bytes:
@@ -83,11 +91,27 @@ def question_to_write(unit: int, start: int, data: bytes) -> Question:
     )
 
 
+def question_to_switch(unit: int, start: int, states: Sequence[bool]) -> Question:
+    """Return what asks `unit` to switch coils, one or many. Raises: ValueError for none, too many, or none such."""
+    count = len(states)
+    if not 1 <= count <= MAX_SWITCHED or not 0 <= start <= 0x10000 - count:
+        raise ValueError(f"{count} coils from {start} on are no 1 to {MAX_SWITCHED} coils")
+    if count == 1:
+        return Question(unit, SWITCH_ONE, start, COIL_ON if states[0] else 0)
+    return Question(unit, SWITCH_MANY, start, count)
+
+
+def coil_bytes(states: Sequence[bool]) -> bytes:
+    """Return coils as they are packed on the wire: the first one is the lowest bit of the first byte."""
+    number = sum(bool(state) << place for place, state in enumerate(states))
+    return number.to_bytes((len(states) + 7) // 8, "little")
+
+
 def write_of(question: Question, data: bytes) -> bytes:
-    """Return the whole frame that writes `data`."""
+    """Return the whole frame that writes `data`: registers, or coils as `coil_bytes` packs them."""
     unit, function, start, quantity = question
     head = bytes([unit, function]) + start.to_bytes(2) + quantity.to_bytes(2)
-    return sealed(head if function == WRITE_ONE else head + bytes([len(data)]) + data)
+    return sealed(head if function in {SWITCH_ONE, WRITE_ONE} else head + bytes([len(data)]) + data)
 
 
 def question_in(frame: bytes) -> Question | str:
@@ -124,7 +148,7 @@ def answer_in(frame: bytes, question: Question) -> bytes | str:
         return "function"
     if frame[1] & 0x80:
         return exception_of(frame[2]) if len(frame) == _LEAST_BYTES else "length"
-    if question.function in {WRITE_ONE, WRITE_MANY}:
+    if question.function in WRITES:
         return _echo_in(frame, question)
     if frame[2] != question.answer_bytes or len(frame) != question.frame_bytes:
         return "length"

@@ -10,6 +10,10 @@ from gateway.schema.layout import Leaf
 from gateway.schema.types import integer_range
 
 
+class RawNumber(int):
+    """A number as it stands on the wire, in place of a value: neither scaled nor held against limits and sentinels."""
+
+
 def cell_of(leaf: Leaf, value: Any, *, raw: bool = False) -> Any:
     """Return the cell of one element; `raw`: the value is a wire number already. Raises: EncodeError."""
     name = leaf.name or "a constant"

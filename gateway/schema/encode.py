@@ -14,8 +14,8 @@ from typing import Any, Final
 import construct
 
 from gateway.errors import EncodeError
-from gateway.schema.cells import cell_of, zero_cell
-from gateway.schema.layout import Leaf, Scope
+from gateway.schema.cells import RawNumber, cell_of, zero_cell
+from gateway.schema.layout import Leaf, Scope, fixed_places
 from gateway.schema.plan import ABSENT
 from gateway.schema.spec import MessageSpec
 from gateway.schema.wire import Chain, construct_of, evaluation_order, holds, key_of, raw_named
@@ -28,7 +28,7 @@ def encoder(spec: MessageSpec, scope: Scope) -> Callable[[dict[str, Any]], bytes
     """Return what builds bodies of this layout. It raises EncodeError only."""
     layout = construct_of(scope)
     facts = {int(at, 0): value for at, value in (spec.when.bytes or {}).items()}
-    places = dict(_places(scope))
+    places = dict(fixed_places(scope))
     presets = {leaf: raw for leaf, at in places.items() if (raw := _preset(leaf, at, facts)) is not None}
 
     def encode(values: dict[str, Any]) -> bytes:
@@ -41,19 +41,6 @@ def encoder(spec: MessageSpec, scope: Scope) -> Callable[[dict[str, Any]], bytes
         return _with_facts(bytearray(stream.getvalue()), spec, facts, places)
 
     return encode
-
-
-def _places(scope: Scope) -> Iterator[tuple[Leaf, int]]:
-    """Yield the fields whose first byte is known beforehand."""
-    at = 0
-    for leaf in scope.leaves:
-        if leaf.place is not None:
-            continue
-        at = at if leaf.at is None else leaf.at
-        if leaf.test is not None or leaf.fixed_size is None:
-            return
-        yield leaf, at
-        at += leaf.fixed_size
 
 
 def _preset(leaf: Leaf, at: int, facts: Mapping[int, int]) -> int | None:
@@ -104,7 +91,7 @@ def _fill(scope: Scope, values: Any, outer: Chain, presets: Presets, *, defaults
     raise first_error or EncodeError("no value given")
 
 
-def _guesses(scope: Scope, values: Mapping[str, Any]) -> Iterator[dict[str, _Raw]]:
+def _guesses(scope: Scope, values: Mapping[str, Any]) -> Iterator[dict[str, RawNumber]]:
     """Yield raw numbers for internal fields that conditions ask and that nobody gave; zero first."""
     options: dict[str, list[int]] = {}
     for leaf in _tested(scope):
@@ -117,7 +104,7 @@ def _guesses(scope: Scope, values: Mapping[str, Any]) -> Iterator[dict[str, _Raw
     own = {leaf.name for leaf in scope.named() if leaf.kind in _GUESSABLE and leaf.array is None and leaf.const is None}
     names = [name for name in options if name in own]
     for combination in product(*(options[name] for name in names)):
-        yield {name: _Raw(number) for name, number in zip(names, combination, strict=True)}
+        yield {name: RawNumber(number) for name, number in zip(names, combination, strict=True)}
 
 
 def _tested(scope: Scope) -> Iterator[Leaf]:
@@ -125,10 +112,6 @@ def _tested(scope: Scope) -> Iterator[Leaf]:
         yield from (leaf, *leaf.bits)
         if leaf.members is not None:
             yield from _tested(leaf.members)
-
-
-class _Raw(int):
-    """A raw number chosen here, not a value."""
 
 
 class _Filler:
@@ -152,7 +135,7 @@ class _Filler:
             else:
                 self._cells[key] = self._field(leaf)
         for name, value in self._values.items():
-            if name not in self._used and value is not None and not isinstance(value, _Raw):
+            if name not in self._used and value is not None and not isinstance(value, RawNumber):
                 raise EncodeError(f"{name} is not part of the message with these values")
         return self._cells
 
@@ -166,7 +149,7 @@ class _Filler:
             return self._missing(leaf, counted)
         self._used.add(leaf.name)
         value = self._values[leaf.name]
-        if isinstance(value, _Raw):
+        if isinstance(value, RawNumber):
             return cell_of(leaf, int(value), raw=True)
         cell = self._given(leaf, value)
         if leaf.const is not None and leaf.array is None and cell != cell_of(leaf, leaf.const, raw=True):

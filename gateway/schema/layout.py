@@ -114,6 +114,19 @@ def register_base(spec: MessageSpec) -> int:
     return min((item.register for item in spec.fields if item.register is not None), default=0)
 
 
+def fixed_places(scope: Scope) -> Iterator[tuple[Leaf, int]]:
+    """Yield the fields whose first byte is known beforehand, signals aside."""
+    at = 0
+    for leaf in scope.leaves:
+        if leaf.place is not None:
+            continue
+        at = at if leaf.at is None else leaf.at
+        if leaf.test is not None or leaf.fixed_size is None:
+            return
+        yield leaf, at
+        at += leaf.fixed_size
+
+
 def _scope(fields: list[FieldSpec], spec: MessageSpec, outer: list[_Labels]) -> Scope:
     visible = [*outer, _labels_in(fields)]
     scope = Scope([], {})

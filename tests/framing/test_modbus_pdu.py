@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.framing.modbus import ModbusRtuFramer
-from gateway.framing.modbus_pdu import Question, answer_in, question_in, request_of, sealed
+from gateway.framing.modbus_pdu import (
+    Question,
+    answer_in,
+    coil_bytes,
+    question_in,
+    question_to_switch,
+    request_of,
+    sealed,
+    write_of,
+)
 
 VOLTAGE = Question(1, 4, 0, 2)
 ANSWER = bytes.fromhex("010404436633341b38")  # SDM120-Modbus Protocol Implementation V2.4, section 1.1
@@ -100,3 +109,33 @@ def test_the_framer_finds_what_the_reader_of_answers_accepts(question, data):
         framer = ModbusRtuFramer()
         found = framer.feed(frame) + framer.gap()
         assert body == answer_in(b"".join(sealed(piece) for piece in found if isinstance(piece, bytes)), question)
+
+
+# From the specification: 6.5 (function 5), 6.11 (function 15), 6.6 and 6.12 with the same numbers as its examples.
+
+
+def test_one_coil_is_switched_by_function_5():
+    question = question_to_switch(0x11, 0xAC, [True])
+    assert write_of(question, coil_bytes([True]))[:-2].hex() == "110500acff00"
+    assert write_of(question_to_switch(0x11, 0xAC, [False]), b"\0")[:-2].hex() == "110500ac0000"
+
+
+def test_several_coils_are_switched_by_function_15_the_first_one_lowest():
+    states = [bool(int(bit)) for bit in "1011001110"]  # 6.11: coils 20 to 29 are cd 01
+    question = question_to_switch(0x11, 0x13, states)
+    assert write_of(question, coil_bytes(states))[:-2].hex() == "110f0013000a02cd01"
+
+
+@pytest.mark.parametrize("states", [[True], [False], [True, False, True], [False] * 9])
+def test_a_switch_is_answered_by_what_was_switched(states):
+    question = question_to_switch(7, 30, states)
+    echo = sealed(write_of(question, coil_bytes(states))[:6])
+    assert answer_in(echo, question) == echo[2:6]
+    assert answer_in(sealed(echo[:5] + bytes([echo[5] ^ 1])), question) == "other registers"
+    assert answer_in(sealed(bytes([7, question.function | 0x80, 2])), question) == "exception 2 (illegal data address)"
+
+
+@pytest.mark.parametrize(("start", "count"), [(0, 0), (0, 1969), (65535, 2), (-1, 1)])
+def test_coils_that_are_not_there_cannot_be_switched(start, count):
+    with pytest.raises(ValueError, match="coils"):
+        question_to_switch(1, start, [True] * count)
