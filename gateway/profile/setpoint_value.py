@@ -16,6 +16,7 @@ from gateway.schema.spec import BitSpec, FieldSpec
 
 RefusalCode = Literal["type", "range", "step", "interlock", "fill"]
 _ROUNDING: Final = 1e-6  # of one step: 0.1 + 0.2 is on a grid of 0.1
+_MAX_SHOWN: Final = 60  # characters of a value in a message
 _MAX_BITS: Final = 1000  # of a number; the doubles end there
 _TEXTS: Final = frozenset({"text", "hextext", "utc", "tst"})
 
@@ -160,8 +161,15 @@ class ValueRule:
         return problem
 
     def _refused(self, code: RefusalCode, value: Any, why: str) -> Refusal:
-        shown = repr(value)
-        return Refusal(code, f"{self._name}: {shown if len(shown) <= 60 else shown[:60] + '...'}: {why}")
+        return Refusal(code, f"{self._name}: {_shown(value)}: {why}")
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of more digits than Python prints
+        return f"a {type(value).__name__} with a number of thousands of digits"
+    return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "..."
 
 
 def scale_of(field: FieldSpec | BitSpec | None) -> float:

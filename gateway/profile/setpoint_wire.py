@@ -75,8 +75,8 @@ def _spi_piece(profile: Profile, spec: MessageSpec, message: str, field: str) ->
     assert spec.ask.register is not None
     whole, at = _place_of(spec, message, field)
     register = spec.ask.register + at
-    if (register & profile.link.write_mask) >> 8 * profile.link.address_bytes:
-        raise ValueError(f"register {register:#x} of {field!r} does not fit {profile.link.address_bytes} address bytes")
+    if (register & ~profile.link.write_mask) >> 8:  # of the lowest byte it may clear bits: that is what it is for
+        raise ValueError(f"`write_mask` {profile.link.write_mask:#x} would turn register {register:#x} into another")
     return Piece("registers", _alone(spec, whole), register)
 
 
@@ -85,13 +85,14 @@ def _modbus_piece(spec: MessageSpec, message: str, field: str) -> Piece:
     if ask is not None and (ask.input is not None or ask.discrete is not None):
         raise ValueError(f"message {message!r} reads what Modbus cannot write; ask `holding` or `coils`")
     whole, at = _place_of(spec, message, field)
-    alone = _alone(spec, whole)
     if ask is not None and ask.coils is not None:
-        return Piece("coils", alone, ask.coils + _first_coil(whole, at, field, ask.count or 0))
+        return Piece(
+            "coils", _alone(spec, whole, only=field), ask.coils + _first_coil(whole, at, field, ask.count or 0)
+        )
     size = whole.fixed_size or 0
     if at % 2 or size % 2 or not size:
         raise ValueError(f"{field!r} is {size} bytes at byte {at} of {message!r}; that is no whole registers")
-    return Piece("registers", alone, register_base(spec) + at // 2)
+    return Piece("registers", _alone(spec, whole), register_base(spec) + at // 2)
 
 
 def _first_coil(whole: Leaf, at: int, field: str, count: int) -> int:
@@ -116,10 +117,12 @@ def _place_of(spec: MessageSpec, message: str, field: str) -> tuple[Leaf, int]:
     raise ValueError(f"{field!r} has no fixed place in {message!r}, so its registers cannot be written alone")
 
 
-def _alone(spec: MessageSpec, whole: Leaf) -> MessageSpec:
-    """Return the layout of one field by itself, bits beside it included."""
-    assert isinstance(whole.spec, FieldSpec)
-    return MessageSpec(fields=[structs.replace(whole.spec, at=None, register=None)], order=spec.order)
+def _alone(spec: MessageSpec, whole: Leaf, only: str | None = None) -> MessageSpec:
+    """Return the layout of one field by itself, with all its bits or `only` one of them."""
+    field = whole.spec
+    assert isinstance(field, FieldSpec)
+    bits = field.bits if only is None or field.bits is None else [bit for bit in field.bits if bit.name == only]
+    return MessageSpec(fields=[structs.replace(field, at=None, register=None, bits=bits)], order=spec.order)
 
 
 class Wire:
