@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from gateway.errors import EncodeError
 from gateway.profile.build import CompiledProfile
@@ -26,7 +25,6 @@ from gateway.schema.plan import ABSENT, Row
 from gateway.schema.spec import BitSpec, FieldSpec
 
 Confirm = Literal["report", "ack", "none", "operator"]
-_NO_ADJUST: Final[Mapping[str, Adjust]] = MappingProxyType({})
 
 
 class Seen(NamedTuple):
@@ -53,10 +51,10 @@ class Attempt(NamedTuple):
 
 
 class Setpoint:
-    """One `[setpoint.NAME]` of a profile. Remembers nothing."""
+    """One `[setpoint.NAME]` of a profile, for all its devices. Remembers nothing."""
 
-    def __init__(self, profile: CompiledProfile, name: str, adjust: Mapping[str, Adjust] = _NO_ADJUST) -> None:
-        """Take a checked profile and what the site adjusts.
+    def __init__(self, profile: CompiledProfile, name: str) -> None:
+        """Take a checked profile.
 
         Raises: ValueError as `setpoint_problems` finds it, UsageError for an unknown checksum.
         """
@@ -66,6 +64,7 @@ class Setpoint:
         self.message, self.field = parts_of(spec.write)
         self.reported_by: tuple[str, str] | None = parts_of(spec.report) if spec.report is not None else None
         self.acked_by: str | None = spec.ack.message if spec.ack is not None else None
+        self.shown: str = self.reported_by[1] if self.reported_by else self.field  # what the site's `adjust` would name
         self.confirm: Confirm = spec.confirm or ("report" if spec.report is not None else "ack")
         self.family: str = segment_of(profile.family_of(self.reported_by[0] if self.reported_by else self.message))
         self._profile = profile
@@ -82,8 +81,7 @@ class Setpoint:
             raise ValueError(f"{spec.write} is no field")
         leaves = leaves_of(piece.spec).get(self.field, [])
         self._is_binary = bool(leaves)
-        shown = self.reported_by[1] if self.reported_by else self.field
-        self._rule = ValueRule(name, spec, written, leaves, adjust.get(shown))
+        self._rule = ValueRule(name, spec, written, leaves)
         scale = max(scale_of(written), scale_of(reported))
         self.tolerance: float = scale if spec.tolerance is None else spec.tolerance
 
@@ -101,9 +99,12 @@ class Setpoint:
         """Return where the desired value of a device stands. Raises: RouteError for a name that is no segment."""
         return Route(device, self.family, segment_of(self.name), Variant.DESIRED)
 
-    def check(self, value: Any) -> Any | Refusal:
-        """Return the value as a report would spell it (labels, flags in order), or why it cannot be set."""
-        return self._rule.check(value)
+    def check(self, value: Any, adjust: Adjust | None = None) -> Any | Refusal:
+        """Return the value as a report would spell it (labels, flags in order), or why it cannot be set.
+
+        `adjust` is what the site does to reports of it.
+        """
+        return self._rule.check(value, adjust)
 
     def interlocked(self, latest: Latest) -> Refusal | None:
         """Return why nothing may be written now; what is unknown or stale forbids it."""
@@ -111,12 +112,12 @@ class Setpoint:
         return None if why is None else Refusal("interlock", f"{self.name}: {why}")
 
     def build(self, value: Any, last: Callable[[str], Any], counts: Mapping[str, int]) -> Body | Refusal:
-        """Return the body that sets a checked value, or why it, or the rest of the frame, cannot be written.
+        """Return the body that sets a checked value, as the device has it, or why it or the rest cannot be written.
 
         `last` and `counts` are those of `Filling.build`.
         """
         try:
-            return self._filling.build(self._rule.told(value), last, counts)
+            return self._filling.build(value, last, counts)
         except UnknownFieldsError as error:
             return Refusal("fill", f"{self.name}: {self.message}: {error}")
         except EncodeError as error:  # of a binary field `check` has found every value that does not fit
@@ -144,6 +145,11 @@ class Setpoint:
         message, field = self.reported_by
         value = row[self._profile.messages[message].names.index(field)]
         return None if value is ABSENT else value
+
+
+def compile_setpoints(profile: CompiledProfile) -> dict[str, Setpoint]:
+    """Return all setpoints of a profile, for all devices that share it. Raises: as `Setpoint` does."""
+    return {name: Setpoint(profile, name) for name in profile.profile.setpoint}
 
 
 def parts_of(text: str) -> tuple[str, str]:

@@ -10,7 +10,6 @@ from typing import Any, Literal, NamedTuple
 
 from gateway.profile.build import CompiledProfile
 from gateway.profile.model import AckSpec
-from gateway.profile.rules_message import all_fields
 from gateway.schema.facts import Fact, parse_facts
 from gateway.schema.plan import Refused, values_of
 from gateway.schema.spec import BitSpec, FieldSpec, MessageSpec
@@ -57,11 +56,11 @@ class AckRule:
 
 
 def fields_of(spec: MessageSpec) -> dict[str, FieldSpec | BitSpec]:
-    """Return the named fields of a message, bits among them, the first of those that share a name."""
+    """Return the named fields of a message, bits and what a transform gives too, the first where names are shared."""
     found: dict[str, FieldSpec | BitSpec] = {}
-    for field in all_fields(spec):
+    for field in [*spec.fields, *(spec.transform.gives if spec.transform is not None else ())]:
         bits: list[FieldSpec | BitSpec] = [*(field.bits or ())]
-        for part in [field, *bits]:
+        for part in (field, *bits):
             if part.name:
                 found.setdefault(part.name, part)
     return found

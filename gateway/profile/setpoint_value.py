@@ -31,37 +31,25 @@ class Refusal(NamedTuple):
 class ValueRule:
     """What may be written into one field."""
 
-    def __init__(
-        self,
-        name: str,
-        spec: SetpointSpec,
-        field: FieldSpec | BitSpec,
-        leaves: list[Leaf],
-        adjust: Adjust | None = None,
-    ) -> None:
-        """Take the setpoint and the field; `leaves` are its places in a binary layout, several under conditions.
-
-        `adjust` is what the site does to the value after decoding: the device is told what that makes the wanted one.
-        """
+    def __init__(self, name: str, spec: SetpointSpec, field: FieldSpec | BitSpec, leaves: list[Leaf]) -> None:
+        """Take the setpoint and the field; `leaves` are its places in a binary layout, several under conditions."""
         self._name = name
         self._spec = spec
         self._field = field
         self._leaves = leaves
-        self._adjust = adjust
         self._is_bool = any(leaf.meaning.boolean for leaf in leaves) or getattr(field, "type", None) == "bool"
 
-    def check(self, value: Any) -> Any | Refusal:
-        """Return the value as a report would spell it, or why it cannot be set."""
+    def check(self, value: Any, adjust: Adjust | None = None) -> Any | Refusal:
+        """Return the value as a report would spell it, or why it cannot be set.
+
+        `adjust` is what the site does to reports: the device is told what that makes the wanted value.
+        """
         if value is None:
             return self._refused("type", value, "null sets nothing")
         found = self._typed(value)
         if not isinstance(found, Refusal):
-            found = self._limited(found) or self._written(found) or found
+            found = self._limited(found) or self._written(unadjusted(found, adjust)) or found
         return found
-
-    def told(self, value: Any) -> Any:
-        """Return a value that was checked as the device is told it."""
-        return unadjusted(value, self._adjust)
 
     def _typed(self, value: Any) -> Any | Refusal:
         field = self._field
@@ -153,7 +141,7 @@ class ValueRule:
             if leaf.array is not None or leaf.members is not None:
                 return None
             try:
-                cell_of(leaf, self.told(value))
+                cell_of(leaf, value)
             except EncodeError as error:
                 problem = problem or Refusal("range", f"{self._name}: {str(error).partition(': ')[2] or error}")
             else:

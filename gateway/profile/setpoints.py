@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from gateway.profile.build import CompiledProfile
 from gateway.profile.recorded import Adjust
 from gateway.profile.setpoint import Attempt, Latest, Setpoint
 from gateway.profile.setpoint_value import Refusal, unadjusted
@@ -31,15 +30,15 @@ class Setpoints(Mapping[str, Setpoint]):
     """
 
     def __init__(
-        self, profile: CompiledProfile, adjust: Mapping[str, Adjust] | None = None, *, first_count: int = 0
+        self, compiled: Mapping[str, Setpoint], adjust: Mapping[str, Adjust] | None = None, *, first_count: int = 0
     ) -> None:
-        """Take a checked profile and the site's `adjust`.
+        """Take what `compile_setpoints` made of the profile, and the site's `adjust`.
 
         `first_count`: the number of the first attempt. A device may ignore a number that it heard last, so the first
         command of a run should not bear that of the last command of the run before.
         """
+        self._setpoints = compiled
         self._adjust = dict(adjust or {})
-        self._setpoints = {name: Setpoint(profile, name, self._adjust) for name in profile.profile.setpoint}
         self._first_count = first_count
         self._counts: dict[tuple[str, str], int] = {}  # by message and field
         self._told: dict[tuple[str, str], _Told] = {}  # by message and field
@@ -59,7 +58,7 @@ class Setpoints(Mapping[str, Setpoint]):
         Nothing changes: no counter advances.
         """
         setpoint = self._setpoints[name]
-        checked = setpoint.check(value)
+        checked = setpoint.check(value, self._adjust.get(setpoint.shown))
         if isinstance(checked, Refusal):
             return checked
         why = setpoint.interlocked(latest)
@@ -104,7 +103,8 @@ class Setpoints(Mapping[str, Setpoint]):
         counts = {
             field: self._counts.get((setpoint.message, field), self._first_count - 1) for field in setpoint.counters
         }
-        body = setpoint.build(value, lambda field: self._last(setpoint.message, field, latest), counts)
+        told = unadjusted(value, self._adjust.get(setpoint.shown))
+        body = setpoint.build(told, lambda field: self._last(setpoint.message, field, latest), counts)
         made = setpoint.attempt(body) if isinstance(body, Body) else body
         return (None, made) if isinstance(made, Refusal) else (made, None)
 

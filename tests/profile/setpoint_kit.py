@@ -7,7 +7,8 @@ from typing import Any
 from gateway.profile.build import CompiledProfile
 from gateway.profile.load import find_profile, load_profile
 from gateway.profile.model import Profile
-from gateway.profile.setpoint import Latest, Seen
+from gateway.profile.setpoint import Latest, Seen, compile_setpoints
+from gateway.profile.setpoints import Setpoints
 from gateway.profile.validate import examine
 
 HEAD = """
@@ -41,3 +42,10 @@ def saying(received_ns: int = 0, **messages: dict[str, Any]) -> Latest:
 
 def nothing_said(message: str) -> None:
     del message
+
+
+def setpoints_of(
+    profile: CompiledProfile, adjust: dict[str, tuple[float, float]] | None = None, **keys: int
+) -> Setpoints:
+    """Return the setpoints of a new device."""
+    return Setpoints(compile_setpoints(profile), adjust, **keys)

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from gateway.framing.checks import check_of
 from gateway.profile.setpoint import Attempt, Seen
 from gateway.profile.setpoint_value import Refusal
-from gateway.profile.setpoints import Setpoints
 from gateway.schema.plan import values_of
-from tests.profile.setpoint_kit import compiled, nothing_said, saying, shipped
+from tests.profile.setpoint_kit import compiled, nothing_said, saying, setpoints_of, shipped
 
 MOTOR = shipped("motor")
 NODE = shipped("cobs-node")
@@ -31,7 +30,7 @@ def attempted(setpoints, name, value, latest):
 
 
 def test_the_motor_is_sent_what_its_database_says():
-    attempt = attempted(Setpoints(MOTOR), "speed", 1500, MOTOR_RUNS)
+    attempt = attempted(setpoints_of(MOTOR), "speed", 1500, MOTOR_RUNS)
     body = attempt.write.data
     assert (attempt.write.address, len(body)) == (0x200, 8)
     assert values(MOTOR, "command", body) == {
@@ -45,7 +44,7 @@ def test_the_motor_is_sent_what_its_database_says():
 @settings(max_examples=60, deadline=None)
 @given(speed=st.integers(-3000, 3000), attempts=st.integers(1, 20))
 def test_the_motor_s_counter_advances_with_every_attempt(speed, attempts):
-    setpoints = Setpoints(MOTOR)
+    setpoints = setpoints_of(MOTOR)
     sent = [attempted(setpoints, "speed", speed, MOTOR_RUNS).write.data for _ in range(attempts)]
     heard = [values(MOTOR, "command", body) for body in sent]
     assert [each["Counter"] for each in heard] == [number % 16 for number in range(attempts)]
@@ -53,21 +52,21 @@ def test_the_motor_s_counter_advances_with_every_attempt(speed, attempts):
 
 
 def test_a_value_that_is_only_admitted_advances_no_counter():
-    setpoints = Setpoints(MOTOR)
+    setpoints = setpoints_of(MOTOR)
     for _ in range(3):
         assert setpoints.admit("speed", 10, MOTOR_RUNS) == 10
     assert attempted(setpoints, "speed", 10, MOTOR_RUNS).counters == {"Counter": 0}
 
 
 def test_a_run_may_begin_with_another_number():
-    attempt = attempted(Setpoints(MOTOR, first_count=37), "speed", 10, MOTOR_RUNS)
+    attempt = attempted(setpoints_of(MOTOR, first_count=37), "speed", 10, MOTOR_RUNS)
     assert attempt.counters == {"Counter": 37 % 16}
 
 
 @settings(max_examples=60, deadline=None)
 @given(half_percents=st.integers(0, 200))
 def test_the_valve_reads_what_was_set(half_percents):
-    attempt = attempted(Setpoints(NODE), "valve", half_percents / 2, NODE_HOLDS)
+    attempt = attempted(setpoints_of(NODE), "valve", half_percents / 2, NODE_HOLDS)
     (body,) = NODE.framer().feed(attempt.write.data)
     assert isinstance(body, bytes)
     heard = values(NODE, "set_valve", body)
@@ -82,12 +81,12 @@ def test_the_valve_reads_what_was_set(half_percents):
     ],
 )
 def test_a_setpoint_says_where_it_stands_and_how_it_is_confirmed(profile, name, route, tolerance, confirm):
-    setpoint = Setpoints(profile)[name]
+    setpoint = setpoints_of(profile)[name]
     assert (str(setpoint.route("pump")), setpoint.tolerance, setpoint.confirm) == (route, tolerance, confirm)
 
 
 def test_the_report_s_family_names_the_route():
-    setpoints = Setpoints(compiled(LAMP))
+    setpoints = setpoints_of(compiled(LAMP))
     assert str(setpoints["level"].route("lamp-1")) == "lamp-1/light/level@desired"
     assert str(setpoints["colour"].route("lamp-1")) == "lamp-1/orders/colour@desired"
 
@@ -124,16 +123,16 @@ confirm = "none"
 
 
 def test_the_tolerance_is_the_coarser_of_the_two_scales():
-    assert Setpoints(compiled(LAMP))["level"].tolerance == 0.5
+    assert setpoints_of(compiled(LAMP))["level"].tolerance == 0.5
 
 
 def test_a_label_has_no_tolerance():
-    assert Setpoints(compiled(LAMP))["colour"].tolerance == 0
+    assert setpoints_of(compiled(LAMP))["colour"].tolerance == 0
 
 
 def test_the_report_is_read_out_of_its_row():
     profile = compiled(LAMP)
-    setpoint = Setpoints(profile)["level"]
+    setpoint = setpoints_of(profile)["level"]
     state = profile.messages["state"]
     assert setpoint.reported_by == ("state", "level")
     assert setpoint.reported(state.decode(b"\x01\x81\x01")) == 64.5
@@ -153,20 +152,20 @@ def test_the_report_is_read_out_of_its_row():
     ],
 )
 def test_an_interlock_that_is_not_known_to_hold_refuses(seen, why):
-    refusal = Setpoints(compiled(LAMP)).admit("level", 5, lambda _message: seen)
+    refusal = setpoints_of(compiled(LAMP)).admit("level", 5, lambda _message: seen)
     assert isinstance(refusal, Refusal)
     assert refusal.code == "interlock"
     assert why in refusal.message
 
 
 def test_the_value_is_judged_before_the_interlock():
-    refusal = Setpoints(NODE).admit("valve", 101, nothing_said)
+    refusal = setpoints_of(NODE).admit("valve", 101, nothing_said)
     assert isinstance(refusal, Refusal)
     assert refusal.code == "range"
 
 
 def test_the_interlock_is_judged_before_the_fill():
-    setpoints = Setpoints(compiled(LAMP.replace('fill      = { colour = "red" }', "")))
+    setpoints = setpoints_of(compiled(LAMP.replace('fill      = { colour = "red" }', "")))
     codes = []
     for latest in (nothing_said, saying(state={"ready": "yes"})):
         refusal = setpoints.admit("level", 5, latest)
@@ -187,7 +186,7 @@ fields    = [{ name = "text", type = "text", length = "rest" }]
 write   = "order.text"
 confirm = "none"
 """)
-    setpoints = Setpoints(profile)
+    setpoints = setpoints_of(profile)
     assert setpoints.admit("text", "12345678", nothing_said) == "12345678"
     refusal = setpoints.admit("text", "123456789", nothing_said)
     assert isinstance(refusal, Refusal)
@@ -195,5 +194,5 @@ confirm = "none"
 
 
 def test_a_setpoint_can_be_made_ready_before_its_first_write():
-    for setpoint in Setpoints(NODE).values():
+    for setpoint in setpoints_of(NODE).values():
         setpoint.warm()

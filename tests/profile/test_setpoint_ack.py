@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.profile.setpoint import Attempt
 from gateway.profile.setpoint_ack import FOREIGN, Ack
-from gateway.profile.setpoints import Setpoints
-from tests.profile.setpoint_kit import compiled, nothing_said, saying, shipped
+from tests.profile.setpoint_kit import compiled, nothing_said, saying, setpoints_of, shipped
 
 NODE, MOTOR = shipped("cobs-node"), shipped("motor")
 LATEST = saying(measurement={"mode": "holding"}, status={"fault": "none"})
@@ -17,7 +16,7 @@ LATEST = saying(measurement={"mode": "holding"}, status={"fault": "none"})
 
 def judged(profile, name, value, ack, *, attempts=1):
     """Return what an ack with these values says to the last of some attempts."""
-    setpoints = Setpoints(profile)
+    setpoints = setpoints_of(profile)
     for _ in range(attempts):
         attempt = setpoints.attempt(name, value, LATEST)
     assert isinstance(attempt, Attempt)
@@ -74,7 +73,7 @@ fill  = { n = "counter" }
 
 @given(count=st.integers(0, 300), heard=st.integers(0, 255))
 def test_an_echo_is_compared_as_the_wire_has_it(count, heard):
-    setpoints = Setpoints(compiled(SCALED), first_count=count)
+    setpoints = setpoints_of(compiled(SCALED), first_count=count)
     attempt = setpoints.attempt("level", 3, nothing_said)
     assert isinstance(attempt, Attempt)
     ack = setpoints["level"].judge(bytes([heard, 7]), attempt)
@@ -83,11 +82,11 @@ def test_an_echo_is_compared_as_the_wire_has_it(count, heard):
 
 @pytest.mark.parametrize("body", [b"", b"\x00", b"\x00\x08"])
 def test_a_frame_cut_off_or_with_another_constant_answers_nothing(body):
-    setpoints = Setpoints(compiled(SCALED))
+    setpoints = setpoints_of(compiled(SCALED))
     attempt = setpoints.attempt("level", 3, nothing_said)
     assert isinstance(attempt, Attempt)
     assert (setpoints["level"].judge(body, attempt).answer == "foreign") is (body != b"\x00")
 
 
 def test_without_accept_any_ack_of_ours_accepts():
-    assert Setpoints(compiled(SCALED))["level"].confirm == "ack"
+    assert setpoints_of(compiled(SCALED))["level"].confirm == "ack"

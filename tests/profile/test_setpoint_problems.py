@@ -6,8 +6,7 @@ import pytest
 
 from gateway.profile.load import find_profile, load_profile
 from gateway.profile.setpoint_problems import setpoint_problems
-from gateway.profile.setpoints import Setpoints
-from tests.profile.setpoint_kit import CompiledProfile, profile_of
+from tests.profile.setpoint_kit import CompiledProfile, profile_of, setpoints_of
 
 VALVE = """
 [link]
@@ -44,7 +43,7 @@ def found(old="", new=""):
 
 def test_a_setpoint_that_can_work_has_no_problem():
     assert found() == []
-    Setpoints(CompiledProfile(profile_of(VALVE)))
+    setpoints_of(CompiledProfile(profile_of(VALVE)))
 
 
 @pytest.mark.parametrize("name", ["motor", "cobs-node"])

@@ -9,13 +9,12 @@ from gateway.framing.modbus_pdu import Question, answer_in, sealed
 from gateway.profile.setpoint import Attempt
 from gateway.profile.setpoint_value import Refusal
 from gateway.profile.setpoint_wire import Write
-from gateway.profile.setpoints import Setpoints
 from gateway.schema.plan import values_of
-from tests.profile.setpoint_kit import compiled, nothing_said, saying
+from tests.profile.setpoint_kit import compiled, nothing_said, saying, setpoints_of
 
 
 def write(text, name, value, latest=nothing_said) -> Write:
-    attempt = Setpoints(compiled(text)).attempt(name, value, latest)
+    attempt = setpoints_of(compiled(text)).attempt(name, value, latest)
     assert isinstance(attempt, Attempt), attempt
     return attempt.write
 
@@ -78,7 +77,7 @@ def test_the_other_bits_of_a_register_are_what_they_were():
 
 
 def test_a_register_whose_other_bits_are_not_known_is_refused():
-    refusal = Setpoints(compiled(MODBUS + setpoint("on", "held.on"))).admit("on", True, nothing_said)
+    refusal = setpoints_of(compiled(MODBUS + setpoint("on", "held.on"))).admit("on", True, nothing_said)
     assert isinstance(refusal, Refusal)
     assert refusal.code == "fill"
     assert "mode" in refusal.message
@@ -110,7 +109,7 @@ def test_coils_need_no_knowledge_of_their_neighbours():
 )
 def test_registers_that_cannot_be_written_are_no_setpoint(field, reason):
     with pytest.raises(ValueError, match=reason):
-        Setpoints(compiled(MODBUS + setpoint("it", field)))
+        setpoints_of(compiled(MODBUS + setpoint("it", field)))
 
 
 SPI = """
@@ -141,7 +140,7 @@ def test_the_other_bits_of_a_spi_register_are_kept():
 
 def test_a_spi_register_that_the_write_mask_would_move_is_no_setpoint():
     with pytest.raises(ValueError, match="`write_mask` 0x7f would turn register 0x1f4 into another"):
-        Setpoints(compiled(SPI.replace('"spi"', '"spi"\naddress_bytes = 2').replace("0xf4", "0x1f4")))
+        setpoints_of(compiled(SPI.replace('"spi"', '"spi"\naddress_bytes = 2').replace("0xf4", "0x1f4")))
 
 
 def can(when, framing=""):
@@ -181,7 +180,7 @@ def test_a_can_message_goes_out_with_its_id(when, framing, expected):
 def test_a_can_message_without_an_id_of_ours_is_no_setpoint(when):
     framing = '[framing]\nkind = "j1939"' if "pgn" in when else ""
     with pytest.raises(ValueError, match="names no frame"):
-        Setpoints(compiled(can(when, framing)))
+        setpoints_of(compiled(can(when, framing)))
 
 
 GATT = """
@@ -206,7 +205,7 @@ def test_a_characteristic_is_written_whole(key):
 
 def test_an_advertisement_is_no_setpoint():
     with pytest.raises(ValueError, match="no `characteristic`"):
-        Setpoints(compiled(GATT.format(mode="advertisement", message="when = { manufacturer = 1 }")))
+        setpoints_of(compiled(GATT.format(mode="advertisement", message="when = { manufacturer = 1 }")))
 
 
 @pytest.mark.parametrize(
@@ -232,7 +231,7 @@ fields    = [{{ type = "u8", const = 0xc0 }}, {{ name = "level", type = "u16le" 
 write  = "order.level"
 report = "order.level"
 """)
-    attempt = Setpoints(profile).attempt("level", 0xDBC0, nothing_said)
+    attempt = setpoints_of(profile).attempt("level", 0xDBC0, nothing_said)
     assert isinstance(attempt, Attempt)
     (body,) = profile.framer().feed(attempt.write.data)
     assert isinstance(body, bytes)

@@ -8,8 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from gateway.profile.setpoint import Attempt, Seen
 from gateway.profile.setpoint_value import Refusal
-from gateway.profile.setpoints import Setpoints
-from tests.profile.setpoint_kit import compiled, nothing_said, saying
+from tests.profile.setpoint_kit import compiled, nothing_said, saying, setpoints_of
 
 PAIR = """
 [link]
@@ -38,36 +37,36 @@ def sent(setpoints, name, value, latest, at_ns=None):
 
 
 def test_the_other_field_is_what_the_device_said():
-    assert sent(Setpoints(PROFILE), "a", 5, saying(pair={"a": 1, "b": 2})) == b"\x05\x02"
+    assert sent(setpoints_of(PROFILE), "a", 5, saying(pair={"a": 1, "b": 2})) == b"\x05\x02"
 
 
 def test_a_device_that_said_nothing_yet_is_not_guessed_at():
-    refusal = Setpoints(PROFILE).admit("a", 5, nothing_said)
+    refusal = setpoints_of(PROFILE).admit("a", 5, nothing_said)
     assert isinstance(refusal, Refusal)
     assert refusal.code == "fill"
     assert "b: not known yet" in refusal.message
 
 
 def test_what_an_earlier_run_heard_is_not_known():
-    refusal = Setpoints(PROFILE).admit("a", 5, lambda _message: Seen({"a": 1, "b": 2}, 0, is_restored=True))
+    refusal = setpoints_of(PROFILE).admit("a", 5, lambda _message: Seen({"a": 1, "b": 2}, 0, is_restored=True))
     assert isinstance(refusal, Refusal)
     assert refusal.code == "fill"
 
 
 def test_a_second_write_does_not_undo_the_first_before_the_device_spoke():
-    setpoints, latest = Setpoints(PROFILE), saying(10, pair={"a": 1, "b": 2})
+    setpoints, latest = setpoints_of(PROFILE), saying(10, pair={"a": 1, "b": 2})
     sent(setpoints, "a", 5, latest, at_ns=20)
     assert sent(setpoints, "b", 6, latest) == b"\x05\x06"
 
 
 def test_what_the_device_said_after_a_write_counts_more():
-    setpoints = Setpoints(PROFILE)
+    setpoints = setpoints_of(PROFILE)
     sent(setpoints, "a", 5, saying(10, pair={"a": 1, "b": 2}), at_ns=20)
     assert sent(setpoints, "b", 6, saying(30, pair={"a": 4, "b": 2})) == b"\x04\x06"
 
 
 def test_a_rejected_write_is_taken_back():
-    setpoints, latest = Setpoints(PROFILE), saying(10, pair={"a": 1, "b": 2})
+    setpoints, latest = setpoints_of(PROFILE), saying(10, pair={"a": 1, "b": 2})
     attempt = setpoints.attempt("a", 5, latest)
     assert isinstance(attempt, Attempt)
     setpoints.written(attempt, 20)
@@ -76,7 +75,7 @@ def test_a_rejected_write_is_taken_back():
 
 
 def test_a_rejected_write_leaves_the_one_before_it():
-    setpoints, latest = Setpoints(PROFILE), saying(10, pair={"a": 1, "b": 2})
+    setpoints, latest = setpoints_of(PROFILE), saying(10, pair={"a": 1, "b": 2})
     sent(setpoints, "a", 5, latest, at_ns=20)
     rejected = setpoints.attempt("a", 7, latest)
     assert isinstance(rejected, Attempt)
@@ -86,7 +85,7 @@ def test_a_rejected_write_leaves_the_one_before_it():
 
 
 def test_a_rejection_that_comes_late_takes_nothing_newer_back():
-    setpoints, latest = Setpoints(PROFILE), saying(10, pair={"a": 1, "b": 2})
+    setpoints, latest = setpoints_of(PROFILE), saying(10, pair={"a": 1, "b": 2})
     rejected = setpoints.attempt("a", 7, latest)
     assert isinstance(rejected, Attempt)
     setpoints.written(rejected, 20)
@@ -96,14 +95,14 @@ def test_a_rejection_that_comes_late_takes_nothing_newer_back():
 
 
 def test_after_a_restart_of_the_device_nothing_told_before_is_known():
-    setpoints = Setpoints(PROFILE)
+    setpoints = setpoints_of(PROFILE)
     sent(setpoints, "a", 5, saying(10, pair={"a": 1, "b": 2}), at_ns=20)
     setpoints.forget()
     assert isinstance(setpoints.attempt("b", 6, nothing_said), Refusal)
 
 
 def test_a_message_that_only_goes_out_is_known_by_what_was_sent():
-    setpoints = Setpoints(compiled(OUT))
+    setpoints = setpoints_of(compiled(OUT))
     assert isinstance(setpoints.admit("b", 6, nothing_said), Refusal)
     assert sent(setpoints, "a", 5, nothing_said, at_ns=1) == b"\x05\x01"
     assert sent(setpoints, "b", 6, nothing_said, at_ns=2) == b"\x05\x06"
@@ -144,13 +143,13 @@ write   = "order.b"
 confirm = "none"
 fill    = { a = 0, n = "counter" }
 """
-    setpoints = Setpoints(compiled(counted))
+    setpoints = setpoints_of(compiled(counted))
     bodies = [sent(setpoints, name, 1, nothing_said) for name in "abba"]
     assert [body[2] for body in bodies] == [0, 1, 2, 3]
 
 
 def test_the_site_s_adjustment_is_undone_on_the_way_down():
-    setpoints = Setpoints(PROFILE, {"a": (2.0, 10.0)})
+    setpoints = setpoints_of(PROFILE, {"a": (2.0, 10.0)})
     assert setpoints.admit("a", 30, saying(pair={"a": 12, "b": 2})) == 30
     assert sent(setpoints, "a", 30, saying(pair={"a": 12, "b": 2})) == b"\x0a\x02"
     assert sent(setpoints, "b", 7, saying(pair={"a": 12, "b": 2})) == b"\x01\x07"
@@ -158,7 +157,7 @@ def test_the_site_s_adjustment_is_undone_on_the_way_down():
 
 @pytest.mark.parametrize("value", [8, 522])
 def test_the_range_of_the_wire_holds_under_an_adjustment(value):
-    refusal = Setpoints(PROFILE, {"a": (2.0, 10.0)}).admit("a", value, saying(pair={"a": 12, "b": 2}))
+    refusal = setpoints_of(PROFILE, {"a": (2.0, 10.0)}).admit("a", value, saying(pair={"a": 12, "b": 2}))
     assert isinstance(refusal, Refusal)
     assert refusal.code == "range"
 
@@ -168,7 +167,7 @@ class TwoWriters(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setpoints = Setpoints(PROFILE)
+        self.setpoints = setpoints_of(PROFILE)
         self.now_ns = 0
         self.device = {"a": 1, "b": 2}
         self.model = dict(self.device)
