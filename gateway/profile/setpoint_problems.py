@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from gateway.errors import UsageError
+from gateway.profile.findings import Findings
 from gateway.profile.model import AckSpec, Profile, SetpointSpec
 from gateway.profile.positions import Path
 from gateway.profile.setpoint import field_finder, parts_of
@@ -53,6 +54,14 @@ def setpoint_problems(profile: Profile, name: str) -> Iterator[Finding]:
         refusal := ValueRule("safe", spec, written, leaves).check(spec.safe), Refusal
     ):
         yield Finding(("safe",), refusal.message)
+
+
+def check_working(profile: Profile, found: Findings) -> None:
+    """Report what can never work of all setpoints of a profile without an error so far."""
+    for name in profile.setpoint:
+        for problem in setpoint_problems(profile, name):
+            report = found.warn if problem.severity == "warning" else found.error
+            report(("setpoint", name, *problem.path), problem.message)
 
 
 def _of_fill(piece: Piece, field: str, spec: SetpointSpec) -> Iterator[Finding]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.profile.document import Document
+from gateway.profile.findings import Findings
 from gateway.profile.load import find_profile, load_profile
-from gateway.profile.setpoint_problems import setpoint_problems
-from tests.profile.setpoint_kit import CompiledProfile, profile_of, setpoints_of
+from gateway.profile.setpoint_problems import check_working, setpoint_problems
+from tests.profile.setpoint_kit import HEAD, CompiledProfile, profile_of, setpoints_of
 
 VALVE = """
 [link]
@@ -91,3 +93,12 @@ fill   = { b = 1 }
     (finding,) = setpoint_problems(profile_of(text), "a")
     assert finding.path == ("fill", "b")
     assert "only the registers of 'a' are" in finding.message
+
+
+def test_a_problem_is_told_with_its_line_and_key():
+    text = VALVE.replace('"state.mode" = "on"', '"state.mode" = "open"')
+    document = Document("valve.toml", (HEAD + text).encode())
+    check_working(profile_of(text), Findings(document))
+    (problem,) = document.problems
+    line = 1 + (HEAD + text)[: (HEAD + text).index("interlock")].count("\n")
+    assert (problem.line, problem.key) == (line, "setpoint.level.interlock[0]")
