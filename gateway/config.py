@@ -14,13 +14,13 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from gateway.authority.settings import GrantConfig
 from gateway.environment import user_state_folder, variable
-from gateway.errors import ConfigError, Problem, RouteError, UsageError
+from gateway.errors import ConfigError, Problem, UsageError
 from gateway.ledger.settings import LedgerConfig
 from gateway.profile.document import Document
 from gateway.profile.findings import Findings
 from gateway.profile.model import LINK_KEYS, LinkSpec
-from gateway.route import RoutePattern
 from gateway.spelling import nearest
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 MAX_FILE_BYTES: Final = 4_000_000
 MAX_SECRET_BYTES: Final = 4096
 BUSES: Final = ("uart", "can", "ble", "spi")
-VERBS: Final = ("read", "write", "replay", "install", "control")
 _SEGMENT: Final = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _LOOPBACK: Final = re.compile(r"(127\.\d+\.\d+\.\d+|localhost|\[::1\]):\d+")
 _LISTEN: Final = re.compile(r"(\[[0-9A-Fa-f:]+\]|[^:\s]+):(\d{1,5})")
@@ -123,15 +122,6 @@ class HttpConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     token: SecretConfig | None = None
     certificate: str | None = None  # PEM files
     certificate_key: str | None = None
-
-
-class GrantConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[grant.NAME]`: default is deny."""
-
-    principal: str  # "user:pi"
-    routes: str  # pattern, with @variant
-    verbs: list[Literal["read", "write", "replay", "install", "control"]]
-    expires: str | None = None  # ISO 8601; None: never
 
 
 class SiteConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -338,12 +328,8 @@ def _check_north(site: SiteConfig, found: Findings) -> None:
     if site.http is not None:
         _check_http(site.http, found)
     for name, grant in site.grants.items():
-        if not grant.verbs:
-            found.error(("grant", name, "verbs"), f"grants nothing; give some of {', '.join(VERBS)}")
-        try:
-            RoutePattern(grant.routes.partition("@")[0])
-        except RouteError as error:
-            found.error(("grant", name, "routes"), str(error))
+        for key, message in grant.problems():
+            found.error(("grant", name, key), message)
 
 
 def _check_http(http: HttpConfig, found: Findings) -> None:

@@ -103,6 +103,14 @@ MISTAKES = [  # replace, by, the line it is told at, key
     ('listen = "127.0.0.1:8080"', 'listen = "0.0.0.0:8080"', "[http]", "http.token"),
     ('"read", "write"', '"read", "wrte"', "verbs", "grant.operator.verbs[1]"),
     ('"pump/motor/*@desired"', '"a/b/c/d"', "routes", "grant.operator.routes"),
+    ('"pump/motor/*@desired"', '"pump"', "routes", "grant.operator.routes"),
+    ('"pump/motor/*@desired"', '"pump/motor/*@wanted"', "routes", "grant.operator.routes"),
+    ('"user:pi"', '"pi"', "principal", "grant.operator.principal"),
+    ('"user:pi"', '"user:*"', "principal", "grant.operator.principal"),
+    ('["read", "write"]', "[]", "verbs", "grant.operator.verbs"),
+    ('["read", "write"]', '["read", "control"]', "verbs", "grant.operator.verbs[1]"),
+    ('["read", "write"]', '["read"]\nexpires = "soon"', "expires", "grant.operator.expires"),
+    ('["read", "write"]', '["read"]\nexpires = 2027-01-31', "expires", "grant.operator.expires"),
     ("[ledger]", "[leger]", "[leger]", "leger"),
 ]
 

@@ -31,6 +31,7 @@ LAYERS = {
     "gateway.lifecycle": LOGIC,
     "gateway.udev": LOGIC,
     "gateway.crdt": LOGIC,
+    "gateway.authority": LOGIC,
     "gateway.profile": DOCUMENTS,
     "gateway.config": DOCUMENTS,
     "gateway.port": PORTS,
