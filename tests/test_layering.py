@@ -32,6 +32,7 @@ LAYERS = {
     "gateway.udev": LOGIC,
     "gateway.crdt": LOGIC,
     "gateway.authority": LOGIC,
+    "gateway.authority.keyfile": STORAGE,
     "gateway.profile": DOCUMENTS,
     "gateway.config": DOCUMENTS,
     "gateway.port": PORTS,

@@ -5,10 +5,13 @@ from __future__ import annotations
 from gateway.authority.grants import Grant, Grants, Verb
 from gateway.authority.moment import ClockQuality, Moment
 from gateway.authority.scope import Scope
+from gateway.authority.token import Claims, PublicKey, SigningKey, claims_of
 from gateway.route import Route, parse_route
 
 NOW_NS = 1_800_000_000_000_000_000  # 2027-01-15
 S = 1_000_000_000
+KEY = SigningKey.generate()
+OTHER_KEY = SigningKey.generate()
 
 
 def moment(
@@ -47,3 +50,23 @@ def grant(
 
 def grants(*given: Grant) -> Grants:
     return Grants(given)
+
+
+def claims(
+    routes: str = "pump/**",
+    verbs: tuple[Verb, ...] = ("write",),
+    *,
+    principal: str = "user:pi",
+    lifetime_s: float = 600,
+    at: Moment | None = None,
+    key: PublicKey = KEY.public,
+) -> Claims:
+    return claims_of(
+        token_id="00ff",
+        principal=principal,
+        routes=routes,
+        verbs=verbs,
+        lifetime_ns=round(lifetime_s * S),
+        moment=at or moment(),
+        key=key,
+    )
