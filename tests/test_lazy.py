@@ -33,6 +33,8 @@ def loaded_by(code: str) -> set[str]:
     "module",
     [
         "gateway",
+        "gateway.authority.decision",
+        "gateway.authority.keyfile",
         "gateway.profile.build",
         "gateway.profile.load",
         "gateway.cli",
