@@ -1,7 +1,8 @@
 """The COBS node of `profiles/uart/cobs-node`, simulated: its frames are encoded by the profile that decodes them.
 
 A room with a radiator: a valve moves towards its setpoint, flow follows the valve, temperature follows the flow. Pure:
-time and bytes come in, bytes go out. What the node must do is in PROTOCOL.md beside the profile.
+time and bytes come in, bytes go out. What the node must do is in PROTOCOL.md beside the profile; what it does instead
+when it is told to, in `behaviour.py`.
 """
 
 from __future__ import annotations
@@ -13,15 +14,20 @@ from typing import Any, Final
 from gateway.frame import Garbage
 from gateway.profile.build import CompiledProfile
 from gateway.schema.plan import Refused, values_of
+from hil.sim.behaviour import GOOD, Behaviour
+from hil.sim.obedience import Actuator, Answers, Echo
 
 MEASUREMENT_PERIOD_S: Final = 0.1  # PROTOCOL 6
 STATUS_PERIOD_S: Final = 5.0
+BOOT_S: Final = 0.05  # from a restart to the first byte; PROTOCOL 6 allows 100 ms
 ROUNDING_S: Final = 1e-7  # of times in doubles
-TRAVEL_PERCENT_PER_S: Final = 12.5  # of the valve, when no ramp asks for less
+TRAVEL_PERCENT_PER_S: Final = 100.0  # of the valve, when no ramp asks for less: a command is done before it expires
 SET_VALVE: Final = 0x10
 ASK_IDENTITY: Final = 0x12
 ROOM_CEL: Final = 18.0
 FULL_FLOW_L_PER_MIN: Final = 14.0
+CONDITIONS: Final = {"manual": "manual", "blocked": "valve_blocked"}  # mode of measurement: result of ack
+POWER_ON_PERCENT: Final = 35.0  # where the valve goes when nobody has ordered anything
 
 
 class CobsNode:
@@ -32,18 +38,46 @@ class CobsNode:
         self._framer = profile.framer()
         self._random = random.Random(seed)  # noqa: S311 - measurement noise
         self._serial_number = serial_number
-        self._counter = 0
-        self._refused = 0
-        self._start_s: float | None = None
-        self._last_s = 0.0
-        self._measurement_s = self._status_s = 0.0
+        self.behaviour = GOOD
         self.valve_percent = 20.0
-        self.target_percent = 35.0
+        self._valve = Actuator(POWER_ON_PERCENT)
+        self._echo: Echo[float] = Echo()
+        self._acks: Answers[bytes] = Answers()
         self._travel = TRAVEL_PERCENT_PER_S
         self._temperature_cel = 20.4
+        self._restarts, self._restart_cause = 1, "power_on"
+        self._counter = self._refused = 0
+        self._start_s: float | None = None  # None: not yet, or not again
+        self._boot_s = -math.inf  # it says and hears nothing before
+        self._last_s = self._measurement_s = self._status_s = 0.0
+        self._is_moving = False
+
+    @property
+    def target_percent(self) -> float:
+        """Where the valve was ordered to, within what the node accepts."""
+        return self._valve.ordered
+
+    def behave(self, behaviour: Behaviour) -> None:
+        """Treat commands so from now on. Raises: ValueError for a condition that it has not."""
+        self.behaviour = behaviour.known_to(CONDITIONS)
+
+    def restart(self, now_s: float, cause: str = "watchdog") -> None:
+        """Begin anew after `BOOT_S`. The last order outlives all but the loss of power (PROTOCOL 5.1).
+
+        `cause` is one of the profile's restart causes.
+        """
+        self._restarts, self._restart_cause = (self._restarts + 1) & 0xFFFF, cause
+        self._counter = self._refused = 0
+        self._framer = self._profile.framer()
+        self._acks.forget()
+        self._valve = Actuator(POWER_ON_PERCENT if cause == "power_on" else self._valve.ordered)
+        self._travel = TRAVEL_PERCENT_PER_S
+        self._start_s, self._boot_s = None, now_s + BOOT_S
 
     def due(self, now_s: float) -> list[bytes]:
         """Return the frames that are due at `now_s`, identity and status first after power-on."""
+        if now_s < self._boot_s:
+            return []
         frames: list[bytes] = []
         if self._start_s is None:
             self._start_s = self._last_s = now_s
@@ -51,6 +85,7 @@ class CobsNode:
             self._status_s = now_s + 0.05
             frames.append(self._identity())
         self._move(now_s)
+        frames += self._acks.due(now_s)
         if now_s + ROUNDING_S >= self._status_s:
             self._status_s = _next(self._status_s, STATUS_PERIOD_S, now_s)
             frames.append(self._status(now_s))
@@ -59,43 +94,52 @@ class CobsNode:
             frames.append(self._measurement(now_s))
         return frames
 
-    def receive(self, data: bytes) -> list[bytes]:
-        """Take what was written to the node; return its answers."""
+    def receive(self, data: bytes, now_s: float) -> list[bytes]:
+        """Take what was written to the node; return the answers that are prompt."""
         answers: list[bytes] = []
-        for body in self._framer.feed(data):
-            if isinstance(body, Garbage):
+        for body in self._framer.feed(data) if now_s >= self._boot_s else ():
+            if isinstance(body, Garbage) or len(body) < 2:
                 self._refused += 1
-            elif body[:1] == bytes([SET_VALVE]):
-                answers.append(self._set_valve(body))
+            elif self.behaviour.ignores:
+                continue
             elif body[:1] == bytes([ASK_IDENTITY]):
                 answers.append(self._identity())
-            elif len(body) > 1:
-                answers.append(self._ack(body[1], body[0], "unknown"))
+            elif self.behaviour.restarts:
+                self.restart(now_s)
+                return answers
+            else:
+                answers += self._acks.give(self._obeyed(body, now_s), self.behaviour, now_s)
         return answers
 
-    def _set_valve(self, body: bytes) -> bytes:
+    def _obeyed(self, body: bytes, now_s: float) -> bytes:
+        """Carry out a command; return its ack."""
+        if body[0] != SET_VALVE:
+            return self._ack(body[1], body[0], "unknown", self.target_percent)
         plan = self._profile.messages["set_valve"]
         try:
             wanted = values_of(plan, plan.decode(body))
         except Refused:
             wanted = {}
-        counter, position, ramp = wanted.get("counter"), wanted.get("position"), wanted.get("ramp")
-        if counter is None or position is None or ramp is None:
-            return self._ack(body[1] if len(body) > 1 else 0, SET_VALVE, "out_of_range")
-        if not 0 <= position <= 100 or ramp > 240:
-            return self._ack(counter, SET_VALVE, "out_of_range")
-        self.target_percent = position
+        position, ramp = wanted.get("position"), wanted.get("ramp")
+        if position is None or ramp is None or not 0 <= position <= 100 or ramp > 240:
+            return self._ack(body[1], SET_VALVE, "out_of_range", self.target_percent)
+        if self.behaviour.lies:
+            return self._ack(body[1], SET_VALVE, "accepted", position)
+        if self.behaviour.condition or self.behaviour.refuses:
+            reason = CONDITIONS.get(self.behaviour.condition, "valve_blocked")
+            return self._ack(body[1], SET_VALVE, reason, self.target_percent)
+        self._valve.order(position, self.behaviour, now_s)
         self._travel = min(TRAVEL_PERCENT_PER_S, 100 / ramp) if ramp else TRAVEL_PERCENT_PER_S
-        return self._ack(counter, SET_VALVE, "accepted")
+        return self._ack(body[1], SET_VALVE, "accepted", self.target_percent)
 
-    def _ack(self, counter: int, command: int, result: str) -> bytes:
+    def _ack(self, counter: int, command: int, result: str, position: float) -> bytes:
         return self._frame(
             "ack",
             {
                 "counter": counter,
                 "command": "set_valve" if command == SET_VALVE else command,
                 "result": result,
-                "position": _half_steps(self.target_percent),
+                "position": _half_steps(position),
             },
         )
 
@@ -103,13 +147,18 @@ class CobsNode:
         passed_s = now_s - self._last_s
         self._last_s = now_s
         step = self._travel * passed_s
-        self.valve_percent += max(-step, min(step, self.target_percent - self.valve_percent))
+        target = min(max(self._valve.target(self.behaviour, now_s), 0.0), 100.0)
+        if not self.behaviour.condition:
+            self.valve_percent += max(-step, min(step, target - self.valve_percent))
+        self._is_moving = not self.behaviour.condition and abs(self.valve_percent - target) > 0.01
         warmed = ROOM_CEL + 8.0 * self.valve_percent / 100 + 0.8 * math.sin(now_s / 23)
         self._temperature_cel += (warmed - self._temperature_cel) * min(passed_s / 12, 1)
 
     def _measurement(self, now_s: float) -> bytes:
         noise = self._random.gauss
-        moving = abs(self.valve_percent - self.target_percent) > 0.01
+        alarms = ["over_temperature"] if self._temperature_cel > 30 else []
+        if self.behaviour.condition == "blocked":
+            alarms.append("valve_blocked")
         flow = FULL_FLOW_L_PER_MIN * (self.valve_percent / 100) ** 1.4
         return self._frame(
             "measurement",
@@ -119,11 +168,11 @@ class CobsNode:
                 "humidity": 46 + 6 * math.sin(now_s / 61) + noise(0, 0.1),
                 "pressure": round(101_325 + 180 * math.sin(now_s / 97) + noise(0, 4)),
                 "flow": max(0.0, flow + noise(0, 0.03)),
-                "supply_voltage": 24.0 - 0.15 * moving + noise(0, 0.01),
-                "valve_position": _half_steps(self.valve_percent),
-                "mode": "moving" if moving else "holding",
+                "supply_voltage": 24.0 - 0.15 * self._is_moving + noise(0, 0.01),
+                "valve_position": self._echo.told(_half_steps(self.valve_percent), self.behaviour, now_s),
+                "mode": self.behaviour.condition or ("moving" if self._is_moving else "holding"),
                 "heater": self.valve_percent > 5,
-                "alarms": ["over_temperature"] if self._temperature_cel > 30 else [],
+                "alarms": alarms,
             },
         )
 
@@ -132,8 +181,8 @@ class CobsNode:
             "status",
             {
                 "uptime": int(self._uptime_s(now_s)),
-                "restarts": 1,
-                "restart_cause": "power_on",
+                "restarts": self._restarts,
+                "restart_cause": self._restart_cause,
                 "processor_load": _half_steps(17 + 4 * math.sin(now_s / 7)),
                 "free_memory": 11_264,
                 "frames_refused": self._refused,

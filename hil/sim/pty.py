@@ -19,6 +19,7 @@ class Cable:
         self.path = path
         self._device = -1
         self._tty = -1
+        self._last_node: str | None = None
         self.lost_bytes = 0  # the device spoke, and nobody took it out of the tty
 
     @property
@@ -35,11 +36,21 @@ class Cable:
         """Return the device's end, non-blocking; -1 while unplugged."""
         return self._device
 
-    def plug(self) -> None:
-        """Make the tty and point `path` at it."""
+    def plug(self, *, elsewhere: bool = False) -> None:
+        """Make the tty and point `path` at it.
+
+        `elsewhere`: for sure not the tty that it was before, as an adapter that comes back as ttyUSB1 while its name
+        in /dev/serial/by-id stays.
+        """
         if self.is_plugged:
             return
         self._device, self._tty = pty.openpty()
+        if elsewhere and self.node == self._last_node:
+            taken = self._device, self._tty
+            self._device, self._tty = pty.openpty()
+            for number in taken:
+                os.close(number)
+        self._last_node = self.node
         tty.setraw(self._tty)
         os.set_blocking(self._device, False)
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")

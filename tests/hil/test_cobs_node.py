@@ -13,6 +13,7 @@ from gateway.frame import Garbage
 from gateway.profile.build import CompiledProfile
 from gateway.profile.load import find_profile, load_profile
 from gateway.schema.plan import values_of
+from hil.sim.behaviour import Behaviour
 from hil.sim.node import CobsNode
 
 PROFILE = find_profile("cobs-node")
@@ -150,7 +151,7 @@ def test_a_late_call_skips_and_does_not_catch_up(profile):
 def test_a_valve_that_is_set_is_acknowledged_and_gets_there(profile):
     node = CobsNode(profile)
     node.due(0.0)
-    ((name, ack),) = decoded(profile, node.receive(EXAMPLES[4][2])[0])
+    ((name, ack),) = decoded(profile, node.receive(EXAMPLES[4][2], 0.0)[0])
     assert (name, ack["counter"], ack["result"], ack["position"]) == ("ack", 7, "accepted", 62.5)
     last = [decoded(profile, wire) for step in range(1, 200) for wire in node.due(step / 10)][-1]
     assert last[0][1]["valve_position"] == 62.5
@@ -165,13 +166,13 @@ def test_a_command_that_cannot_be_is_refused_with_its_counter(profile):
         (bytes([0x10, 9]), "set_valve", "out_of_range"),
         (bytes([0x33, 9]), 0x33, "unknown"),
     ]:
-        ((_, ack),) = decoded(profile, node.receive(profile.framer().encode(body))[0])
+        ((_, ack),) = decoded(profile, node.receive(profile.framer().encode(body), 0.0)[0])
         assert (ack["counter"], ack["command"], ack["result"]) == (9, command, result)
     assert node.target_percent == 35.0
 
 
 def test_a_node_that_is_asked_answers_with_its_identity(profile):
-    ((name, values),) = decoded(profile, CobsNode(profile).receive(EXAMPLES[6][2])[0])
+    ((name, values),) = decoded(profile, CobsNode(profile).receive(EXAMPLES[6][2], 0.0)[0])
     assert (name, values["serial_number"]) == ("identity", "7d00c0b51e55")
 
 
@@ -179,8 +180,8 @@ def test_a_node_that_is_asked_answers_with_its_identity(profile):
 def test_noise_never_upsets_a_node_and_is_counted(noise):
     profile = CompiledProfile(load_profile(PROFILE))
     node = CobsNode(profile)
-    node.receive(noise + b"\0")
-    assert node.receive(b"\0" + EXAMPLES[4][2])[-1] == EXAMPLES[5][2]
+    node.receive(noise + b"\0", 0.0)
+    assert node.receive(b"\0" + EXAMPLES[4][2], 0.0)[-1] == EXAMPLES[5][2]
 
 
 def test_the_same_seed_gives_the_same_bytes(profile):
@@ -196,3 +197,147 @@ def test_everything_a_node_sends_is_a_frame(profile):
     node = CobsNode(profile)
     stream = b"".join(wire for step in range(300) for wire in node.due(step / 10))
     assert not [item for item in profile.framer().feed(stream) if isinstance(item, Garbage)]
+
+
+class Told:
+    """A node that has settled at 20 %, then is made to behave otherwise and told to go to 60 %."""
+
+    def __init__(self, profile, **facts):
+        self.profile = profile
+        self.node = CobsNode(profile)
+        self.now_s = 0.0
+        self.run(0.5)
+        self.said = {}
+        self.tell(20, 1)
+        self.run(2.0)
+        self.node.behave(Behaviour(**facts))
+
+    def tell(self, percent, counter):
+        body = self.profile.messages["set_valve"].encode({"counter": counter, "position": percent, "ramp": 0})
+        return self._heard(self.node.receive(self.profile.framer().encode(body), self.now_s))
+
+    def run(self, seconds):
+        """Return what the node says within so long."""
+        said = []
+        end_s = self.now_s + seconds
+        while self.now_s < end_s - 1e-9:
+            self.now_s += 0.02
+            said += self._heard(self.node.due(self.now_s))
+        return said
+
+    def _heard(self, wires):
+        return [found for wire in wires for found in decoded(self.profile, wire)]
+
+
+def acks(said):
+    return [(values["counter"], values["result"], values["position"]) for name, values in said if name == "ack"]
+
+
+def positions(said):
+    return [values["valve_position"] for name, values in said if name == "measurement"]
+
+
+def test_a_node_that_ignores_commands_says_nothing_and_stays(profile):
+    told = Told(profile, ignores=True)
+    assert told.tell(60, 7) == []
+    assert set(positions(told.run(2))) == {20}
+
+
+def test_a_node_that_lies_acks_what_it_does_not_do(profile):
+    told = Told(profile, lies=True)
+    assert acks(told.tell(60, 7)) == [(7, "accepted", 60)]
+    assert set(positions(told.run(2))) == {20}
+
+
+@pytest.mark.parametrize(
+    ("facts", "result", "mode"),
+    [
+        ({"refuses": True}, "valve_blocked", "holding"),
+        ({"condition": "blocked"}, "valve_blocked", "blocked"),
+        ({"condition": "manual"}, "manual", "manual"),
+    ],
+)
+def test_a_node_that_cannot_or_will_not_says_so_and_stays(profile, facts, result, mode):
+    told = Told(profile, **facts)
+    assert acks(told.tell(60, 7)) == [(7, result, 20)]
+    said = told.run(2)
+    assert set(positions(said)) == {20}
+    assert {values["mode"] for name, values in said if name == "measurement"} == {mode}
+
+
+def test_a_blocked_valve_raises_its_alarm(profile):
+    ((_, values),) = [found for found in Told(profile, condition="blocked").run(0.1) if found[0] == "measurement"]
+    assert values["alarms"] == ["valve_blocked"]
+
+
+def test_a_slow_node_acks_at_once_and_moves_later(profile):
+    told = Told(profile, slow_s=1.0)
+    assert acks(told.tell(60, 7)) == [(7, "accepted", 60)]
+    assert set(positions(told.run(0.98))) == {20}
+    assert positions(told.run(1))[-1] == 60
+
+
+def test_a_clamped_node_accepts_tells_the_limit_and_goes_no_further(profile):
+    told = Told(profile, clamp=(0, 45))
+    assert acks(told.tell(60, 7)) == [(7, "accepted", 45)]
+    assert positions(told.run(2))[-1] == 45
+
+
+def test_a_drifting_node_leaves_where_it_was_sent(profile):
+    told = Told(profile, drift_per_s=-2)
+    told.tell(60, 7)
+    assert positions(told.run(5))[-1] == 50
+    assert positions(told.run(100))[-1] == 0
+
+
+@pytest.mark.parametrize(("late_s", "found"), [(0.3, [(7, "accepted", 60)]), (None, [])])
+def test_an_ack_that_is_late_or_never_comes_is_of_a_command_that_is_obeyed(profile, late_s, found):
+    told = Told(profile, ack_after_s=late_s)
+    assert told.tell(60, 7) == []
+    assert acks(told.run(0.2)) == []
+    said = told.run(1)
+    assert (acks(said), positions(said)[-1]) == (found, 60)
+
+
+def test_a_node_that_lags_echoes_where_the_valve_was(profile):
+    told = Told(profile, lag_s=1.0)
+    assert acks(told.tell(60, 7)) == [(7, "accepted", 60)]
+    assert set(positions(told.run(1.0))) == {20}
+    assert positions(told.run(1))[-1] == 60
+
+
+def test_a_node_that_restarts_on_a_command_answers_nothing_and_says_who_it_is(profile):
+    told = Told(profile, restarts=True)
+    assert told.tell(60, 7) == []
+    said = told.run(1)
+    assert [name for name, _ in said[:3]] == ["identity", "measurement", "status"]
+    assert set(positions(said)) == {20}
+    status = next(values for name, values in said if name == "status")
+    assert (status["restarts"], status["restart_cause"], status["uptime"]) == (2, "watchdog", 0)
+
+
+@pytest.mark.parametrize(("cause", "position"), [("watchdog", 20), ("reset_pin", 20), ("power_on", 35)])
+def test_the_last_order_outlives_a_restart_but_not_the_loss_of_power(profile, cause, position):
+    told = Told(profile)
+    told.node.restart(told.now_s, cause)
+    assert positions(told.run(2))[-1] == position
+
+
+def test_a_node_hears_nothing_while_it_restarts(profile):
+    told = Told(profile)
+    told.node.restart(told.now_s)
+    assert told.tell(60, 7) == []
+    assert positions(told.run(2))[-1] == 20
+
+
+def test_a_held_ack_is_lost_in_a_restart(profile):
+    told = Told(profile, ack_after_s=0.3)
+    told.tell(60, 7)
+    told.node.restart(told.now_s)
+    assert acks(told.run(2)) == []
+
+
+def test_a_node_that_ignores_commands_is_not_even_asked_who_it_is(profile):
+    node = CobsNode(profile)
+    node.behave(Behaviour(ignores=True))
+    assert node.receive(EXAMPLES[6][2], 0.0) == []

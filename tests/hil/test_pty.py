@@ -50,3 +50,12 @@ def test_what_a_full_tty_cannot_hold_is_counted_as_lost(tmp_path):
         for _ in range(1000):
             cable.send(b"x" * 1000)
         assert 0 < cable.lost_bytes < 1_000_000
+
+
+def test_a_cable_that_comes_back_elsewhere_is_another_tty_behind_the_same_name(tmp_path):
+    with Cable(tmp_path / "node") as cable:
+        for _ in range(3):
+            before = cable.node
+            cable.unplug()
+            cable.plug(elsewhere=True)
+            assert os.path.realpath(cable.path) == cable.node != before
