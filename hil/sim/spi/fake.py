@@ -53,10 +53,12 @@ class FakeBus:
         line.is_plugged = False
         line.release()
 
-    def replug(self, name: str) -> None:
-        """Bring it back with the same device."""
-        self._lines[name].is_plugged = True
-        self.path(name).touch()
+    def replug(self, name: str, *, at: str | None = None) -> None:
+        """Bring it back with the same device, under the name `at` where one is given."""
+        line = self._lines.pop(name)
+        line.is_plugged = True
+        self._lines[at or name] = line
+        self.path(at or name).touch()
 
     def line_at(self, path: str) -> Line:
         """Return what is behind a path. Raises: OSError as opening the node does."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
+from hil.sim.behaviour import Behaviour
 from hil.sim.spi.adxl345 import Adxl345
 from hil.sim.spi.analog import Max31855, Mcp3008
 from hil.sim.spi.bosch import Bme280, Bmp280
@@ -61,6 +62,16 @@ class Station:
                 line.hang()
             case "release":
                 line.release()
+            case "behave":
+                behaviour = Behaviour.of(order["behaviour"])
+                line.change(lambda: line.model.behave(behaviour))
+            case "restart":
+                line.change(line.model.restart)
+            case "unplug":
+                line.is_plugged = False
+                line.release()
+            case "plug":
+                line.is_plugged = True
             case "load" if isinstance(line.model, Mailbag):
                 line.model.load(bytes.fromhex(order["hex"]))
             case "take" if isinstance(line.model, Mailbag):
