@@ -12,7 +12,9 @@ from drivers.uart import DRIVER
 from gateway.clock import SystemClock
 from gateway.errors import PortLostError
 from hil.kernel.firmware import Microcontroller, build, missing_tools
-from tests.hil.node_line import LIMIT_S, LINK, NodeLine, set_valve
+from hil.sim.board import BoardOnCable
+from hil.sim.pty import Cable
+from tests.hil.node_line import LIMIT_S, LINK, PROFILE, NodeLine, set_valve
 
 pytestmark = [
     pytest.mark.slow,
@@ -136,6 +138,115 @@ def test_a_device_that_loses_its_power_takes_its_port_with_it(board):
             await line.next("nothing that there is")
 
     talk(board, scenario)
+
+
+def test_a_reset_does_not_turn_the_valve(board):
+    async def scenario(line):
+        await line.port.write(set_valve(7, 30))
+        await line.next("measurement", lambda values: values["valve_position"] == 30)
+        board.reset()
+        await line.next("identity")
+        first = await line.next("measurement")
+        await line.port.write(
+            PROFILE.framer().encode(b"\x10\x08\xc9\x00")
+        )  # refused: its ack tells the order that holds
+        return first, await line.next("ack"), await line.next("measurement")
+
+    first, ack, later = talk(board, scenario)
+    assert [first["valve_position"], ack["position"], later["valve_position"]] == [30, 30, 30]
+    assert first["mode"] == "holding"
+
+
+def test_the_loss_of_power_forgets_where_the_valve_was_sent(elf):
+    async def scenario(line):
+        first = await line.next("measurement")
+        await line.port.write(set_valve(7, 30))
+        await line.next("measurement", lambda values: values["valve_position"] == 30)
+        return first["valve_position"]
+
+    for _ in range(2):
+        with Microcontroller(elf) as microcontroller:
+            assert talk(microcontroller, scenario) == 20
+
+
+def test_a_reset_between_two_halves_of_a_command_loses_it_and_the_next_one_is_obeyed(board):
+    async def scenario(line):
+        command = set_valve(7, 70)
+        await line.port.write(set_valve(6, 20) + command[:5])
+        acked = await line.next("ack")  # so the half behind it is there, too, when the next measurement has been made
+        since = (await line.next("measurement"))["uptime"]
+        await line.next("measurement", lambda values: values["uptime"] > since)
+        board.reset()
+        await line.next("identity")
+        await line.port.write(command[5:])
+        await line.port.write(set_valve(8, 30))
+        ack = await line.next("ack")
+        arrived = await line.next("measurement", lambda values: values["mode"] == "holding")
+        return acked, ack, arrived, await line.next("status", lambda values: values["uptime"] > 0)
+
+    acked, ack, arrived, status = talk(board, scenario)
+    assert (acked["counter"], ack["counter"], ack["result"]) == (6, 8, "accepted")
+    assert arrived["valve_position"] == 30
+    assert status["frames_refused"] == 1
+
+
+def test_a_command_that_meets_a_reset_may_be_lost_and_is_done_when_it_is_repeated(board):
+    async def scenario(line):
+        board.halt()
+        await line.port.write(set_valve(7, 70))
+        board.reset()
+        board.go_on()
+        await line.next("identity")
+        await line.port.write(set_valve(8, 70))
+        acks = [await line.next("ack")]
+        while acks[-1]["counter"] != 8:
+            acks.append(await line.next("ack"))
+        return acks, await line.next("measurement", lambda values: values["valve_position"] == 70)
+
+    acks, _ = talk(board, scenario)
+    assert [ack["counter"] for ack in acks] in ([8], [7, 8])
+    assert {ack["result"] for ack in acks} == {"accepted"}
+
+
+def test_a_command_is_obeyed_though_the_cable_is_pulled_before_its_ack(elf, tmp_path):
+    """The cable comes back as another tty; the ack went nowhere, the valve tells."""
+
+    async def carry(node):
+        while True:
+            node.tick()
+            await asyncio.sleep(0.002)
+
+    async def scenario(node):
+        async with asyncio.TaskGroup() as group:
+            carrying = group.create_task(carry(node))
+            port = DRIVER.make(str(node.cable.path), LINK, SystemClock())
+            await port.open()
+            line = NodeLine(port)
+            before = await line.next("measurement")
+            carrying.cancel()
+            await port.write(set_valve(7, 70))
+            heard = node.cable.receive()
+            node.vanish()
+            await port.close()
+            node._line.sendall(heard)
+            node.come_back(elsewhere=True)
+            port = DRIVER.make(str(node.cable.path), LINK, SystemClock())
+            await port.open()
+            carrying = group.create_task(carry(node))
+            after = await NodeLine(port).next("measurement", lambda values: values["valve_position"] == 70)
+            carrying.cancel()
+            await port.close()
+        return before, after
+
+    uart = tmp_path / "uart"
+    with (
+        Microcontroller(elf, uart=uart) as microcontroller,
+        Cable(tmp_path / "node") as cable,
+        BoardOnCable(cable, microcontroller, uart) as node,
+    ):
+        before, after = asyncio.run(scenario(node))
+    assert before["valve_position"] == 20
+    assert after["uptime"] > before["uptime"]
 
 
 def test_no_emulator_is_left_when_the_block_ends(elf):

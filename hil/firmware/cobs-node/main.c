@@ -31,7 +31,7 @@ int main(void)
     uint8_t byte;
 
     board_init();
-    node_init(&node, &board_identity, board_now_ms(), board_valve_half_percent);
+    node_init(&node, &board_identity, board_now_ms(), board_valve_order());
     for (;;) {
         while (board_receive(&byte))
             board_send(wire, node_take(&node, byte, wire)); /* answers come before what is due */

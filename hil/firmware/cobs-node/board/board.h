@@ -32,10 +32,10 @@ struct node_readings board_readings(void);
 /* Send the valve on its way. */
 void board_move_valve(struct node_order order);
 
+/* Where the valve was sent last, in half percent: kept over a reset, not over the loss of power (PROTOCOL 5.1). */
+uint8_t board_valve_order(void);
+
 /* This node's label. */
 extern const struct node_identity board_identity;
-
-/* Where the valve stands at power-on. */
-extern const uint8_t board_valve_half_percent;
 
 #endif

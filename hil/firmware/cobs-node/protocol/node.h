@@ -87,7 +87,7 @@ struct node {
     bool is_too_long;
 };
 
-/* `position` is where the valve stands at power-on. */
+/* `position` is where the valve was sent last, which a reset does not change; at power-on, where it stands. */
 void node_init(struct node *node, const struct node_identity *identity, uint32_t now_ms, uint8_t position);
 
 /* Take one byte of the line. Return the size of the answer in `wire` (NODE_WIRE_MAX bytes), 0 for none. */

@@ -1,12 +1,15 @@
 /*
  * The board has no sensors and no valve: a room with a radiator takes their place, in whole numbers. A valve moves
- * towards where it was ordered, flow follows the valve, temperature follows the flow.
+ * towards where it was ordered, flow follows the valve, temperature follows the flow. A reset of the processor does not
+ * turn a valve: the room is where a reset leaves it, and only the loss of power lets it begin anew.
  */
 #include "board.h"
+#include "startup.h"
 
 enum {
     FULL_TRAVEL = 200,           /* half percent */
-    TRAVEL_MS = 8000,            /* of the whole way, when no ramp asks for more */
+    START = 40,                  /* where the valve stands at power-on, half percent */
+    TRAVEL_MS = 1000,            /* of the whole way, when no ramp asks for more */
     COLD_CENTICEL = 1800,
     WARMING_CENTICEL = 800,      /* above that, with the valve open for long */
     WARMING_MS = 12000,
@@ -16,15 +19,14 @@ enum {
     MOTOR_DROP_MV = 150,
 };
 
-const uint8_t board_valve_half_percent = 40;
-
 static struct {
     uint32_t at_ms;
     int32_t valve;       /* half percent x TRAVEL_SCALE */
     int32_t target;
     int32_t travel_ms;
     int32_t temperature; /* centicel x WARMING_MS */
-} plant = { .valve = -1 };
+} plant __attribute__((section(".noinit")));
+static bool is_running;
 
 enum { TRAVEL_SCALE = 10000 };
 
@@ -38,15 +40,18 @@ static int32_t noise(int32_t amplitude)
 
 static void begin(void)
 {
-    plant.valve = plant.target = board_valve_half_percent * TRAVEL_SCALE;
-    plant.travel_ms = TRAVEL_MS;
-    plant.temperature = 2040 * WARMING_MS;
+    if (restart_cause() == NODE_POWER_ON) {
+        plant.valve = plant.target = START * TRAVEL_SCALE;
+        plant.travel_ms = TRAVEL_MS;
+        plant.temperature = 2040 * WARMING_MS;
+    }
     plant.at_ms = board_now_ms();
+    is_running = true;
 }
 
 static void advance(void)
 {
-    if (plant.valve < 0)
+    if (!is_running)
         begin();
     const uint32_t now_ms = board_now_ms();
     const uint32_t passed_ms = now_ms - plant.at_ms;
@@ -65,6 +70,12 @@ void board_move_valve(struct node_order order)
     advance();
     plant.target = order.position_half_percent * TRAVEL_SCALE;
     plant.travel_ms = order.ramp_s * 1000 > TRAVEL_MS ? order.ramp_s * 1000 : TRAVEL_MS;
+}
+
+uint8_t board_valve_order(void)
+{
+    advance();
+    return (uint8_t)(plant.target / TRAVEL_SCALE);
 }
 
 struct node_readings board_readings(void)
