@@ -80,11 +80,12 @@ class GattTable:
     def _read(self, path: str, characteristic: Characteristic) -> Reply:
         if "read" not in characteristic.flags:
             raise failed("NotPermitted", "Read not permitted")
-        self._tree.set(path, CHARACTERISTIC, Value=characteristic.value)  # BlueZ tells what it read, too
-        return Reply("ay", [characteristic.value])
+        value = characteristic.read()
+        self._tree.set(path, CHARACTERISTIC, Value=value)  # BlueZ tells what it read, too
+        return Reply("ay", [value])
 
 
-def _write(characteristic: Characteristic, value: bytes, options: dict[str, Any]) -> Reply:
+def _write(characteristic: Characteristic, value: bytes, options: dict[str, Any]) -> Reply | Later:
     kind = options["type"].value if "type" in options else "request"
     flag = "write" if kind == "request" else "write-without-response"
     if flag not in characteristic.flags:
@@ -92,6 +93,5 @@ def _write(characteristic: Characteristic, value: bytes, options: dict[str, Any]
     if kind == "command" and len(value) > MTU - 3:
         raise failed("Failed", "Failed to initiate write")
     characteristic.received.append(bytes(value))
-    if characteristic.on_write is not None:
-        characteristic.on_write(bytes(value))
-    return Reply()
+    ending = characteristic.write(bytes(value))
+    return ending if kind == "request" else Reply()  # a command is not answered by the device

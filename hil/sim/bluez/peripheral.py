@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from hil.sim.bluez.reply import Later, Reply
+
 RECEIVED_VALUES = 65536  # what a device keeps of what was written to it
 
 
@@ -20,6 +22,16 @@ class Characteristic:
     error: tuple[str, str] | None = None  # D-Bus error name and text that every access gets
     is_mute: bool = False  # never answers
     on_write: Callable[[bytes], None] | None = None
+
+    def read(self) -> bytes:
+        """Return what a read gives."""
+        return self.value
+
+    def write(self, value: bytes) -> Reply | Later:
+        """Take what was written; return how that ends. Raises: Failed."""
+        if self.on_write is not None:
+            self.on_write(value)
+        return Reply()
 
 
 @dataclass(eq=False)
