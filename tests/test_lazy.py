@@ -48,6 +48,16 @@ def loaded_by(code: str) -> set[str]:
         "gateway.cli.history",
         "gateway.cli.why",
         "gateway.cli.replay",
+        "gateway.cli.set",
+        "gateway.cli.get",
+        "gateway.cli.shadow",
+        "gateway.cli.commands",
+        "gateway.cli.device",
+        "gateway.cli.wall",
+        "gateway.cli.grants",
+        "gateway.cli.identify",
+        "gateway.cli.decide",
+        "gateway.cli.token",
     ],
 )
 def test_importing_loads_nothing_heavy(module: str) -> None:
