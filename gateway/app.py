@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import platform
 import secrets
@@ -16,6 +17,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.authority.keyfile import load_key, load_or_make_key
+from gateway.authority.settings import grants_of
 from gateway.clock import Clock, SystemClock
 from gateway.config import SiteConfig
 from gateway.envelope import Envelope
@@ -23,20 +26,33 @@ from gateway.errors import ConfigError, Problem, UsageError
 from gateway.ledger import Ledger
 from gateway.lifecycle import State
 from gateway.notation import duration_ns
+from gateway.profile.build import CompiledProfile
+from gateway.profile.setpoint import Setpoint, compile_setpoints
 from gateway.registry import driver_for, transforms_of
 from gateway.route import Route, RoutePattern, Variant
+from gateway.runtime.asks import Asks
 from gateway.runtime.control import ControlServer
 from gateway.runtime.device import Device
+from gateway.runtime.dispatch import Dispatch
 from gateway.runtime.doorway import Doorway
+from gateway.runtime.durable import Durable
+from gateway.runtime.looks import DeviceLooks
 from gateway.runtime.message import Message
+from gateway.runtime.outlet import Outlet
 from gateway.runtime.pipeline import COALESCE_S
 from gateway.runtime.recorder import Recorder, digest_of
+from gateway.runtime.resuming import Resumer
 from gateway.runtime.scheduler import Scheduler
+from gateway.runtime.shadows import Twin
 from gateway.runtime.supervisor import Keeper, Supervisor
+from gateway.runtime.timekeeping import clock_quality, machine_boot
+from gateway.runtime.warden import Warden
 from gateway.runtime.watch import Watcher
 from gateway.runtime.wiring import wire
 
 _NS: Final = 1_000_000_000
+
+log = logging.getLogger(__name__)
 
 
 class Gateway:
@@ -69,6 +85,9 @@ class Gateway:
         self._supervisor = Supervisor(self._scheduler, self._keepers)
         self._watchers: list[Watcher] = []
         self._recorder = self._make_recorder(site) if has_ledger else None
+        self._setpoints: dict[CompiledProfile, dict[str, Setpoint]] = {}
+        self._looks = DeviceLooks(self._keepers, self._clock)
+        self._dispatch = self._make_dispatch(site)
         for keeper in self._keepers:
             keeper.on_appeared = self._appeared
             keeper.on_left = self._left
@@ -81,11 +100,14 @@ class Gateway:
         """
         doorway = Doorway(self.data_dir)
         try:
+            self._believe()
             if on_ready is not None:
                 on_ready()
             async with asyncio.TaskGroup() as group:
                 working = [
-                    group.create_task(ControlServer(doorway, self).run(), name="socket"),
+                    group.create_task(
+                        ControlServer(doorway, self, Asks(self._dispatch, self._looks)).run(), name="socket"
+                    ),
                     group.create_task(self._work(), name="work"),
                 ]
                 await (stop or asyncio.Event()).wait()
@@ -96,12 +118,23 @@ class Gateway:
                 await self._recorder.stop()
             doorway.close()
 
+    def _believe(self) -> None:
+        """Take the key that tokens are signed with; one that must not be used leaves every token refused."""
+        try:
+            self._dispatch.warden.believe(load_key(self.data_dir))
+        except UsageError as error:
+            log.warning("no token counts: %s", error)
+
     async def _work(self) -> None:
         """Bring back what the ledger knows, before any port is opened; then keep ports open and record."""
+        commander = self._dispatch.commander
         async with asyncio.TaskGroup() as group:
+            group.create_task(commander.run(), name="commander")
+            await commander.is_ready.wait()
             if self._recorder is not None:
                 await self._recorder.start()
                 group.create_task(self._recorder.run(), name="recorder")
+            self._dispatch.is_known.set()
             group.create_task(self._supervisor.run(), name="supervisor")
 
     def status(self) -> dict[str, Any]:
@@ -126,21 +159,7 @@ class Gateway:
 
     def devices(self) -> list[dict[str, Any]]:
         """Return the list of `devices --json`: what each device is, and its state."""
-        return [
-            {
-                "name": device.name,
-                "label": device.label,
-                "area": device.area,
-                "profile": device.profile.profile.profile.id,
-                "title": device.profile.profile.profile.title,
-                "port": keeper.name,
-                "bus": device.profile.profile.link.bus,
-                "state": device.lifecycle.state,
-                "messages": [message.name for message in device.all_messages()],
-            }
-            for keeper in self._keepers
-            for device in keeper.devices
-        ]
+        return self._looks.lifecycles()
 
     def latest(self) -> list[dict[str, Any]]:
         """Return one entry per device and message: values, units, streams, age, sequence, taints."""
@@ -227,11 +246,56 @@ class Gateway:
         device.watchers += [watcher for watcher in self._watchers if watcher.pattern.matches(device.name)]
         if self._recorder is not None:
             self._recorder.attach(device)
+        self._command(device)
 
     def _left(self, device: Device) -> None:
         """Forget a device that had to make room for another."""
         if self._recorder is not None:
             self._recorder.detach(device)
+        self._dispatch.detach(device.name)
+
+    def _make_dispatch(self, site: SiteConfig) -> Dispatch:
+        """Return the door for who wants something done. Raises: ConfigError for setpoints that cannot work."""
+        recorder = self._recorder
+        durable = Durable(None if recorder is None else recorder.committer)
+        warden = Warden(
+            self._clock,
+            durable,
+            grants=grants_of(site.grants),
+            devices=lambda: [device.name for device in self._devices()],
+            ports_of=self._ports_of,
+            quality=clock_quality,
+            signing_key=lambda: load_or_make_key(self.data_dir),
+            boot=machine_boot(),
+        )
+        dispatch = Dispatch(self._clock, durable, warden, way_out=self._way_out)
+        if recorder is not None:
+            recorder.on_known = Resumer(dispatch, self._clock, is_clock_trusted=clock_quality() != "none").resume
+        for device in self._devices():
+            self._command(device, dispatch)
+        return dispatch
+
+    def _command(self, device: Device, dispatch: Dispatch | None = None) -> None:
+        """Let a device be written to, where its profile has setpoints. Raises: ConfigError."""
+        if not device.profile.profile.setpoint:
+            return
+        try:
+            compiled = self._setpoints.get(device.profile) or compile_setpoints(device.profile)
+        except ValueError as error:
+            raise ConfigError([Problem(device.profile.profile.profile.id, 0, "setpoint", str(error))]) from error
+        if device.profile not in self._setpoints:
+            self._setpoints[device.profile] = compiled
+            for setpoint in compiled.values():
+                setpoint.warm()
+        (dispatch or self._dispatch).attach(Twin(device, compiled, self._clock))
+
+    def _way_out(self, device: str) -> Outlet | None:
+        found = self._looks.keeper_of(device)
+        return None if found is None else found[0].outlet
+
+    def _ports_of(self, device: str) -> set[str]:
+        found = self._looks.keeper_of(device)
+        return set() if found is None else {found[0].name, found[0].path}
 
     def _make_recorder(self, site: SiteConfig) -> Recorder:
         """Return what records the devices that are wired. Raises: ConfigError for sizes that make no ledger."""
@@ -305,5 +369,4 @@ def _port_status(keeper: Keeper) -> dict[str, Any]:
 
 def _unused_tables(site: SiteConfig) -> list[str]:
     """Return the tables of the site that this version reads and checks, and does not act on."""
-    found = [name for name, table in (("mqtt", site.mqtt), ("http", site.http)) if table is not None]
-    return found + [f"grant.{name}" for name in site.grants]
+    return [name for name, table in (("mqtt", site.mqtt), ("http", site.http)) if table is not None]

@@ -4,6 +4,7 @@
     ├── UsageError (ValueError)             what the caller asked for makes no sense
     │   ├── RouteError                      text that is no route
     │   └── UnitError                       text that is no UCUM unit
+    ├── DeniedError (PermissionError)       the caller has no authority for it
     ├── ProfileError (ValueError)           a profile was refused; carries its Problems
     ├── ConfigError (ValueError)            a site file was refused; carries its Problems
     ├── EncodeError (ValueError)            a value cannot be written as the schema says
@@ -78,6 +79,10 @@ class _ProblemsError(GatewayError, ValueError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = tuple(problems)
+
+
+class DeniedError(GatewayError, PermissionError):
+    """The caller has no authority for what was asked; the message never holds a token."""
 
 
 class ProfileError(_ProblemsError):

@@ -110,6 +110,10 @@ class Lifecycle(msgspec.Struct, frozen=True):
     attempt: int = 0  # attempts since it last stood CONNECTED
     reason: str = ""  # of the last change
 
+    def aimed(self, target: Target) -> Lifecycle:
+        """Return the lifecycle with another target; where it stands does not change by that."""
+        return Lifecycle(self.state, target, self.since_ns, self.attempt, self.reason)
+
     def after(self, event: Event, now_ns: int, reason: str = "") -> Lifecycle:
         """Return the lifecycle after `event` at `now_ns` (monotonic)."""
         state = next_state(self.state, event)

@@ -17,9 +17,13 @@ from pathlib import Path
 from typing import Final
 
 import click
+import msgspec
 
 from gateway.app import Gateway
+from gateway.authority.settings import GrantConfig
+from gateway.config import SiteConfig
 from gateway.errors import GatewayError, UsageError
+from gateway.runtime.peer import own_principal
 from gateway.runtime.stopping import limit_stop
 from hil.screen import Screen, size_of
 from hil.sim.rig import Rig
@@ -48,9 +52,15 @@ def command(data: str | None, seconds: float | None, plain: bool, unplug: bool) 
         live = not plain and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         try:
             with Rig(folder / f"devices-{os.getpid()}", pulls_cable=unplug) as rig:
-                asyncio.run(_run(Gateway(rig.site(), folder), rig, seconds, live=live))
+                asyncio.run(_run(Gateway(_granted(rig.site()), folder), rig, seconds, live=live))
         except BaseExceptionGroup as errors:
             raise _cause(errors) from errors
+
+
+def _granted(site: SiteConfig) -> SiteConfig:
+    """Return the site with every right for whoever started the demo: it is theirs, and so are its devices."""
+    grant = GrantConfig(principal=own_principal(), routes="**", verbs=["read", "write", "admin"])
+    return msgspec.structs.replace(site, grants={**site.grants, "demo": grant})
 
 
 async def _run(gateway: Gateway, rig: Rig, seconds: float | None, *, live: bool) -> None:

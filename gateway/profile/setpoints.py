@@ -52,13 +52,18 @@ class Setpoints(Mapping[str, Setpoint]):
     def __len__(self) -> int:
         return len(self._setpoints)
 
+    def check(self, name: str, value: Any) -> Any | Refusal:
+        """Return the value as a report would spell it, or why it can never be set."""
+        setpoint = self._setpoints[name]
+        return setpoint.check(value, self._adjust.get(setpoint.shown))
+
     def admit(self, name: str, value: Any, latest: Latest) -> Any | Refusal:
         """Return the value as a report would spell it, or why it cannot be set now: type, range, step, interlock, fill.
 
         Nothing changes: no counter advances.
         """
         setpoint = self._setpoints[name]
-        checked = setpoint.check(value, self._adjust.get(setpoint.shown))
+        checked = self.check(name, value)
         if isinstance(checked, Refusal):
             return checked
         why = setpoint.interlocked(latest)

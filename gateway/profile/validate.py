@@ -70,6 +70,10 @@ def examine(
         found = Findings(document, knows_bus=found.knows_bus, unusable=unusable)
         expanded = profile
     _check(profile, expanded, written, found, transforms)
+    if expanded.setpoint and not document.has_errors:
+        from gateway.profile.setpoint_problems import check_working
+
+        check_working(expanded, found)
     if document.has_errors:
         return Examined(None, document.sorted_problems())
     return Examined(expanded, document.sorted_problems(), parameters.have_secrets)

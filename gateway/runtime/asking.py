@@ -115,7 +115,11 @@ class Speech:
 
     def _written(self, register: int, data: bytes) -> Target:
         question = question_to_write(self.unit, register, data)
-        request = Request(write_of(question, data))
+        return self.writing(question, write_of(question, data))
+
+    def writing(self, question: Question, frame: bytes) -> Target:
+        """Return the question behind a Modbus write whose whole frame is given."""
+        request = Request(frame)
         poll = Poll(self._device.name, WRITE, None, WRITE_TIMEOUT_NS, WRITE_ATTEMPTS)
         timeout_s = self._timeout_s(poll, request, question)
         return Target(poll, self._device, MessageSpec(), question, request, timeout_s)

@@ -94,6 +94,7 @@ class Committer:
         self._backoff = Backoff(RETRY_FIRST_S, RETRY_MOST_S, rand)
         self._queue: deque[Batch] = deque()
         self._jobs: deque[Callable[[LedgerLike | None], None]] = deque()
+        self._first: deque[Callable[[LedgerLike | None], None]] = deque()
         self._records_in = self._bytes_in = 0  # the loop counts these
         self._records_out = self._bytes_out = 0  # and the thread those
         self._ledger: LedgerLike | None = None
@@ -168,9 +169,12 @@ class Committer:
             self._bytes_in - self._bytes_out > 2 * MOST_BYTES
         )
 
-    def ask(self, job: Callable[[LedgerLike | None], None]) -> None:
-        """Let the thread do something with the ledger, None where there is none; behind what was put before."""
-        self._jobs.append(job)
+    def ask(self, job: Callable[[LedgerLike | None], None], *, first: bool = False) -> None:
+        """Let the thread do something with the ledger, None where there is none, behind what was put before.
+
+        `first`: before all of it; that must raise nothing.
+        """
+        (self._first if first else self._jobs).append(job)
         self._rouse(now=True)
 
     def status(self) -> dict[str, Any]:
@@ -246,6 +250,7 @@ class Committer:
         is_idle = not batches
         try:
             self._append(batches)
+            self._do_first()
             while self._jobs:
                 self._jobs[0](self._ledger)
                 self._jobs.popleft()
@@ -255,8 +260,12 @@ class Committer:
             while self._jobs:
                 self._jobs.popleft()(None)
 
+    def _do_first(self) -> None:
+        while self._first:
+            self._first.popleft()(self._ledger)
+
     def _is_over(self) -> bool:
-        return self._is_stopping and (self._ledger is None or not (self._queue or self._jobs))
+        return self._is_stopping and (self._ledger is None or not (self._queue or self._jobs or self._first))
 
     def _wait(self) -> None:
         """Wait until there is something to do, and a little longer for company."""
@@ -303,6 +312,7 @@ class Committer:
     def _append(self, batches: list[Batch]) -> None:
         """Hand everything over, in order. What is refused for what it is does not hold up the rest."""
         while batches:
+            self._do_first()
             some: list[Batch] = []
             size = 0
             while batches and (not some or size + batches[0].size <= APPEND_BYTES):
@@ -351,6 +361,7 @@ class Committer:
             log.error("fault: ledger", exc_info=error)
         self._close()
         self.post(partial(self._fell, reason, batches))
+        self._do_first()  # with None: who waits for the medium hears that there is none
 
     def _look(self, *, now: bool = False) -> None:
         """Let the ledger tell its figures, once a second at most."""

@@ -18,9 +18,11 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from gateway.authority.decision import Caller
 from gateway.errors import GatewayError, UsageError
 from gateway.route import RoutePattern
 from gateway.runtime.doorway import Doorway
+from gateway.runtime.peer import peer_of
 from gateway.runtime.watch import Watcher
 
 MAX_LINE_BYTES: Final = 65_536
@@ -54,16 +56,32 @@ class Answers(Protocol):
         ...
 
 
+class Asked(Protocol):
+    """What callers may have done (`gateway.runtime.asks.Asks`)."""
+
+    @property
+    def names(self) -> list[str]:
+        """Return what can be asked for."""
+        ...
+
+    async def answer(self, name: str, args: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        """Return the answer. Raises: GatewayError, msgspec.ValidationError."""
+        ...
+
+
 class _Request(msgspec.Struct, forbid_unknown_fields=True):
     request: str
     pattern: str = "*"
+    args: dict[str, Any] = msgspec.field(default_factory=dict)
+    token: str | None = None
 
 
 class ControlServer:
     """The gateway's end of its socket."""
 
-    def __init__(self, doorway: Doorway, answers: Answers) -> None:
-        """Take the bound socket and who answers."""
+    def __init__(self, doorway: Doorway, answers: Answers, asks: Asked) -> None:
+        """Take the bound socket, who answers and who does things."""
+        self._asks = asks
         self._doorway = doorway
         self._answers = answers
         self._visitors: set[asyncio.StreamWriter] = set()
@@ -117,9 +135,14 @@ class ControlServer:
             if request.request == "watch":
                 await self._watch(pattern, reader, writer)
                 return False
-            if request.request not in self._simple:
-                raise UsageError(f"no request {request.request!r}; one of {', '.join([*self._simple, 'watch'])}")
-            await _send(writer, {"ok": self._simple[request.request](pattern)})
+            if request.request in self._simple:
+                await _send(writer, {"ok": self._simple[request.request](pattern)})
+            elif request.request in self._asks.names:
+                caller = Caller(principal=peer_of(writer), token=request.token, is_local=True)
+                await _send(writer, {"ok": await self._asks.answer(request.request, request.args, caller)})
+            else:
+                known = [*self._simple, "watch", *self._asks.names]
+                raise UsageError(f"no request {request.request!r}; one of {', '.join(known)}")
         except msgspec.MsgspecError as error:
             await _send(writer, _problem("request", str(error)))
         except (GatewayError, UnicodeDecodeError) as error:

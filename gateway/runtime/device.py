@@ -13,7 +13,7 @@ from typing import Any
 from gateway.clock import Clock
 from gateway.errors import ConfigError, Problem
 from gateway.frame import Address, Element
-from gateway.lifecycle import Event, Lifecycle, State
+from gateway.lifecycle import Event, Lifecycle, State, Target
 from gateway.notation import duration_ns
 from gateway.profile.build import CompiledProfile
 from gateway.profile.recorded import Adjust
@@ -52,11 +52,13 @@ class Device:
         self.area = area
         self.lifecycle = Lifecycle(since_ns=clock.monotonic_ns())
         self.first_error: str | None = None  # since it last stood CONNECTED: the cause, before its consequences
+        self.last_error: str | None = None  # the newest one; stays when it is connected again
         self.fault: str | None = None  # the first fault of our own; stays until the end
         self._told: tuple[State, str] | None = None  # the last state and reason that were logged
         self.adjust = adjust or {}
         self.watchers: list[Watcher] = []
         self.on_change: Callable[[Lifecycle, Event], None] | None = None  # called with the lifecycle before a change
+        self.listeners: list[Callable[[Lifecycle, Event], None]] = []  # called likewise
         self._has_store = has_store
         self.polls = PollCounts()
         self.last_frame_ns: int | None = None  # monotonic
@@ -234,6 +236,9 @@ class Device:
             message.taints = parcel.taints
             message.received_ns = parcel.received_ns
             message.wall_ns = parcel.wall_ns if parcel.stamps_ns is None else _last_stamp(keys, key, parcel.stamps_ns)
+            if message.heard is not None:
+                mine = [place for place, each in enumerate(keys) if each == key]
+                message.heard([rows[place] for place in mine], [parcel.items[place] for place in mine], parcel)
 
     def _tell_mixed(self, keys: list[str], rows: list[Row], parcel: Parcel) -> None:
         counts = {key: self.messages[key].sequence for key in set(keys)}
@@ -280,8 +285,9 @@ class Device:
         """Move the lifecycle; a change is logged once."""
         before = self.lifecycle
         self.lifecycle = after = before.after(event, self._clock.monotonic_ns(), reason)
-        if event in {Event.MISSING, Event.REFUSED, Event.LOST, Event.BROKEN} and self.first_error is None:
-            self.first_error = reason
+        if event in {Event.MISSING, Event.REFUSED, Event.LOST, Event.BROKEN}:
+            self.first_error = self.first_error or reason
+            self.last_error = reason
         if event in {Event.LOST, Event.CLOSED, Event.MISSING}:
             self.forget()
         if event is Event.BROKEN and self.fault is None:
@@ -294,6 +300,17 @@ class Device:
 
         if self.on_change is not None:
             self.on_change(before, event)
+        for listener in self.listeners:
+            listener(before, event)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Return whether it should be connected: nobody quiesced or detached it."""
+        return self.lifecycle.target is Target.CONNECTED
+
+    def aim(self, target: Target) -> None:
+        """Take where the connection should stand from now on."""
+        self.lifecycle = self.lifecycle.aimed(target)
 
     def forget(self) -> None:
         """Forget what transforms remember: what speaks next may be another device, its calibration is read again."""

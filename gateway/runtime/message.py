@@ -64,6 +64,7 @@ class Message:
         "decode",
         "device",
         "family",
+        "heard",
         "is_restored",
         "name",
         "received_ns",
@@ -107,6 +108,7 @@ class Message:
         self.is_restored = False  # the row is of an earlier run, from the ledger: stale until the device speaks
         self.runtime: str | None = None  # that run's boot id; None: this one's
         self.recording: Records | None = None  # what keeps it in the ledger
+        self.heard: Callable[[list[Row], list[bytes], Parcel], None] | None = None  # who waits for what it says
         self._plan: MessagePlan | None = None
         self._plan_of = plan_of
         self._decoder_of = decoder_of or (lambda: self.plan.decode)

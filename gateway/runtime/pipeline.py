@@ -20,6 +20,7 @@ from gateway.profile.build import CompiledProfile
 from gateway.runtime.device import Device
 from gateway.runtime.discovery import Discovery
 from gateway.runtime.handing import Entry, hand, put, put_what_fits
+from gateway.runtime.outlet import Outlet
 from gateway.runtime.parcel import Parcel
 from gateway.runtime.poller import Poller
 from gateway.runtime.scheduler import TURN_NS
@@ -60,6 +61,7 @@ class Pipeline:
         *,
         framer: Framer | None = None,
         poller: Poller | None = None,
+        outlet: Outlet | None = None,
         discoveries: Sequence[Discovery] = (),
         transports: Sequence[Transport | None] = (),
         gap_s: float = 1.0,
@@ -76,6 +78,7 @@ class Pipeline:
         self._devices = devices
         self._clock = clock
         self._counts = counts
+        self.outlet = outlet  # the way out for commands; None: there is none
         self._framer = framer
         self._poller = poller
         self._receivers: list[Receiver] = [*devices, *discoveries]
@@ -93,6 +96,11 @@ class Pipeline:
     def sets_up(self) -> Collection[Device]:
         """The devices that are connected only when their steps have succeeded; the poller says so."""
         return () if self._poller is None else self._poller.sets_up
+
+    def lead(self, device: Device) -> None:
+        """Take that a device is wanted, or is not any more: it is asked, and its frames are taken, accordingly."""
+        if self._poller is not None:
+            self._poller.lead(device)
 
     async def run(self) -> None:
         """Read, and ask where there is a poller, until the port fails, whose error comes out; pending frames first."""
@@ -284,7 +292,10 @@ class Pipeline:
         addresses: list[Address] | None,
         stamp: Parcel,
     ) -> list[Entry]:
-        """Return the frames that are this device's, counted as in."""
+        """Return the frames that are this device's, counted as in; one that is not wanted refuses them."""
+        if not device.is_wanted:
+            device.refuse(len(bodies), marks=False)
+            return []
         if None in names:
             kept = [index for index, name in enumerate(names) if name is not None]
             if device is self._single:

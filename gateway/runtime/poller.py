@@ -17,6 +17,7 @@ from typing import Final
 from gateway.clock import Clock
 from gateway.errors import PortOptionError, PortRefusedError, PortTimeoutError
 from gateway.framing.base import Framer
+from gateway.framing.modbus_pdu import Question
 from gateway.lifecycle import Event, State
 from gateway.notation import duration_ns
 from gateway.port import Port, Sample, SamplingPort
@@ -76,6 +77,7 @@ class Poller:
         self._lock = lock
         self._clock = clock
         self._wake = asyncio.Event()
+        self._plan: PollPlan | None = None  # while it runs
         self._on_shown = on_shown or {}
         character_s = BITS_PER_CHARACTER / baud if baud else 0.0
         self._speeches: dict[str, Speech] = {}
@@ -113,6 +115,23 @@ class Poller:
             connecting.due_ns = self._clock.monotonic_ns()
             self._wake.set()
 
+    def lead(self, device: Device) -> None:
+        """Ask a device again, or nothing more, as it is wanted."""
+        connecting = self._connecting[device.name]
+        if not device.is_wanted:
+            connecting.due_ns = None
+            if self._plan is not None:
+                self._plan.hold(device.name)
+        elif connecting.steps:
+            connecting.due_ns, connecting.is_doubted = self._clock.monotonic_ns(), False
+        elif self._plan is not None:
+            self._plan.release(device.name, self._clock.monotonic_ns())
+        self._wake.set()
+
+    async def write(self, port: Port, device: Device, question: Question, frame: bytes) -> Outcome:
+        """Write registers or coils, return the unit's answer; the caller holds the wire's lock. Raises: PortError."""
+        return await self._transact(port, self._speeches[device.name].writing(question, frame))
+
     async def run(self, port: Port) -> None:
         """Connect and ask until cancelled or the port fails, whose error comes out."""
         samples = isinstance(port, SamplingPort)
@@ -121,11 +140,14 @@ class Poller:
             self._clock.monotonic_ns(),
             [device.name for device in self._devices],
         )
+        self._plan = plan
         for device in self._devices:
-            if self._connecting[device.name].steps:
+            if self._connecting[device.name].steps or not device.is_wanted:
                 plan.hold(device.name)
             else:
                 self._sample(port, device)
+            if not device.is_wanted:
+                self._connecting[device.name].due_ns = None
         while True:
             if (due := self._due_to_connect()) is not None:
                 await self._connect(port, due, plan)

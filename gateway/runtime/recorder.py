@@ -22,6 +22,7 @@ from msgspec import structs
 from gateway.clock import Clock
 from gateway.errors import GatewayError
 from gateway.ledger.base import LedgerLike
+from gateway.ledger.fold import State as Folded
 from gateway.ledger.record import MAX_BODY_BYTES
 from gateway.lifecycle import Event, Lifecycle, State
 from gateway.profile.model import Profile
@@ -84,6 +85,7 @@ class Recorder:
         self._told: dict[str, tuple[State, str]] = {}  # device -> state and reason that a record has told
         self._unsure = 0  # records of the committer's count that a gap record has told
         self._is_first = asyncio.Event()
+        self.on_known: Callable[[Folded], None] | None = None  # told once what the ledger knew, latest values restored
 
     # ---- wiring
 
@@ -203,9 +205,9 @@ class Recorder:
         stopped = state.latest("lifecycle").get("")
         unclean = state.boot is not None and (stopped is None or stopped.seq < state.boot.seq)
         remembered = Remembered(state, self._transforms)
-        return lambda: self._begin(remembered, unclean=unclean)
+        return lambda: self._begin(remembered, state, unclean=unclean)
 
-    def _begin(self, remembered: Remembered, *, unclean: bool) -> None:
+    def _begin(self, remembered: Remembered, state: Folded, *, unclean: bool) -> None:
         """Record in this ledger from now on."""
         self._remembered = remembered
         self._introduced = set()
@@ -220,6 +222,9 @@ class Recorder:
                 self._restore(device)
             if (told := self._told.pop(device.name, None)) is not None and opening > 1:
                 self._tell_state(device, *told, event="opening", attempt=0)
+        on_known, self.on_known = self.on_known, None
+        if on_known is not None:
+            on_known(state)
         self._is_first.set()
 
     def _restore(self, device: Device) -> None:

@@ -16,11 +16,12 @@ from typing import Any, Final
 
 from gateway.clock import Clock
 from gateway.errors import DriverError, GatewayError, PortError, PortLostError, PortNotFoundError, PortOptionError
-from gateway.lifecycle import Event
+from gateway.lifecycle import Event, State, Target
 from gateway.port import PluggablePort, Port, ReportingPort
 from gateway.runtime.backoff import Backoff, bounds_s
 from gateway.runtime.device import Device
 from gateway.runtime.discovery import Discovery
+from gateway.runtime.outlet import Outlet
 from gateway.runtime.parcel import Parcel
 from gateway.runtime.pipeline import Pipeline, PortCounts
 from gateway.runtime.scheduler import Scheduler
@@ -32,6 +33,11 @@ REFUSED_MOST_S: Final = 10.0  # asking a port of this machine costs nothing, and
 FAILED_MOST_S: Final = 60.0
 HEALTHY_S: Final = 5.0  # a connection that lasted so long starts its backoff anew
 CLOSE_S: Final = 1.0
+AIMS: Final = {
+    "connect": (Target.CONNECTED, Event.RESUME),
+    "quiesce": (Target.QUIESCED, Event.QUIESCE),
+    "detach": (Target.DETACHED, Event.CLOSED),
+}
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +65,11 @@ class Keeper:
         self.on_left: Callable[[Device], None] | None = None  # and with each that had to make room
         self.counts = PortCounts()
         self.error: str | None = None  # of the last attempt; None while open
+        self.outlet: Outlet | None = None  # the way out for commands, while the port is open
+        self.next_attempt_ns: int | None = None  # monotonic; None: under way, or open
+        self._pipeline: Pipeline | None = None  # while the port is open
+        self._lease: asyncio.Timeout | None = None  # of the open port: over when nobody wants it any more
+        self._led = asyncio.Event()  # somebody has aimed a device elsewhere
         self._port = port
         self._make_pipeline = make_pipeline
         self._clock = clock
@@ -73,6 +84,26 @@ class Keeper:
     def bus(self) -> str:
         """The kind of link."""
         return (self.devices[0] if self.devices else self.discoveries[0]).profile.profile.link.bus
+
+    @property
+    def path(self) -> str:
+        """The port as its driver knows it; of one without driver what the site calls it."""
+        return self.name if isinstance(self._port, Exception) else self._port.name
+
+    def lead(self, device: Device, verb: str) -> None:
+        """Let one device be connected, left alone where it is, or let go. A port that nobody wants is closed."""
+        target, event = AIMS[verb]
+        device.aim(target)
+        if device.lifecycle.state is State.QUIESCED or target is not Target.CONNECTED:
+            device.tell(event, self.name, f"by command: {verb}")
+        if self._pipeline is not None:
+            self._pipeline.lead(device)
+            if target is Target.CONNECTED and device not in self._pipeline.sets_up:
+                device.tell(Event.ATTEMPT, self.name)
+                device.tell(Event.OPENED, self.name)
+        if self._lease is not None and not self._is_wanted:
+            self._lease.reschedule(asyncio.get_running_loop().time())
+        self._led.set()
 
     def health(self) -> dict[str, Any]:
         """Return what the port knows of its wire beyond frames; empty where it knows nothing."""
@@ -108,11 +139,14 @@ class Keeper:
     async def run(self) -> None:
         """Open, read, and open again, until cancelled; returns when a recording has ended."""
         while True:
+            await self._until_wanted()
             self._tell(Event.ATTEMPT)
             delay_s = await self._attempt()
             if delay_s is None:
                 return
+            self.next_attempt_ns = self._clock.monotonic_ns() + int(delay_s * 1e9)
             await self._pause(delay_s)
+            self.next_attempt_ns = None
 
     async def _pause(self, delay_s: float) -> None:
         """Wait before the next attempt; not longer than until something is plugged in that the port may be."""
@@ -137,11 +171,14 @@ class Keeper:
                 self.counts.opened += 1
                 self.error = None
                 pipeline = self._make_pipeline(port, self.counts)
+                self.outlet = pipeline.outlet
+                self._pipeline = pipeline
                 for device in self.devices:
-                    if device not in pipeline.sets_up:
+                    if device.is_wanted and device not in pipeline.sets_up:
                         device.tell(Event.OPENED, self.name)
-                await pipeline.run()
+                await self._while_wanted(pipeline)
             finally:
+                self.outlet = self._pipeline = None
                 await self._close(port)
         except EOFError as ended:
             self._tell(Event.CLOSED, str(ended) or "the recording has ended")
@@ -149,6 +186,26 @@ class Keeper:
         except Exception as error:  # noqa: BLE001 - supervisor: whatever failed here must not stop the other devices
             return self._failed_with(error, opened_ns)
         return SEEK_FIRST_S
+
+    @property
+    def _is_wanted(self) -> bool:
+        return bool(self.discoveries) or any(device.is_wanted for device in self.devices)
+
+    async def _until_wanted(self) -> None:
+        while not self._is_wanted:
+            self._led.clear()
+            await self._led.wait()
+
+    async def _while_wanted(self, pipeline: Pipeline) -> None:
+        """Run an open port until it fails, whose error comes out, or until nobody wants it any more."""
+        try:
+            async with asyncio.timeout(None) as self._lease:
+                await pipeline.run()
+        except TimeoutError:
+            if self._lease is None or not self._lease.expired():
+                raise
+        finally:
+            self._lease = None
 
     def _usable_port(self) -> Port:
         if isinstance(self._port, Exception):
@@ -190,7 +247,8 @@ class Keeper:
 
     def _tell(self, event: Event, reason: str = "") -> None:
         for device in self.devices:
-            device.tell(event, self.name, reason)
+            if device.is_wanted:
+                device.tell(event, self.name, reason)
 
 
 class Supervisor:

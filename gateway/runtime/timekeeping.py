@@ -24,6 +24,14 @@ def clock_quality(root: Path = Path("/")) -> Quality:
     return "rtc" if (root / _REAL_TIME_CLOCK).exists() else "none"
 
 
+def machine_boot(root: Path = Path("/")) -> str:
+    """Return what tells this start of the machine from others (random(4), boot_id); "" where it has none to tell."""
+    try:
+        return (root / "proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return ""
+
+
 class Timekeeper:
     """Compares the wall clock with the monotonic one, look by look. Pure."""
 

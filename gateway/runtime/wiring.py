@@ -30,6 +30,7 @@ from gateway.runtime.device import Device
 from gateway.runtime.discovery import Discovery
 from gateway.runtime.isotp import IsoTpLink
 from gateway.runtime.listening import wanted_by
+from gateway.runtime.outlet import Outlet
 from gateway.runtime.pipeline import COALESCE_S, Pipeline, PortCounts
 from gateway.runtime.poller import Poller
 from gateway.runtime.supervisor import Keeper
@@ -299,12 +300,9 @@ def _pipeline(  # noqa: PLR0917 - the first four are bound once, by name of the 
     transports = [transport_of(device.profile, links.get(device.name)) for device in each.devices]
     transports += [transport_of(discovery.profile) for discovery in each.discoveries]
     poller = None
+    place = f"{each.target} {each.devices[0].name}" if _is_gatt(each) else each.target
+    lock = asyncio.Lock() if bus is None else bus(place)
     if not is_replay and (isinstance(framing, ModbusRtu) or any(map(_asks, each.devices))):
-        lock = (
-            asyncio.Lock()
-            if bus is None
-            else bus(f"{each.target} {each.devices[0].name}" if _is_gatt(each) else each.target)
-        )
         poller = Poller(
             each.devices,
             each.devices[0].profile.framer(),
@@ -329,6 +327,7 @@ def _pipeline(  # noqa: PLR0917 - the first four are bound once, by name of the 
         clock,
         counts,
         poller=poller,
+        outlet=None if is_replay else Outlet(port, lock, poller=poller, links=links),
         framer=each.devices[0].profile.framer() if port.is_stream else None,
         discoveries=each.discoveries,
         transports=transports,

@@ -85,6 +85,12 @@ class Keys:
         if known is not None:
             self._of[principal][short] = msgspec.structs.replace(known, outcome=outcome, receipt=receipt)
 
+    def dropped(self, command_id: str) -> None:
+        """Forget the key of an intent that did not become durable: nothing was done, it may be asked for again."""
+        principal, short = self._open.get(command_id, ("", b""))
+        if short in self._of.get(principal, {}):
+            self._forget(principal, short)
+
     def _forget_old(self, now_ns: int) -> None:
         for principal, mine in list(self._of.items()):
             for short in list(_leading(mine, now_ns)):

@@ -77,7 +77,7 @@ def test_a_running_gateway_answers_every_question(site: Path, tmp_path: Path) ->
         assert frames["in"] == sum(frames[part] for part in ("delivered", "dropped", "refused", "pending"))
         assert "boiler-room" in tidegate("status", "--data", data).stdout
         assert "test/node@1.0.0" in tidegate("devices", "--data", data).stdout
-        assert json.loads(tidegate("devices", "--json", "--data", data).stdout)[0]["name"] == "node"
+        assert json.loads(tidegate("devices", "--json", "--data", data).stdout)["devices"][0]["name"] == "node"
         routes = json.loads(tidegate("routes", "node/climate", "--json", "--data", data).stdout)
         assert [(each["route"], each["unit"]) for each in routes] == [("node/climate/temperature", "Cel")]
         assert "node/health/load" in tidegate("routes", "--data", data).stdout

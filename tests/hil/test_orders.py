@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 
 import pytest
 
@@ -35,7 +36,9 @@ def said_of(cable):
     """Return what the node said, by message."""
     tty = os.open(cable.path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
     try:
-        data = os.read(tty, 65536)
+        data = b""
+        while select.select([tty], [], [], 0.1)[0]:  # the kernel hands it on when it comes to it
+            data += os.read(tty, 65536)
     finally:
         os.close(tty)
     found = {}

@@ -3,12 +3,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import pwd
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.authority.decision import Caller
 from gateway.clock import SystemClock
 from gateway.route import RoutePattern
 from gateway.runtime.control import MAX_LINE_BYTES, MAX_VISITORS, ControlServer, line_of
@@ -46,6 +49,13 @@ class Answers:
         finally:
             self.device.watchers.remove(watcher)
 
+    @property
+    def names(self) -> list[str]:
+        return ["whoami"]
+
+    async def answer(self, name: str, args: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        return {"name": name, "args": args, "principal": caller.principal, "token": caller.token}
+
     def feed(self, numbers: range) -> None:
         bodies = [reading(number) for number in numbers]
         self.device.serve(Parcel(bodies, ["reading"] * len(bodies), 1, 2))
@@ -60,7 +70,7 @@ def visit(folder: Path, scenario: Callable[[Answers, Reader, Writer], Awaitable[
     async def run() -> Any:
         answers = Answers()
         doorway = Doorway(folder)
-        serving = asyncio.get_running_loop().create_task(ControlServer(doorway, answers).run())
+        serving = asyncio.get_running_loop().create_task(ControlServer(doorway, answers, answers).run())
         try:
             async with asyncio.timeout(20):
                 reader, writer = await asyncio.open_unix_connection(folder / SOCKET_NAME)
@@ -72,6 +82,15 @@ def visit(folder: Path, scenario: Callable[[Answers, Reader, Writer], Awaitable[
             doorway.close()
 
     return asyncio.run(run())
+
+
+def test_who_asks_is_who_the_kernel_says_and_a_token_comes_along(tmp_path: Path) -> None:
+    async def scenario(_answers: Answers, reader: Reader, writer: Writer) -> Any:
+        return await exchange(reader, writer, b'{"request": "whoami", "args": {"a": 1}, "token": "tg1"}')
+
+    me = f"user:{pwd.getpwuid(os.getuid()).pw_name}"
+    told = {"name": "whoami", "args": {"a": 1}, "principal": me, "token": "tg1"}
+    assert visit(tmp_path, scenario) == {"ok": told}
 
 
 async def exchange(reader: Reader, writer: Writer, line: bytes) -> Any:

@@ -1,0 +1,174 @@
+"""Layer 6: what callers may ask of a running gateway beyond looking on: each request with its arguments, checked.
+
+Who asks is known by then; whether they may is decided behind this, in one place. Answers are JSON-ready.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Literal, Protocol
+
+import msgspec
+
+from gateway.authority.decision import Caller
+from gateway.authority.grants import Verb
+from gateway.authority.scope import Scope
+from gateway.errors import RouteError, UsageError
+from gateway.route import Route, Variant, parse_route
+from gateway.runtime.dispatch import Dispatch
+from gateway.spelling import did_you_mean
+
+MOST_WAIT_S: Final = 60.0
+MOST_LIFETIME_S: Final = 1e9  # more than any token may live; what is too long is told where that is known
+
+
+class Looks(Protocol):
+    """What can be read of the devices."""
+
+    def value(self, route: Route) -> dict[str, Any] | None:
+        """Return the object of `get --json`; None where there is no such route."""
+        ...
+
+    def lifecycles(self) -> list[dict[str, Any]]:
+        """Return the list of `devices --json`."""
+        ...
+
+    async def lead(self, device: str, verb: str) -> dict[str, Any]:
+        """Connect, quiesce or detach a device; return its entry of `lifecycles`. Raises: UsageError."""
+        ...
+
+
+class _Args(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    pass
+
+
+class _Nothing(_Args, frozen=True, kw_only=True):
+    pass
+
+
+class _Set(_Args, frozen=True, kw_only=True):
+    route: str
+    value: Any
+    expires_s: float | None = None
+    key: str | None = None
+    wait_s: float = 3.0
+
+
+class _Get(_Args, frozen=True, kw_only=True):
+    route: str
+
+
+class _Shadow(_Args, frozen=True, kw_only=True):
+    device: str
+
+
+class _Lead(_Args, frozen=True, kw_only=True):
+    device: str
+    verb: Literal["connect", "quiesce", "detach"]
+
+
+class _Wall(_Args, frozen=True, kw_only=True):
+    target: str
+    verb: Verb
+    state: Literal["on", "off"]
+
+
+class _Decide(_Args, frozen=True, kw_only=True):
+    id: str
+    verdict: Literal["approve", "reject"]
+
+
+class _Token(_Args, frozen=True, kw_only=True):
+    principal: str
+    routes: str
+    verbs: list[Verb]
+    expires_s: float
+
+
+class Asks:
+    """Every request by name."""
+
+    def __init__(self, dispatch: Dispatch, looks: Looks) -> None:
+        """Take who does things and who knows things."""
+        self._dispatch = dispatch
+        self._looks = looks
+        self._known: dict[str, tuple[type[_Args], Callable[[Caller, Any], Awaitable[dict[str, Any]]]]] = {
+            "set": (_Set, self._set),
+            "get": (_Get, self._get),
+            "shadow": (_Shadow, self._shadow),
+            "commands": (_Nothing, self._commands),
+            "lifecycle": (_Nothing, self._lifecycle),
+            "device": (_Lead, self._lead),
+            "wall": (_Wall, self._wall),
+            "decide": (_Decide, self._decide),
+            "grants": (_Nothing, self._grants),
+            "identify": (_Nothing, self._identify),
+            "issue_token": (_Token, self._issue_token),
+        }
+
+    @property
+    def names(self) -> list[str]:
+        """Return what can be asked for."""
+        return list(self._known)
+
+    async def answer(self, name: str, args: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        """Return the answer. Raises: GatewayError, msgspec.ValidationError for arguments that are none."""
+        known = self._known.get(name)
+        if known is None:
+            raise UsageError(f"no request {name!r}; one of {', '.join(self._known)}")
+        shape, work = known
+        return await work(caller, msgspec.convert(args, shape))
+
+    async def _set(self, caller: Caller, args: _Set) -> dict[str, Any]:
+        wait_s = min(max(args.wait_s, 0.0), MOST_WAIT_S)
+        return await self._dispatch.set(
+            caller, args.route, args.value, expires_s=args.expires_s, key=args.key, wait_s=wait_s
+        )
+
+    async def _get(self, caller: Caller, args: _Get) -> dict[str, Any]:
+        route, _ = parse_route(args.route)
+        await self._dispatch.warden.read(caller, route)
+        found = self._dispatch.part(route) if route.variant is not Variant.VALUE else self._looks.value(route)
+        if found is None:
+            raise RouteError(f"no route {route}; `tidegate routes` lists them")
+        return found
+
+    async def _shadow(self, caller: Caller, args: _Shadow) -> dict[str, Any]:
+        await self._dispatch.warden.read(caller, Scope.of_device(args.device))
+        twin = self._dispatch.twins.get(args.device)
+        if twin is None:
+            near = did_you_mean(args.device, self._dispatch.twins)
+            raise UsageError(f"no device {args.device!r} with setpoints{near}")
+        return twin.view(self._dispatch.commander.open_of(twin))
+
+    async def _commands(self, caller: Caller, _args: _Nothing) -> dict[str, Any]:
+        await self._dispatch.warden.read_all(caller)
+        return {"commands": self._dispatch.commander.listing()}
+
+    async def _lifecycle(self, caller: Caller, _args: _Nothing) -> dict[str, Any]:
+        await self._dispatch.warden.read_all(caller)
+        return {"devices": self._looks.lifecycles()}
+
+    async def _lead(self, caller: Caller, args: _Lead) -> dict[str, Any]:
+        await self._dispatch.warden.demand_admin(caller, args.device)
+        return await self._looks.lead(args.device, args.verb)
+
+    async def _wall(self, caller: Caller, args: _Wall) -> dict[str, Any]:
+        return await self._dispatch.warden.wall(caller, args.target, args.verb, args.state)
+
+    async def _decide(self, caller: Caller, args: _Decide) -> dict[str, Any]:
+        return await self._dispatch.decide(caller, args.id, args.verdict)
+
+    async def _grants(self, caller: Caller, _args: _Nothing) -> dict[str, Any]:
+        await self._dispatch.warden.read_all(caller)
+        return {"grants": [grant.as_json() for grant in self._dispatch.warden.authority.grants]}
+
+    async def _identify(self, caller: Caller, _args: _Nothing) -> dict[str, Any]:
+        principal = self._dispatch.warden.principal_of(caller)
+        mine = [grant.as_json() for grant in self._dispatch.warden.authority.grants if grant.principal == principal]
+        return {"principal": principal, "by": "peer" if caller.token is None else "token", "grants": mine}
+
+    async def _issue_token(self, caller: Caller, args: _Token) -> dict[str, Any]:
+        verbs = tuple(args.verbs)
+        lifetime_ns = int(min(max(args.expires_s, 0.0), MOST_LIFETIME_S) * 1e9)
+        return {"token": await self._dispatch.warden.issue(caller, args.principal, args.routes, verbs, lifetime_ns)}

@@ -1,0 +1,95 @@
+"""Layer 6: what the ledger knew of shadows, walls, keys and open commands, back into the dispatch of a new run."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+
+from gateway.authority.walls import Walls
+from gateway.clock import Clock
+from gateway.ledger.fold import Command, State
+from gateway.runtime.dispatch import Dispatch, no_command
+from gateway.shadow.intent import Intent, Outcome
+from gateway.shadow.restart import restarted
+
+
+class Resumer:
+    """Brings one dispatch back to where the last run left it."""
+
+    def __init__(self, dispatch: Dispatch, clock: Clock, *, is_clock_trusted: bool) -> None:
+        """Take the dispatch; `is_clock_trusted`: the wall clock can tell how old an open command is."""
+        self._dispatch = dispatch
+        self._clock = clock
+        self._is_clock_trusted = is_clock_trusted
+
+    def resume(self, state: State) -> None:
+        """Take shadows, walls and keys of earlier runs, and go on with the commands that are open."""
+        dispatch = self._dispatch
+        latest = state.latest("wall").get("")
+        if latest is not None:
+            with contextlib.suppress(ValueError):
+                walls = Walls.from_record(latest.body)
+                dispatch.warden.restore(walls)
+        for twin in dispatch.twins.values():
+            twin.restore(state)
+        for kept in state.done_commands.values():
+            self._remember(kept)
+        verdicts = [each.body for each in state.latest("approval").values()]
+        approved = {str(body.get("id")) for body in verdicts if _is_yes(body)}
+        for kept in list(state.open_commands.values()):
+            self._go_on(kept, approved)
+
+    def _remember(self, kept: Command) -> None:
+        intent = _intent_of(kept)
+        if intent is None or not isinstance(kept.result, dict):
+            return
+        self._dispatch.commander.ended[intent.id] = _told(intent, kept.result, kept.outcome)
+        self._key_of(intent)
+        with contextlib.suppress(ValueError):
+            outcome = Outcome(str(kept.result.get("outcome")))
+            self._dispatch.keys.ended(intent.id, outcome, kept.outcome)
+
+    def _go_on(self, kept: Command, approved: Collection[str]) -> None:
+        """Go on with a command that has no result. One whose setpoint is gone ends as unknown."""
+        intent, dispatch = _intent_of(kept), self._dispatch
+        if intent is None:
+            return
+        self._key_of(intent)
+        found = dispatch.routes.get(intent.route)
+        if found is None:
+            dispatch.commander.lose(intent, kept.seq)
+            return
+        twin, name = found
+        command, actions = restarted(
+            intent, twin.policies[name], self._clock.monotonic_ns(), self._clock.wall_ns(),
+            attempts=1 if kept.sent is not None else 0, is_approved=intent.id in approved,
+            is_clock_trusted=self._is_clock_trusted, is_up=twin.is_up,
+        )  # fmt: skip
+        dispatch.commander.resume(twin, name, command, actions, seq=kept.seq)
+
+    def _key_of(self, intent: Intent) -> None:
+        age_ns = self._clock.wall_ns() - intent.made_wall_ns
+        self._dispatch.keys.opened(intent, self._clock.monotonic_ns(), age_ns)
+
+
+def _intent_of(kept: Command) -> Intent | None:
+    try:
+        return msgspec.convert(kept.intent, Intent)
+    except msgspec.ValidationError:
+        return None
+
+
+def _is_yes(body: Any) -> bool:
+    return isinstance(body, dict) and body.get("verdict") == "approve"
+
+
+def _told(intent: Intent, result: dict[str, Any], receipt: int | None) -> dict[str, Any]:
+    """Return what `set --json` tells of a command of an earlier run."""
+    told = {key: result[key] for key in ("outcome", "reason", "reported", "effective", "attempts") if key in result}
+    return no_command(intent.route, intent.value, intent.key, "", "") | told | {
+        "id": intent.id, "clamped": bool(result.get("clamped")), "receipt": receipt,
+        "reason": result.get("reason") or None, "detail": result.get("detail") or None,
+    }  # fmt: skip

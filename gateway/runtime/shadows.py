@@ -1,0 +1,156 @@
+"""Layer 6: the shadow of one device, kept as it speaks, comes and goes. What commands make of it is the commander's."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from gateway.clock import Clock
+from gateway.ledger.fold import Latest, State
+from gateway.lifecycle import Event, Lifecycle
+from gateway.lifecycle import State as Standing
+from gateway.notation import duration_ns
+from gateway.profile.setpoint import Seen, Setpoint
+from gateway.profile.setpoints import Setpoints
+from gateway.runtime.backoff import bounds_s
+from gateway.runtime.device import Device
+from gateway.runtime.message import Message
+from gateway.schema.plan import Row, values_of
+from gateway.shadow.document import Fact, Moment, Rule, Shadow, fact_from, restored, to_plain
+from gateway.shadow.intent import Policy
+
+_NS: Final = 1_000_000_000
+_LOSING: Final = frozenset({Event.LOST, Event.CLOSED, Event.MISSING, Event.BROKEN, Event.QUIESCE})
+
+
+class Twin:
+    """One device with its setpoints, their rules and its shadow."""
+
+    def __init__(self, device: Device, compiled: Mapping[str, Setpoint], clock: Clock) -> None:
+        """Take a device that is wired, and the setpoints of its profile."""
+        self.device = device
+        self.setpoints = Setpoints(compiled, device.adjust, first_count=clock.wall_ns() // _NS)
+        self.shadow = Shadow(device.name)
+        self.boot = 1  # number of this run
+        self.version = 0  # of the shadow, with the desired values that are on their way to the medium
+        self.lost_ns: int | None = None  # monotonic
+        self.policies = {name: _policy(setpoint) for name, setpoint in self.setpoints.items()}
+        self.rules = {name: self._rule(setpoint) for name, setpoint in self.setpoints.items()}
+        self._clock = clock
+
+    @property
+    def is_up(self) -> bool:
+        """Return whether the device can be written to."""
+        return self.device.lifecycle.state is Standing.CONNECTED
+
+    def route(self, name: str) -> str:
+        """Return the route of a setpoint's desired value."""
+        return str(self.setpoints[name].route(self.device.name))
+
+    def units(self, name: str) -> str:
+        """Return the unit of a setpoint's values, that of its report or else of what it writes."""
+        setpoint = self.setpoints[name]
+        message, field = setpoint.reported_by or (setpoint.message, setpoint.field)
+        plan = self.device.profile.messages[message]
+        return dict(zip(plan.names, plan.units, strict=True)).get(field, "")
+
+    def latest(self, message: str) -> Seen | None:
+        """Return what a message said last; None: nothing."""
+        found = self.device.messages.get(message)
+        if found is None or found.row is None:
+            return None
+        values = values_of(found.plan, found.row)
+        is_lost = self.lost_ns is not None and found.received_ns <= self.lost_ns
+        is_stale = is_lost or found.is_stale(self._clock.monotonic_ns())
+        return Seen(values, found.received_ns, is_stale, found.is_restored)
+
+    def moment(self) -> Moment:
+        """Return now, as this device's staleness needs it."""
+        heard = [
+            each.received_ns for each in self.device.all_messages() if each.row is not None and not each.is_restored
+        ]
+        lost_ns = self.lost_ns
+        if not self.is_up and lost_ns is None:
+            lost_ns = self._clock.monotonic_ns()
+        return Moment(self.boot, self._clock.monotonic_ns(), max(heard, default=None), lost_ns)
+
+    def reported(self, name: str, message: Message, row: Row) -> Fact | None:
+        """Return what a row of the report's message says of a setpoint; None where it says nothing."""
+        value = self.setpoints[name].reported(row)
+        if value is None:
+            return None
+        return Fact(
+            value, self.boot, message.sequence, message.wall_ns, mono_ns=message.received_ns,
+            taints=row[-1] | message.taints,
+        )  # fmt: skip
+
+    def coherence(self, name: str, *, is_open: bool) -> str:
+        """Return the word for one setpoint now."""
+        return str(self.shadow.coherence(name, self.rules[name], self.moment(), is_open=is_open))
+
+    def view(self, open_setpoints: Collection[str]) -> dict[str, Any]:
+        """Return the object of `shadow --json`."""
+        return self.shadow.view(self.rules, self.moment(), open_setpoints)
+
+    def changed(self, before: Lifecycle, event: Event) -> bool:
+        """Take a change of the connection; return whether the device can be written to now and could not before."""
+        was_up, is_up = before.state is Standing.CONNECTED, self.is_up
+        if event in _LOSING and was_up and not is_up:
+            self.lost_ns = self._clock.monotonic_ns()
+            self.setpoints.forget()
+        return is_up and not was_up
+
+    def restore(self, state: State) -> None:
+        """Take what the ledger knows: desired and effective values of earlier runs, and what the device said then."""
+        self.boot = state.boots + 1
+        for name in self.setpoints:
+            route = self.route(name)
+            told = restored(
+                self.device.name, name, desired=_fact(state.latest("desired").get(route)), reported=self._said(name),
+                effective=_fact(state.latest("effective").get(route)),
+            )  # fmt: skip
+            self.shadow = self.shadow.join(told)
+        self.version = self.shadow.version
+
+    def _said(self, name: str) -> Fact | None:
+        by = self.setpoints[name].reported_by
+        message = self.device.messages.get(by[0]) if by is not None else None
+        if message is None or message.row is None or not message.is_restored:
+            return None
+        value = self.setpoints[name].reported(message.row)
+        return None if value is None else Fact(value, self.boot - 1, message.sequence, message.wall_ns)
+
+    def _rule(self, setpoint: Setpoint) -> Rule:
+        by = setpoint.reported_by
+        message = self.device.messages.get(by[0]) if by is not None else None
+        return Rule(setpoint.tolerance, message.stale_after_ns if message is not None else None)
+
+
+def fact_body(fact: Fact, command: str) -> dict[str, Any]:
+    """Return the body of a record of kind desired or effective."""
+    return {**to_plain(fact), "command": command}
+
+
+def _fact(latest: Latest | None) -> Fact | None:
+    if latest is None:
+        return None
+    try:
+        return fact_from(latest.body)
+    except ValueError:
+        return None
+
+
+def _policy(setpoint: Setpoint) -> Policy:
+    spec = setpoint.spec
+    first_s, most_s = bounds_s(spec.backoff)
+    return Policy(
+        confirm=spec.confirm,
+        has_report=spec.report is not None,
+        has_ack=spec.ack is not None,
+        tolerance=setpoint.tolerance,
+        timeout_ns=duration_ns(spec.timeout),
+        attempts=spec.attempts,
+        backoff_first_ns=int(first_s * _NS),
+        backoff_most_ns=int(most_s * _NS),
+        is_idempotent=spec.idempotent,
+    )

@@ -1,0 +1,142 @@
+"""Layer 6: who may: asks the one decision of `gateway.authority`, and puts refusals, walls and tokens on record."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Callable, Collection
+from typing import Any, Literal
+
+import msgspec
+
+from gateway.authority.decision import Authority, Caller, Decision, authorise, authorise_issue, authorise_wall
+from gateway.authority.grants import Grants, Verb
+from gateway.authority.moment import ClockQuality, Moment
+from gateway.authority.scope import EVERYWHERE, Scope
+from gateway.authority.token import SigningKey, TokenFault, claims_of, read_token
+from gateway.authority.walls import Wall, Walls
+from gateway.clock import Clock
+from gateway.errors import DeniedError, LedgerError
+from gateway.route import Route
+from gateway.runtime.durable import Durable
+
+
+class Warden:
+    """One per gateway."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        durable: Durable,
+        *,
+        grants: Grants,
+        devices: Callable[[], Collection[str]],
+        ports_of: Callable[[str], set[str]],
+        quality: Callable[[], ClockQuality],
+        signing_key: Callable[[], SigningKey],
+        boot: str,
+    ) -> None:
+        """Take the names of devices and of a device's port, and how far the wall clock is believed.
+
+        `signing_key`: the data folder's, made when it is first needed; `boot`: of the machine, not of this process.
+        """
+        self.authority = Authority(grants=grants, ports_of=ports_of)
+        self._clock = clock
+        self._durable = durable
+        self._devices = devices
+        self._quality = quality
+        self._signing_key = signing_key
+        self._boot = boot
+
+    def restore(self, walls: Walls) -> None:
+        """Take the walls of an earlier run."""
+        self.authority = msgspec.structs.replace(self.authority, walls=walls)
+
+    def wall_before(self, route: Route) -> Wall | None:
+        """Return the wall that stops writing there, None where the way is free."""
+        return self.authority.walls.stopping(Scope.of_route(route), "write", self.authority.ports_of)
+
+    def believe(self, key: SigningKey | None) -> None:
+        """Believe tokens of this key, and no others."""
+        self.authority = msgspec.structs.replace(self.authority, key=None if key is None else key.public)
+
+    async def wall(self, caller: Caller, subject: str, verb: Verb, state: Literal["off", "on"]) -> dict[str, Any]:
+        """Shut a verb off, or let it on again. Raises: DeniedError, UsageError, LedgerError."""
+        walls = self.authority.walls
+        ports = {name for device in self._devices() for name in self.authority.ports_of(device)}
+        what = walls.subject_of(subject, self._devices(), ports)
+        decision = authorise_wall(self.authority, caller, what, self.moment())
+        await self._refuse(caller, decision)
+        by = decision.principal or ""
+        if state == "off":
+            wall = Wall(subject=what.text, kind=what.kind, verb=verb, by=by, since_ns=self._clock.wall_ns())
+            changed = walls.raised(wall)
+        else:
+            changed = walls.lifted(what.text, verb)
+        self.authority = msgspec.structs.replace(self.authority, walls=changed)  # at once; the record follows
+        await self._durable.append([("wall", None, changed.record(what.text, verb, state, by), "command", None)])
+        return {"walls": [msgspec.to_builtins(wall) for wall in changed]}
+
+    async def issue(
+        self, caller: Caller, principal: str, routes: str, verbs: tuple[Verb, ...], lifetime_ns: int
+    ) -> str:
+        """Return a token. Raises: DeniedError, UsageError, LedgerError; it is on record before anybody has it."""
+        key = self._signing_key()
+        self.authority = msgspec.structs.replace(self.authority, key=key.public)
+        claims = claims_of(
+            token_id=secrets.token_hex(8), principal=principal, routes=routes, verbs=verbs, lifetime_ns=lifetime_ns,
+            moment=self.moment(), key=key.public,
+        )  # fmt: skip
+        await self._refuse(caller, authorise_issue(self.authority, caller, claims, self.moment()))
+        body = {"token_id": claims.id, "principal": principal, "routes": routes, "verbs": verbs, "by": caller.principal}
+        await self._durable.append([("grant", None, body, "audit", None)])
+        return key.sign(claims)
+
+    async def demand_admin(self, caller: Caller, device: str | None = None) -> None:
+        """Raises: DeniedError where the caller may not look after a device, or the whole gateway."""
+        await self.demand(caller, EVERYWHERE if device is None else Scope.of_device(device), "admin")
+
+    async def read(self, caller: Caller, target: Route | Scope) -> None:
+        """Raises: DeniedError where the caller may not read that."""
+        await self.demand(caller, target, "read")
+
+    async def read_all(self, caller: Caller) -> None:
+        """Raises: DeniedError where the caller may not read the whole gateway."""
+        await self.demand(caller, EVERYWHERE, "read")
+
+    def principal_of(self, caller: Caller) -> str | None:
+        """Return in whose name a caller speaks. Raises: DeniedError for a token that counts for nothing."""
+        if caller.token is None:
+            return caller.principal
+        read = read_token(caller.token, self.authority.key, self.moment())
+        if isinstance(read, TokenFault):
+            raise DeniedError(read.message)
+        return read.principal
+
+    def moment(self) -> Moment:
+        """Return now, as authority judges it."""
+        return Moment(
+            wall_ns=self._clock.wall_ns(), monotonic_ns=self._clock.monotonic_ns(), boot_id=self._boot,
+            quality=self._quality(),
+        )  # fmt: skip
+
+    async def authorise(self, caller: Caller, target: Route | Scope, verb: Verb) -> Decision:
+        """Return the decision; a refusal is on record."""
+        decision = authorise(self.authority, caller, target, verb, self.moment())
+        if not decision.allowed:
+            route = str(target) if isinstance(target, Route) else None
+            with contextlib.suppress(LedgerError):
+                await self._durable.append([("denied", route, decision.denied_body(caller), "audit", None)])
+        return decision
+
+    async def demand(self, caller: Caller, target: Route | Scope, verb: Verb) -> None:
+        """Raises: DeniedError where the caller may not use that verb there."""
+        decision = await self.authorise(caller, target, verb)
+        if not decision.allowed:
+            raise DeniedError(decision.message)
+
+    async def _refuse(self, caller: Caller, decision: Decision) -> None:
+        if not decision.allowed:
+            with contextlib.suppress(LedgerError):
+                await self._durable.append([("denied", None, decision.denied_body(caller), "audit", None)])
+            raise DeniedError(decision.message)
