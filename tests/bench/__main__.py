@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import bluetooth, decode, ledger, polling, process, spi, streams
+from tests.bench import bluetooth, commands, decode, ledger, polling, process, spi, streams
 from tests.bench.rows import Row
 
 ROOT = Path(__file__).parent.parent.parent
@@ -25,6 +25,7 @@ PARTS: dict[str, Callable[[Path], list[Row]]] = {
     "spi": spi.spi_rows,
     "ledger": ledger.ledger_rows,
     "recorded": streams.recorded_rows,
+    "commands": commands.command_rows,
     "run": process.run_rows,
     "start": process.decode_rows,
 }
