@@ -12,7 +12,7 @@ import logging
 import os
 import platform
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -93,8 +93,15 @@ class Gateway:
             keeper.on_left = self._left
         self.unused = _unused_tables(site)
 
-    async def run(self, stop: asyncio.Event | None = None, on_ready: Callable[[], None] | None = None) -> None:
+    async def run(
+        self,
+        stop: asyncio.Event | None = None,
+        on_ready: Callable[[], None] | None = None,
+        beside: Coroutine[Any, Any, None] | None = None,
+    ) -> None:
         """Run until `stop` is set, or for ever. `on_ready` is called once the data folder is ours and can be asked.
+
+        `beside` runs from then on, as long as the gateway does.
 
         Raises: UsageError where another gateway runs in the data folder.
         """
@@ -110,6 +117,8 @@ class Gateway:
                     ),
                     group.create_task(self._work(), name="work"),
                 ]
+                if beside is not None:
+                    working.append(group.create_task(beside, name="beside"))
                 await (stop or asyncio.Event()).wait()
                 for task in working:
                     task.cancel()
@@ -136,6 +145,13 @@ class Gateway:
                 group.create_task(self._recorder.run(), name="recorder")
             self._dispatch.is_known.set()
             group.create_task(self._supervisor.run(), name="supervisor")
+
+    def summary(self) -> str:
+        """Return how things stand, in one line."""
+        devices = self._devices()
+        up = sum(device.lifecycle.state is State.CONNECTED for device in devices)
+        mode = "off" if self._recorder is None else self._recorder.committer.mode
+        return f"{up} of {len(devices)} devices connected, ledger {mode}"
 
     def status(self) -> dict[str, Any]:
         """Return the object of `status --json`."""

@@ -47,6 +47,8 @@ def loaded_by(code: str) -> set[str]:
         "gateway.cli.ledger_verify",
         "gateway.cli.history",
         "gateway.cli.why",
+        "gateway.cli.init",
+        "gateway.cli.service",
         "gateway.cli.replay",
         "gateway.cli.set",
         "gateway.cli.get",

@@ -59,7 +59,10 @@ def follow(data: str | None, pattern: str) -> Iterator[bytes]:
 
 def _sent(visitor: socket.socket, request: str, arguments: dict[str, str]) -> socket.socket:
     visitor.settimeout(ANSWER_TIMEOUT_S)
-    visitor.sendall(json.dumps({"request": request, **arguments}).encode() + b"\n")
+    try:
+        visitor.sendall(json.dumps({"request": request, **arguments}).encode() + b"\n")
+    except OSError as error:  # a broken pipe to the gateway is not one to who reads our output
+        raise GatewayUnreachableError(f"the gateway went away ({error.strerror or error})") from error
     return visitor
 
 

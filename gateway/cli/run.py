@@ -16,6 +16,7 @@ from gateway.cli.client import data_option
 from gateway.config import SiteConfig, data_dir, load_site, site_of_arguments
 from gateway.errors import ConfigError, Problem, UsageError
 from gateway.notation import duration_ns
+from gateway.runtime.notify import Notifier
 from gateway.runtime.stopping import limit_stop
 
 if TYPE_CHECKING:
@@ -65,8 +66,9 @@ async def run_until_signal(gateway: Gateway, greeting: str) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)
+    notifier = Notifier()
     gc.freeze()  # what is there now stays; looking at it again and again would hold the loop longer than a turn
-    await gateway.run(stop, on_ready=lambda: click.echo(greeting, err=True))
+    await gateway.run(stop, on_ready=lambda: click.echo(greeting, err=True), beside=notifier.run(gateway.summary))
 
 
 def site_of(what: tuple[str, ...]) -> tuple[SiteConfig, Path | None]:

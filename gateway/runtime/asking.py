@@ -17,10 +17,14 @@ from gateway.framing.spec import IsoTp, ModbusRtu
 from gateway.notation import duration_ns, hex_bytes
 from gateway.port import AskingPort, Port
 from gateway.profile.model import ConnectStep
+from gateway.profile.setpoint import Seen, compile_setpoints
+from gateway.profile.setpoint_value import Refusal
+from gateway.profile.setpoints import Setpoints
 from gateway.runtime.device import Device
 from gateway.runtime.isotp import IsoTpLink
 from gateway.runtime.polls import NS, Poll
 from gateway.schema.asked import question_of
+from gateway.schema.plan import values_of
 from gateway.schema.spec import AskSpec, MessageSpec
 
 DEFAULT_UNIT: Final = 1  # of a profile without parameter `unit`
@@ -58,6 +62,7 @@ class Speech:
         self._framer = framer
         self._link = link
         self._character_s = character_s
+        self._setpoints: Setpoints | None = None  # of connect steps that set something
         self._transfers = device.profile.transfers() if self._profile.link.bus == "spi" else None
         self.is_modbus = isinstance(self._profile.framing, ModbusRtu)
         self.unit = DEFAULT_UNIT if self._profile.unit is None else self._profile.unit
@@ -83,14 +88,34 @@ class Speech:
             request = self._request(AskSpec(send=step.send, framed=step.framed))
         elif step.write is not None and self.is_modbus:
             return self._written(step.write.register, hex_bytes(step.write.data))
+        elif step.set is not None:
+            return self._set(step.set, step.value)
         elif step.write is not None and self._transfers is not None:
             request = Request(self._transfers.write(step.write.register, hex_bytes(step.write.data)))
         else:
             request = None
         if request is None:
-            what = "set" if step.set is not None else "write" if step.write is not None else "send"
+            what = "write" if step.write is not None else "send"
             raise PortOptionError(self._device.name, f"this version runs no connect step {what!r} on this bus")
         return request
+
+    def _set(self, name: str, value: object) -> Target | Request:
+        """Return what sets a setpoint, as its profile fills the frame. Raises: PortOptionError saying why it cannot."""
+        if self._setpoints is None:
+            self._setpoints = Setpoints(compile_setpoints(self._device.profile), self._device.adjust)
+        made = self._setpoints.attempt(name, value, self._said)
+        if isinstance(made, Refusal):
+            raise PortOptionError(self._device.name, made.message)
+        write = made.write
+        if write.question is not None:
+            return self.writing(write.question, write.data)
+        return Request(write.data, write.address, self._link if write.by_isotp else None)
+
+    def _said(self, name: str) -> Seen | None:
+        message = self._device.messages.get(name)
+        if message is None or message.row is None:
+            return None
+        return Seen(values_of(message.plan, message.row), message.received_ns, is_restored=message.is_restored)
 
     def _request(self, ask: AskSpec) -> Request | None:
         bus = self._profile.link.bus

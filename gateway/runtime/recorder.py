@@ -323,7 +323,8 @@ class Recorder:
     def _tell_state(self, device: Device, state: State, reason: str, *, event: str, attempt: int) -> None:
         self._told[device.name] = (state, reason)
         route = str(Route(device.name, "lifecycle", "state", Variant.STATE))
-        self._put("lifecycle", route, {"state": state, "event": event, "reason": reason, "attempt": attempt})
+        body = {"device": device.name, "state": state, "event": event, "reason": reason, "attempt": attempt}
+        self._put("lifecycle", route, body)
 
     def _tell_drops(self, device: Device) -> None:
         for by, count in device.dropped_by().items():

@@ -77,9 +77,14 @@ class Bench:
 
 
 def _changed(name: str, changes: str) -> str:
-    """Return the profile of a device with lines added to its setpoint, in place of what they replace."""
+    """Return the profile of a device with lines added to its setpoint, in place of what they replace.
+
+    A line `connect = ...` goes to its lifecycle.
+    """
     kind, setpoint = {"node": ("cobs-node", "valve"), "pump": ("motor", "speed")}[name]
     text = find_profile(kind).read_text()
+    if changes.startswith("connect"):
+        return text.replace("[lifecycle]\n", f"[lifecycle]\n{changes}\n")
     for line in changes.splitlines():
         key = line.partition("=")[0].strip()
         text = re.sub(rf"(?m)^{key} *=.*\n", "", text)
@@ -366,6 +371,14 @@ def test_what_waits_for_an_operator_is_sent_when_it_is_approved_and_not_when_it_
 
     played(tmp_path, play, profiles={"node": 'confirm = "operator"'})
     assert outcomes == [None, None, "reported", "rejected"]
+
+
+def test_a_device_is_set_while_it_is_connected_where_its_profile_says_so(tmp_path: Path) -> None:
+    async def play(bench: Bench) -> None:
+        await bench.up("node")
+        await until(lambda: reported(bench, "node") == 20, 10)
+
+    played(tmp_path, play, profiles={"node": 'connect = [{ set = "valve", value = 20 }]'})
 
 
 # ---- restarts of the gateway
