@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from tests.crash.campaign import campaign, reproduce
 from tests.crash.kills import kill_rounds
 
 STATES = 2_000_000
+KILLS_EACH = 250  # on one ledger
 NAMES = ("STATES", "SEED", "STATE", "KILLS", "SUBJECT")
 
 
@@ -37,12 +39,22 @@ def main(arguments: list[str]) -> int:
 
 
 def _kill(rounds: int, seed: int) -> int:
-    with tempfile.TemporaryDirectory() as folder:
-        problems = kill_rounds(Path(folder) / "ledger", rounds, seed)
-    for problem in problems:
-        print(f"violation KILLS={rounds} {problem}")
-    print(f"total: {rounds} kills, {len(problems)} violations, seed {seed}")
-    return min(1, len(problems))
+    """Kill so many writers, some hundreds one after another on each ledger, on all cores."""
+    chunks = [min(KILLS_EACH, rounds - at) for at in range(0, rounds, KILLS_EACH)]
+    done, found = 0, 0
+    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor() as pool:
+        work = [
+            pool.submit(kill_rounds, Path(folder) / f"ledger-{number}", count, seed + number)
+            for number, count in enumerate(chunks)
+        ]
+        for number, each in enumerate(work):
+            problems = each.result()
+            done, found = done + chunks[number], found + len(problems)
+            for problem in problems:
+                print(f"violation KILLS={chunks[number]} SEED={seed + number} {problem}")
+            print(f"kills: {done:,} of {rounds:,}", file=sys.stderr, flush=True)
+    print(f"total: {rounds} kills, {found} violations, seed {seed}")
+    return min(1, found)
 
 
 if __name__ == "__main__":
