@@ -256,7 +256,7 @@ def _on_report(command: Command, policy: Policy, report: Report) -> Command:
     if policy.ends_by != "report":
         return told
     if _agree(policy, value, command.intent.value):
-        return _settled(_replace(told, candidate=None, is_moving=False), policy)
+        return _settled(told, policy)
     if command.acked_ns is None or report.received_ns < command.acked_ns:
         return told
     if _agree(policy, value, command.old):

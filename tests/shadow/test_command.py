@@ -192,6 +192,17 @@ def test_a_report_while_nothing_went_out_after_all_confirms_nothing() -> None:
     assert play.end is None
 
 
+def test_a_report_from_before_a_failed_write_does_not_confirm_the_next_one() -> None:
+    play = Play(NO_ACK)
+    play.at(10, Granted(1))
+    play.report(11, WANTED)
+    play.at(12, WriteFailed(1, may_have_sent=False))
+    play.at(112)
+    play.send(113, attempt=2)
+
+    assert play.end is None
+
+
 @pytest.mark.parametrize("value", [None, math.nan, math.inf])
 def test_a_report_without_value_confirms_nothing(value: Any) -> None:
     play = sent(NO_ACK)
@@ -313,6 +324,14 @@ def test_a_report_elsewhere_that_is_older_than_the_ack_settles_nothing() -> None
     play.report(15, CLAMP)
     play.ack(20)
     play.report(25, CLAMP)
+
+    assert play.end is None
+
+
+def test_a_report_elsewhere_from_before_the_ack_settles_nothing_though_it_is_handed_over_late() -> None:
+    play = acked(MOTOR)
+    play.report(25, CLAMP, received_ms=15)
+    play.report(30, CLAMP)
 
     assert play.end is None
 
@@ -541,6 +560,25 @@ def test_an_ack_that_overtakes_the_driver_s_word_is_taken() -> None:
     assert play.end == ("reported", "")
 
 
+def test_an_ack_proves_that_bytes_went_out_whatever_the_driver_says() -> None:
+    play = Play(ONE_SHOT)
+    play.at(10, Granted(1))
+    play.ack(11)
+    play.at(12, WriteFailed(1, may_have_sent=False))
+    play.at(112)
+
+    assert play.end == ("unknown", "no_report")
+
+
+def test_a_second_ack_does_not_make_the_reports_before_it_old() -> None:
+    play = acked(ONE_SHOT)
+    play.report(30, OLD)
+    play.ack(40)
+    play.at(1110)
+
+    assert play.end == ("exhausted", "value_kept")
+
+
 @pytest.mark.parametrize("policy", [MOTOR, ONE_SHOT, BY_ACK])
 def test_a_device_that_says_no_rejects_the_command(policy: Policy) -> None:
     play = sent(policy)
@@ -628,6 +666,24 @@ def test_news_of_another_attempt_s_write_is_no_news() -> None:
     assert (play.at(20, WriteFailed(2)), play.at(20, Written(7)), play.command.phase) == ([], [], Phase.WAITING)
 
 
+def test_a_write_of_another_attempt_does_not_end_this_one() -> None:
+    play = Play(MOTOR)
+    play.at(10, Granted(1))
+    play.at(11, Written(2))
+
+    assert play.command.phase is Phase.WRITING
+
+
+def test_a_write_that_went_well_ends_what_the_driver_complained_of() -> None:
+    play = Play(MOTOR)
+    play.at(10, WriteFailed(1, "busy", may_have_sent=False))
+    play.send(110, attempt=2)
+    play.at(2000)
+
+    assert play.finish is not None
+    assert play.finish.detail == ""
+
+
 def test_the_next_attempt_waits_for_a_device_that_went_away() -> None:
     play = sent(MOTOR)
     play.at(100, Reachable(is_up=False))
@@ -684,6 +740,15 @@ def test_what_is_barred_while_the_next_attempt_waits_for_the_bus_ends_at_once() 
     play = acked(MOTOR)
     play.at(510)
     play.at(511, Barred("interlock"))
+
+    assert play.end == ("exhausted", "interlock")
+
+
+def test_what_is_barred_while_the_next_attempt_waits_for_its_device_ends_at_once() -> None:
+    play = acked(MOTOR)
+    play.at(100, Reachable(is_up=False))
+    play.at(600)
+    play.at(700, Barred("interlock"))
 
     assert play.end == ("exhausted", "interlock")
 

@@ -206,6 +206,10 @@ def test_a_device_without_reports_is_stale_while_it_is_silent() -> None:
     ]
 
 
+def test_a_device_that_spoke_and_was_lost_in_the_same_instant_is_silent() -> None:
+    assert now(1, heard_s=1, lost_s=1).is_silent
+
+
 def test_one_report_too_old_makes_the_document_stale() -> None:
     assert settled().is_stale(RULES, now(7, heard_s=7))
 
@@ -343,6 +347,15 @@ def test_joining_twice_is_joining_once(one: Shadow, other: Shadow) -> None:
 @given(one=SHADOWS, other=SHADOWS)
 def test_a_joined_version_is_the_higher_one(one: Shadow, other: Shadow) -> None:
     assert one.join(other).version == max(one.version, other.version)
+
+
+def test_the_later_version_wins_whatever_boot_it_was_made_in() -> None:
+    first, second = (
+        SetpointShadow(desired=Fact(value, boot, 1, WALL_NS, version=version))
+        for value, boot, version in ((1, 2, 1), (2, 1, 2))
+    )
+
+    assert first.join(second) == second
 
 
 def test_shadows_of_two_devices_do_not_merge() -> None:

@@ -78,6 +78,13 @@ def test_a_key_is_forgotten_after_24_hours() -> None:
     assert (keys.look("user:pi", "k", "d1", KEPT_NS), keys.count) == (("new", None), 0)
 
 
+def test_a_forgotten_key_leaves_nothing_behind() -> None:
+    keys = opened(intent("c1"))
+    keys.look("user:pi", "k", "d1", KEPT_NS)
+
+    assert (keys._of, keys._open) == ({}, {})
+
+
 def test_a_key_from_the_ledger_keeps_the_time_that_it_has_left() -> None:
     keys = Keys()
     keys.opened(intent("c1"), 100, age_ns=KEPT_NS - 10)

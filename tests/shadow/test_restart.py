@@ -8,7 +8,7 @@ from gateway.shadow.command import Command
 from gateway.shadow.events import Action, Finish, Granted, Report, Send, WaitUntil
 from gateway.shadow.intent import Policy
 from gateway.shadow.restart import restarted
-from tests.shadow.plays import MOTOR, MS, ONE_SHOT, WALL_NS, WANTED, Play, intent_of
+from tests.shadow.plays import MOTOR, MS, NO_ACK, ONE_SHOT, WALL_NS, WANTED, Play, intent_of
 
 OPERATOR = Policy(confirm="operator", has_report=True, has_ack=True, tolerance=10)
 NOW_NS = 50 * MS  # the monotonic clock of the new boot knows nothing of the old one's
@@ -65,8 +65,8 @@ def test_a_report_after_the_restart_confirms_what_is_known_to_have_been_sent() -
 
 
 def test_a_report_confirms_nothing_of_which_no_sending_is_known() -> None:
-    play = Play(MOTOR)
-    play.command, _ = restart(MOTOR)
+    play = Play(NO_ACK)
+    play.command, _ = restart(NO_ACK)
     play.at(60, Report(WANTED, 60 * MS))
 
     assert play.end is None
@@ -92,6 +92,10 @@ def test_what_was_not_due_yet_waits_for_its_time(policy: Policy) -> None:
 
 def test_what_was_not_due_by_a_clock_that_is_not_trusted_may_have_been_sent() -> None:
     assert end_of(restart(ONE_SHOT, not_before_ms=700, is_clock_trusted=False)) == ("unknown", "restarted")
+
+
+def test_what_was_sent_before_its_time_by_this_clock_was_sent_all_the_same() -> None:
+    assert end_of(restart(ONE_SHOT, not_before_ms=700, attempts=1)) == ("unknown", "restarted")
 
 
 def test_what_nobody_approved_still_waits_for_the_operator() -> None:
