@@ -18,6 +18,7 @@ from gateway.ledger.record import Gap, Record, decode_json
 MAX_ROUTES: Final = 65_535  # of each register
 MAX_OPEN: Final = 4_096  # commands without an outcome
 MAX_DONE: Final = 1_000  # commands that came to an end
+MAX_KEYED: Final = 10_000  # those among them with an idempotency key, which must be known for a day
 MAX_CURSORS: Final = 1_000
 MAX_TOLD: Final = 1_000  # gap and damage records
 REGISTERS: Final = frozenset(
@@ -62,7 +63,7 @@ class State(msgspec.Struct):
     incarnation: int = 1
     registers: dict[str, dict[str, Latest]] = msgspec.field(default_factory=dict)  # kind -> route -> latest
     open_commands: dict[int, Command] = msgspec.field(default_factory=dict)  # by the intent's number
-    done_commands: dict[int, Command] = msgspec.field(default_factory=dict)  # the last MAX_DONE
+    done_commands: dict[int, Command] = msgspec.field(default_factory=dict)  # the last; those with a key stay longer
     cursors: dict[str, int] = msgspec.field(default_factory=dict)
     boot: Latest | None = None
     clock: Latest | None = None
@@ -147,8 +148,18 @@ class State(msgspec.Struct):
             return
         del self.open_commands[intent]
         self.done_commands[intent] = msgspec.structs.replace(command, outcome=record.seq, result=body)
-        if len(self.done_commands) > MAX_DONE:
-            del self.done_commands[next(iter(self.done_commands))]
+        self._forget_done()
+
+    def _forget_done(self) -> None:
+        """Let the oldest command go that has ended; one with a key only where nothing else is left to go."""
+        done = self.done_commands
+        if len(done) <= MAX_DONE:
+            return
+        oldest = next((seq for seq, command in done.items() if not _has_key(command)), None)
+        if oldest is None and len(done) > MAX_KEYED:
+            oldest = next(iter(done))
+        if oldest is not None:
+            del done[oldest]
 
     def _intent_of(self, cause: int | None) -> int | None:
         """Return the open intent that a record answers: by its own number, or by that of its last sending."""
@@ -183,6 +194,10 @@ class State(msgspec.Struct):
             return msgspec.convert(plain, cls, strict=False)
         except (msgspec.ValidationError, KeyError, AttributeError, TypeError, ValueError) as error:
             raise ValueError(f"no state: {error}") from error
+
+
+def _has_key(command: Command) -> bool:
+    return isinstance(command.intent, dict) and command.intent.get("key") is not None
 
 
 def _said(record: Record) -> Any:

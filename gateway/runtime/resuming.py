@@ -63,15 +63,16 @@ class Resumer:
             dispatch.commander.lose(intent, kept.seq)
             return
         twin, name = found
+        reported = twin.shadow.of(name).reported
         command, actions = restarted(
             intent, twin.policies[name], self._clock.monotonic_ns(), self._clock.wall_ns(),
             attempts=1 if kept.sent is not None else 0, is_approved=intent.id in approved,
-            is_clock_trusted=self._is_clock_trusted, is_up=twin.is_up,
+            is_clock_trusted=self._is_clock_trusted, old=None if reported is None else reported.value, is_up=twin.is_up,
         )  # fmt: skip
         dispatch.commander.resume(twin, name, command, actions, seq=kept.seq)
 
     def _key_of(self, intent: Intent) -> None:
-        age_ns = self._clock.wall_ns() - intent.made_wall_ns
+        age_ns = self._clock.wall_ns() - intent.made_wall_ns if self._is_clock_trusted else 0
         self._dispatch.keys.opened(intent, self._clock.monotonic_ns(), age_ns)
 
 

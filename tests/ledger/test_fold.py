@@ -153,3 +153,14 @@ def test_cursors_are_kept_up_to_a_bound_and_those_that_are_kept_move_on(monkeypa
 def test_what_calls_itself_json_and_is_none_stops_no_fold(kind: str) -> None:
     bad = Record(1, 1, kind, "a/b/c", "state", 0, 1, None, b'{"half', True)
     assert folded([bad, record(2, "note", 1)]).seq == 2
+
+
+def test_a_command_with_a_key_is_known_for_longer_than_those_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.ledger.fold.MAX_DONE", 3)
+    monkeypatch.setattr("gateway.ledger.fold.MAX_KEYED", 5)
+    state = State()
+    for number in range(20):
+        body = {"id": str(number), "key": "k" if number % 2 else None}
+        state.apply(record(2 * number + 1, "command_intent", body))
+        state.apply(record(2 * number + 2, "command_result", {"id": str(number)}, cause=2 * number + 1))
+    assert [command.intent["id"] for command in state.done_commands.values()] == ["11", "13", "15", "17", "19"]
