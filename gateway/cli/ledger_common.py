@@ -97,7 +97,11 @@ def exit_code_of(error: Exception) -> int:
     """Return what a reading command exits with where it cannot go on."""
     if isinstance(error, (LedgerMissingError, UsageError, PermissionError)):
         return EXIT_NO_LEDGER
-    return EXIT_CODES["forged"] if isinstance(error, LedgerFormatError) else EXIT_CODES["damaged"]
+    if not isinstance(error, LedgerFormatError):
+        return EXIT_CODES["damaged"]
+    from gateway.ledger.sqlite_file import MalformedError
+
+    return EXIT_CODES["damaged" if isinstance(error, MalformedError) else "forged"]
 
 
 @contextmanager

@@ -193,6 +193,11 @@ def _end_without(context: click.Context, ledger: LedgerLike, seq: int, found: Re
     lost = f": {gap_words(found)}" if isinstance(found, Gap) else ""
     click.echo(f"tidegate: there is no record {seq}{lost}; the newest is {verification.last_seq}", err=True)
     was_there = seq <= verification.last_seq or verification.verdict in {"damaged", "forged"}
+    if was_there and verification.verdict not in {
+        "damaged",
+        "forged",
+    }:  # inside an archive, where only every byte tells
+        verification = ledger.verify(deep=True)
     if was_there and verification.verdict != "intact":
         finish(context, verification)
     context.exit(EXIT_NO_LEDGER)

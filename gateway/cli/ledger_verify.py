@@ -12,10 +12,10 @@ import click
 import msgspec
 
 from gateway.cli.client import json_option
-from gateway.cli.ledger_common import existing_ledger, finish, reading, reading_command
+from gateway.cli.ledger_common import existing_ledger, exit_code_of, finish, reading, reading_command
 from gateway.cli.ledger_text import record_line
-from gateway.errors import UsageError
-from gateway.ledger.base import EXIT_CODES, Head, LedgerLike, Verification
+from gateway.errors import LedgerError, LedgerFormatError, LedgerStorageError, UsageError
+from gateway.ledger.base import EXIT_CODES, Damage, Head, LedgerLike, Verdict, Verification
 from gateway.ledger.record import Gap
 from gateway.plain import printable, size_text
 
@@ -48,8 +48,12 @@ def verify_command(
     if folder is not None and directory is not None and folder != directory:
         raise UsageError(f"two folders, {folder} and --dir {directory}; name one")
     head = None if against is None else head_of(against)
-    with reading(directory if folder is None else folder) as ledger:
-        verification = _verified(ledger, existing_ledger(directory if folder is None else folder), head, deep=deep)
+    there = existing_ledger(directory if folder is None else folder)
+    try:
+        with reading(str(there)) as ledger:
+            verification = _verified(ledger, there, head, deep=deep)
+    except (LedgerFormatError, LedgerStorageError) as error:
+        verification = unreadable(there, error)
     click.echo(verification_json(verification) if as_json else verification_text(verification))
     context.exit(EXIT_CODES[verification.verdict])
 
@@ -66,6 +70,16 @@ def _verified(ledger: LedgerLike, folder: Path, against: Head | None, *, deep: b
         return verify(OsStorage(folder), deep=True, against=against, progress=progress.tell)
     finally:
         progress.end()
+
+
+def unreadable(folder: Path, error: LedgerError) -> Verification:
+    """Return what verification says of a ledger that cannot even be opened for reading."""
+    verdict: Verdict = "damaged" if exit_code_of(error) == EXIT_CODES["damaged"] else "forged"
+    file = "ledger.db" if (folder / "ledger.db").exists() else ""
+    damage = [Damage(seq=0, file=file, offset=0, reason=str(error))]
+    return Verification(
+        verdict=verdict, records=0, first_seq=0, last_seq=0, head="", damage=damage, gaps=[], seconds=0.0
+    )
 
 
 class Progress:

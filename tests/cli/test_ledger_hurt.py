@@ -1,5 +1,7 @@
 """Whatever lies in a folder, commands that read a ledger answer, and with one of their exit codes."""
 
+import json
+import os
 import shutil
 from importlib import import_module
 
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.cli.ledger import group
 from gateway.ledger import Ledger
+from gateway.ledger.base import Options
 from tests.cli.ledgers import SMALL, Sensor, make
 
 COMMANDS = [
@@ -109,3 +112,25 @@ def test_whatever_a_record_says_every_command_answers(tmp_path_factory, kind, bo
         ("reading", route, body),
     )
     assert run(folder, command) in CODES
+
+
+def test_verify_answers_in_json_about_a_database_whose_end_is_cut_off(tmp_path):
+    with Ledger.open(tmp_path / "ledger", options=Options(backend="sqlite")) as ledger:
+        ledger.append_many([("note", None, "x" * 1000, "audit")] * 300)
+    os.truncate(tmp_path / "ledger" / "ledger.db", 100_000)
+    done = CliRunner().invoke(group, ["verify", str(tmp_path / "ledger"), "--json"])
+    told = json.loads(done.stdout)
+    assert (done.exit_code, told["verdict"], [each["file"] for each in told["damage"]]) == (
+        2,
+        "damaged",
+        ["ledger.db"],
+    )
+
+
+def test_a_record_that_only_every_byte_tells_is_hurt_is_no_record_that_never_was(sound, tmp_path):
+    shutil.copytree(sound, tmp_path / "ledger")
+    (archive, *_) = sorted((tmp_path / "ledger" / "arc").iterdir())
+    data = bytearray(archive.read_bytes())
+    data[120] ^= 1
+    archive.write_bytes(data)
+    assert [run(tmp_path / "ledger", ["ledger", "verify"]), run(tmp_path / "ledger", ["ledger", "get", "2"])] == [1, 2]
