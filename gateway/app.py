@@ -292,9 +292,7 @@ class Gateway:
         return dispatch
 
     def _command(self, device: Device, dispatch: Dispatch | None = None) -> None:
-        """Let a device be written to, where its profile has setpoints. Raises: ConfigError."""
-        if not device.profile.profile.setpoint:
-            return
+        """Give a device its shadow, and let it be written to where its profile has setpoints. Raises: ConfigError."""
         try:
             compiled = self._setpoints.get(device.profile) or compile_setpoints(device.profile)
         except ValueError as error:

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from gateway.config import data_dir
+from gateway.environment import variable
 from gateway.errors import GatewayUnreachableError, UsageError
 from gateway.plain import printable
 from gateway.runtime.doorway import connect
@@ -60,7 +61,8 @@ def follow(data: str | None, pattern: str) -> Iterator[bytes]:
 def _sent(visitor: socket.socket, request: str, arguments: dict[str, str]) -> socket.socket:
     visitor.settimeout(ANSWER_TIMEOUT_S)
     try:
-        visitor.sendall(json.dumps({"request": request, **arguments}).encode() + b"\n")
+        asked = {"request": request, **arguments, "token": variable("TIDEGATE_TOKEN")}
+        visitor.sendall(json.dumps(asked).encode() + b"\n")
     except OSError as error:  # a broken pipe to the gateway is not one to who reads our output
         raise GatewayUnreachableError(f"the gateway went away ({error.strerror or error})") from error
     return visitor

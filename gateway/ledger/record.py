@@ -8,6 +8,7 @@ FORMAT.md section 4 is the contract. Where a record stands (segment, frame, arch
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from hashlib import sha256
@@ -136,11 +137,23 @@ def encode_body(body: Any) -> tuple[bytes, int]:
 
 def _json_of(body: Any) -> bytes:
     try:
-        return msgspec.json.encode(body)
+        raw = msgspec.json.encode(body)
     except OverflowError:  # whole numbers beyond 64 bits
-        return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+        raw = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise RecordError(f"a body that JSON cannot say: {error}") from error
+    if (b"null" in raw or b"N" in raw) and not _is_finite(body):
+        raise RecordError("a body with a number that JSON cannot say: NaN or infinity")
+    return raw
+
+
+def _is_finite(body: Any) -> bool:
+    """Return whether no number in a body is NaN or infinite: the encoder writes those as null."""
+    if isinstance(body, float):
+        return math.isfinite(body)
+    if isinstance(body, dict):
+        return all(map(_is_finite, body.values()))
+    return all(map(_is_finite, body)) if isinstance(body, list | tuple) else True
 
 
 def _check_json(raw: bytes) -> None:

@@ -119,6 +119,10 @@ class Asks:
         shape, work = known
         return await work(caller, msgspec.convert(args, shape))
 
+    async def may_look(self, caller: Caller) -> None:
+        """Raises: DeniedError where a caller may not look at everything."""
+        await self._dispatch.warden.read_all(caller)
+
     async def _set(self, caller: Caller, args: _Set) -> dict[str, Any]:
         wait_s = min(max(args.wait_s, 0.0), MOST_WAIT_S)
         return await self._dispatch.set(

@@ -186,14 +186,17 @@ class Commander:
 
     # ---- commands
 
-    def start(self, twin: Twin, name: str, intent: Intent, seq: int | None, version: int) -> Running:
-        """Begin a command whose intent is durable; the open one of the same setpoint ends as superseded."""
+    def start(self, twin: Twin, name: str, intent: Intent, seq: int | None, version: int, *, made_ns: int) -> Running:
+        """Begin a command whose intent is durable; the open one of the same setpoint ends as superseded.
+
+        `made_ns`: when it was asked for (monotonic); its time runs from then on.
+        """
         route = twin.route(name)
         before = self.open.pop(route, None)
         reported = twin.shadow.of(name).reported
         old = reported.value if reported is not None and reported.boot == twin.boot else None
         policy, now_ns = twin.policies[name], self._clock.monotonic_ns()
-        command, actions = begin(intent, policy, now_ns, old=old, is_up=twin.is_up)
+        command, actions = begin(intent, policy, now_ns, made_ns=made_ns, old=old, is_up=twin.is_up)
         running = self._take(Running(twin, name, command, seq, version))
         if before is not None:
             self.feed(before, Superseded())

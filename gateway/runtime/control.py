@@ -68,6 +68,10 @@ class Asked(Protocol):
         """Return the answer. Raises: GatewayError, msgspec.ValidationError."""
         ...
 
+    async def may_look(self, caller: Caller) -> None:
+        """Raises: DeniedError where a caller may not look at everything."""
+        ...
+
 
 class _Request(msgspec.Struct, forbid_unknown_fields=True):
     request: str
@@ -132,13 +136,15 @@ class ControlServer:
         try:
             request = msgspec.json.decode(line, type=_Request)
             pattern = RoutePattern(request.pattern)
+            caller = Caller(principal=peer_of(writer), token=request.token, is_local=True)
+            if request.request in {*self._simple, "watch"}:
+                await self._asks.may_look(caller)
             if request.request == "watch":
                 await self._watch(pattern, reader, writer)
                 return False
             if request.request in self._simple:
                 await _send(writer, {"ok": self._simple[request.request](pattern)})
             elif request.request in self._asks.names:
-                caller = Caller(principal=peer_of(writer), token=request.token, is_local=True)
                 await _send(writer, {"ok": await self._asks.answer(request.request, request.args, caller)})
             else:
                 known = [*self._simple, "watch", *self._asks.names]

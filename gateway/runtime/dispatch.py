@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from gateway.authority.decision import Caller
+from gateway.authority.scope import EVERYWHERE
 from gateway.clock import Clock
 from gateway.errors import LedgerError, RouteError, UsageError
 from gateway.profile.setpoint_value import Refusal
@@ -102,7 +103,7 @@ class Dispatch:
             await self._until_known(wait_s)
             twin, name, principal = await self._allowed(caller, route)
             checked = _good(twin.setpoints.check(name, value))
-            digest = None if key is None else digest_of({"route": shown, "value": checked})
+            digest = None if key is None else digest_of({"route": shown, "value": _as_written(checked)})
             known = None if key is None or digest is None else self._known(principal, key, digest)
             if known is not None:
                 return await self._again(known, shown, checked, key, wait_s)
@@ -113,12 +114,20 @@ class Dispatch:
             )  # fmt: skip
             running = await self._begin(twin, name, intent)
         except _NoCommandError as why:
+            self._note_refusal(caller, shown, why.code)
             return no_command(shown, value, key, why.code, str(why))
         except RouteError as error:
+            self._note_refusal(caller, None, "unknown_route")
             return no_command(shown, value, key, "unknown_route", str(error))
         except LedgerError as error:
             return no_command(shown, value, key, "not_durable", f"nothing was done: {error}")
         return await self._wait(running, wait_s)
+
+    def _note_refusal(self, caller: Caller, route: str | None, code: str) -> None:
+        """Put on record, without waiting, what did not become a command; a flood of it makes room like telemetry."""
+        if code != "denied":  # that has a record of its own
+            body = {"what": "refused", "reason": code, "principal": caller.principal}
+            self._durable.note("note", route, body)
 
     async def _until_known(self, wait_s: float) -> None:
         try:
@@ -171,7 +180,7 @@ class Dispatch:
         before = known.reported.value if known.wanted is None and known.reported is not None else known.wanted
         twin.shadow = twin.shadow.desire(name, msgspec.structs.replace(fact, seq=numbers[1] or 0))
         self.standing.of(twin, name).desired(intent.value, before, is_own=intent.principal == GATEWAY)
-        return self.commander.start(twin, name, intent, numbers[0], fact.version)
+        return self.commander.start(twin, name, intent, numbers[0], fact.version, made_ns=now_ns)
 
     async def _set_by_itself(self, twin: Twin, name: str, value: Any, why: str) -> None:
         """Set a value in the gateway's own name, or withdraw what is desired (None)."""
@@ -242,6 +251,7 @@ class Dispatch:
         """Let an operator's command go, or not. Raises: DeniedError, UsageError."""
         running = self.commander.by_id.get(command_id)
         if running is None:
+            await self.warden.demand(caller, EVERYWHERE, "admin")  # who may not, learns of no id
             raise UsageError(f"no command {command_id!r} waits for anything; `tidegate commands` lists them")
         await self.warden.demand(caller, _setpoint_route(running.command.intent.route), "admin")
         if not running.policy.needs_approval:
@@ -289,6 +299,11 @@ def _good(found: Any) -> Any:
     if isinstance(found, Refusal):
         raise _NoCommandError(found.code, found.message)
     return found
+
+
+def _as_written(value: Any) -> Any:
+    """Return a value so that 20 and 20.0 are the same."""
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 53 else value
 
 
 def _expiry_ns(expires_s: float | None, policy: Policy) -> int:

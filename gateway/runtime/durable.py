@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from gateway.errors import LedgerReadOnlyError, RecordError
 from gateway.ledger.base import LedgerLike
-from gateway.runtime.committer import Committer
+from gateway.runtime.committer import Batch, Committer
 
 Item = tuple[str, str | None, Any, str, int | None]  # kind, route, body, class, cause
 MOST_TOGETHER: Final = 512  # records in one commit
@@ -45,6 +45,11 @@ class Durable:
         self._asked.append(asked)
         committer.ask(partial(self._append, committer), first=True)
         return await asked.done
+
+    def note(self, kind: str, route: str | None, body: dict[str, Any]) -> None:
+        """Have something recorded that nobody waits for, if there is room for it."""
+        if self._committer is not None:
+            self._committer.offer(Batch(kind, route, [body], "telemetry"))
 
     def _append(self, committer: Committer, ledger: LedgerLike | None) -> None:
         """Append what was asked for, on the ledger's thread; a later call may find nothing left to do."""

@@ -169,7 +169,8 @@ class Recorder:
     async def stop(self) -> None:
         """Say that this stop is meant, and close the ledger."""
         self.tick()
-        self._put("lifecycle", None, {"state": "STOPPED", "boot": self._boot["boot"]})
+        body = {"device": None, "state": "STOPPED", "reason": "stopped", "attempt": 0, "boot": self._boot["boot"]}
+        self._put("lifecycle", None, body)
         if not await self.committer.stop(STOP_S):
             log.warning("ledger: not closed within %g s; what was not committed is lost", STOP_S)
 

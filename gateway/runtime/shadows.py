@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+import msgspec
+
 from gateway.clock import Clock
 from gateway.ledger.fold import Latest, State
 from gateway.lifecycle import Event, Lifecycle
@@ -135,9 +137,10 @@ def _fact(latest: Latest | None) -> Fact | None:
     if latest is None:
         return None
     try:
-        return fact_from(latest.body)
+        fact = fact_from(latest.body)
     except ValueError:
         return None
+    return fact if fact.seq else msgspec.structs.replace(fact, seq=latest.seq)  # a desired's is that of its record
 
 
 def _policy(setpoint: Setpoint) -> Policy:

@@ -173,6 +173,8 @@ def test_every_command_has_one_intent_and_one_result_and_what_was_refused_has_no
     intents = [record.body["id"] for record in bench.records("command_intent")]
     results = [record.body["id"] for record in bench.records("command_result")]
     assert (len(intents), sorted(results)) == (4, sorted(intents))
+    refusals = [record.body["reason"] for record in bench.records("note") if record.body.get("what") == "refused"]
+    assert refusals == ["range", "unknown_route"]
 
 
 def test_of_commands_of_one_setpoint_the_newest_counts_and_the_others_are_superseded(tmp_path: Path) -> None:
@@ -240,6 +242,7 @@ def test_a_desired_value_outlives_a_restart_and_moves_nothing_by_itself(tmp_path
 
     bench = played(tmp_path, play, runs=2)
     assert [each["state"]["desired"] for each in shadows] == [{"valve": 44}, {"valve": 44}]
+    assert len({each["metadata"]["desired"]["valve"]["sequence"] for each in shadows}) == 1
     assert len(bench.records("command_intent", "command_sent")) == 2
 
 

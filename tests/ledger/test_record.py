@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -142,3 +143,16 @@ def test_the_leaf_is_the_one_that_the_format_says() -> None:
 def test_the_leaf_does_not_depend_on_how_a_later_copy_is_stored(flag: int) -> None:
     plain, stored = (leaf_of(1, 0, 1, flags, 0, bytes(32), b"x") for flags in (1, 1 | flag))
     assert plain == stored
+
+
+@pytest.mark.parametrize(
+    "body", [float("nan"), {"a": [1, float("inf")]}, [2**70, float("-inf")], {"b": (float("nan"),)}]
+)
+def test_a_number_that_json_cannot_say_is_refused_and_never_becomes_null(body: Any) -> None:
+    with pytest.raises(RecordError):
+        encode_body(body)
+
+
+@pytest.mark.parametrize("body", [None, {"a": None}, ["null", 1.5, "NaN"], 2**70])
+def test_null_and_words_like_it_are_stored(body: Any) -> None:
+    assert decode_json(encode_body(body)[0]) == body

@@ -13,6 +13,7 @@ import pytest
 
 from gateway.authority.decision import Caller
 from gateway.clock import SystemClock
+from gateway.errors import DeniedError
 from gateway.route import RoutePattern
 from gateway.runtime.control import MAX_LINE_BYTES, MAX_VISITORS, ControlServer, line_of
 from gateway.runtime.device import Device
@@ -56,6 +57,10 @@ class Answers:
     async def answer(self, name: str, args: dict[str, Any], caller: Caller) -> dict[str, Any]:
         return {"name": name, "args": args, "principal": caller.principal, "token": caller.token}
 
+    async def may_look(self, caller: Caller) -> None:
+        if caller.token == "bad":
+            raise DeniedError("a token that is none of ours")
+
     def feed(self, numbers: range) -> None:
         bodies = [reading(number) for number in numbers]
         self.device.serve(Parcel(bodies, ["reading"] * len(bodies), 1, 2))
@@ -91,6 +96,14 @@ def test_who_asks_is_who_the_kernel_says_and_a_token_comes_along(tmp_path: Path)
     me = f"user:{pwd.getpwuid(os.getuid()).pw_name}"
     told = {"name": "whoami", "args": {"a": 1}, "principal": me, "token": "tg1"}
     assert visit(tmp_path, scenario) == {"ok": told}
+
+
+@pytest.mark.parametrize("request_", ["status", "devices", "routes", "watch"])
+def test_a_bad_token_is_refused_by_whoever_only_looks_too(tmp_path: Path, request_: str) -> None:
+    async def scenario(_answers: Answers, reader: Reader, writer: Writer) -> Any:
+        return await exchange(reader, writer, json.dumps({"request": request_, "token": "bad"}).encode())
+
+    assert visit(tmp_path, scenario)["error"]["type"] == "DeniedError"
 
 
 async def exchange(reader: Reader, writer: Writer, line: bytes) -> Any:
