@@ -109,15 +109,24 @@ class Hearing:
         return self._stray(owner)
 
     def _pays(self, body: bytes, received_ns: int, asked: Question | None) -> bool:
-        """Return whether a frame may answer an earlier request, which then is owed no more; `asked` itself aside."""
+        """Return whether a frame may answer an earlier request for something else than `asked`.
+
+        Then the oldest request that it may answer is owed no more, even one for the same: a unit answers in order, so
+        whichever was answered, none before it still will be.
+        """
+        fitting: list[int] = []
         for place, (target, until_ns) in enumerate(self._owed):
             question = target.question
-            if question is None or question == asked or received_ns > until_ns:
-                continue
-            if isinstance(answer_in(sealed(body), question), bytes):
-                del self._owed[place]
-                return True
-        return False
+            if (
+                question is not None
+                and received_ns <= until_ns
+                and isinstance(answer_in(sealed(body), question), bytes)
+            ):
+                fitting.append(place)
+        if all(self._owed[place][0].question == asked for place in fitting):
+            return False
+        del self._owed[fitting[0]]
+        return True
 
     def _hear_raw(self, body: bytes, received_ns: int) -> Verdict | None:
         if self._open is not None and not self._open[1].done():
