@@ -108,16 +108,20 @@ def unit_text(site: str, *, restarts_can: bool) -> str:
     from gateway.config import load_site
 
     load_site(site)
-    path = Path(site).resolve()
-    for text in (str(path), sys.prefix):
-        if any(each in text for each in ' "\\%$\n'):
-            raise UsageError(f"{text!r} has characters that a unit file takes for its own; move it to a plainer path")
     return UNIT.format(
-        program=Path(sys.prefix) / "bin" / "tidegate",
-        site=path,
+        program=_quoted(Path(sys.prefix) / "bin" / "tidegate"),
+        site=_quoted(Path(site).resolve()),
         groups=" ".join(name for name in GROUPS if _is_group(name)),
         capabilities=CAPABILITIES if restarts_can else "CapabilityBoundingSet=",
     )
+
+
+def _quoted(path: Path) -> str:
+    """Return a path as one word of a command line in a unit file (systemd.service(5), systemd.unit(5))."""
+    text = str(path)
+    for sign, spelled in (("\\", "\\\\"), ('"', '\\"'), ("%", "%%"), ("$", "$$")):
+        text = text.replace(sign, spelled)
+    return f'"{text}"'
 
 
 def _is_group(name: str) -> bool:

@@ -40,12 +40,19 @@ def test_a_unit_runs_the_site_and_is_what_systemd_takes(tmp_path: Path) -> None:
     path = tmp_path / "site.toml"
     tidegate("init", str(path))
     done = tidegate("service", "show", str(path))
-    assert f" run {path} --data /var/lib/tidegate" in done.stdout
+    assert f' run "{path}" --data /var/lib/tidegate' in done.stdout
     if shutil.which("systemd-analyze") is not None:
         unit = tmp_path / "tidegate.service"
         unit.write_text(done.stdout)
         checked = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
         assert "Unknown" not in checked.stderr
+
+
+def test_a_path_that_a_unit_would_take_apart_is_one_word_of_it(tmp_path: Path) -> None:
+    folder = tmp_path / 'my 100% "site"'
+    folder.mkdir()
+    tidegate("init", str(folder / "site.toml"))
+    assert 'my 100%% \\"site\\"/site.toml" --data' in tidegate("service", "show", str(folder / "site.toml")).stdout
 
 
 def test_a_site_that_is_wrong_gets_no_unit(tmp_path: Path) -> None:
