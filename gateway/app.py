@@ -286,7 +286,8 @@ class Gateway:
         )
         dispatch = Dispatch(self._clock, durable, warden, way_out=self._way_out)
         if recorder is not None:
-            recorder.on_known = Resumer(dispatch, self._clock, is_clock_trusted=clock_quality() != "none").resume
+            resumer = Resumer(dispatch, self._clock, is_clock_trusted=lambda: clock_quality() != "none")
+            recorder.on_known = resumer.resume
         for device in self._devices():
             self._command(device, dispatch)
         return dispatch

@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.authority.decision import Caller
 from gateway.authority.grants import Verb
-from gateway.authority.scope import Scope
+from gateway.authority.scope import EVERYWHERE, Scope
 from gateway.errors import RouteError, UsageError
 from gateway.route import Route, Variant, parse_route
 from gateway.runtime.dispatch import Dispatch
@@ -91,6 +91,7 @@ class Asks:
     def __init__(self, dispatch: Dispatch, looks: Looks) -> None:
         """Take who does things and who knows things."""
         self._dispatch = dispatch
+        self._warden = dispatch.warden
         self._looks = looks
         self._known: dict[str, tuple[type[_Args], Callable[[Caller, Any], Awaitable[dict[str, Any]]]]] = {
             "set": (_Set, self._set),
@@ -121,7 +122,7 @@ class Asks:
 
     async def may_look(self, caller: Caller) -> None:
         """Raises: DeniedError where a caller may not look at everything."""
-        await self._dispatch.warden.read_all(caller)
+        await self._warden.demand(caller, EVERYWHERE, "read")
 
     async def _set(self, caller: Caller, args: _Set) -> dict[str, Any]:
         wait_s = min(max(args.wait_s, 0.0), MOST_WAIT_S)
@@ -131,48 +132,48 @@ class Asks:
 
     async def _get(self, caller: Caller, args: _Get) -> dict[str, Any]:
         route, _ = parse_route(args.route)
-        await self._dispatch.warden.read(caller, route)
+        await self._warden.demand(caller, route, "read")
         found = self._dispatch.part(route) if route.variant is not Variant.VALUE else self._looks.value(route)
         if found is None:
             raise RouteError(f"no route {route}; `tidegate routes` lists them")
         return found
 
     async def _shadow(self, caller: Caller, args: _Shadow) -> dict[str, Any]:
-        await self._dispatch.warden.read(caller, Scope.of_device(args.device))
+        await self._warden.demand(caller, Scope.of_device(args.device), "read")
         twin = self._dispatch.twins.get(args.device)
         if twin is None:
             near = did_you_mean(args.device, self._dispatch.twins)
             raise UsageError(f"no device {args.device!r} with setpoints{near}")
-        return twin.view(self._dispatch.commander.open_of(twin))
+        return twin.view()
 
     async def _commands(self, caller: Caller, _args: _Nothing) -> dict[str, Any]:
-        await self._dispatch.warden.read_all(caller)
+        await self._warden.demand(caller, EVERYWHERE, "read")
         return {"commands": self._dispatch.commander.listing()}
 
     async def _lifecycle(self, caller: Caller, _args: _Nothing) -> dict[str, Any]:
-        await self._dispatch.warden.read_all(caller)
+        await self._warden.demand(caller, EVERYWHERE, "read")
         return {"devices": self._looks.lifecycles()}
 
     async def _lead(self, caller: Caller, args: _Lead) -> dict[str, Any]:
-        await self._dispatch.warden.demand_admin(caller, args.device)
+        await self._warden.demand(caller, Scope.of_device(args.device), "admin")
         return await self._looks.lead(args.device, args.verb)
 
     async def _wall(self, caller: Caller, args: _Wall) -> dict[str, Any]:
-        return await self._dispatch.warden.wall(caller, args.target, args.verb, args.state)
+        return await self._warden.wall(caller, args.target, args.verb, args.state)
 
     async def _decide(self, caller: Caller, args: _Decide) -> dict[str, Any]:
         return await self._dispatch.decide(caller, args.id, args.verdict)
 
     async def _grants(self, caller: Caller, _args: _Nothing) -> dict[str, Any]:
-        await self._dispatch.warden.read_all(caller)
-        return {"grants": [grant.as_json() for grant in self._dispatch.warden.authority.grants]}
+        await self._warden.demand(caller, EVERYWHERE, "read")
+        return {"grants": [grant.as_json() for grant in self._warden.authority.grants]}
 
     async def _identify(self, caller: Caller, _args: _Nothing) -> dict[str, Any]:
-        principal = self._dispatch.warden.principal_of(caller)
-        mine = [grant.as_json() for grant in self._dispatch.warden.authority.grants if grant.principal == principal]
+        principal = self._warden.principal_of(caller)
+        mine = [grant.as_json() for grant in self._warden.authority.grants if grant.principal == principal]
         return {"principal": principal, "by": "peer" if caller.token is None else "token", "grants": mine}
 
     async def _issue_token(self, caller: Caller, args: _Token) -> dict[str, Any]:
         verbs = tuple(args.verbs)
         lifetime_ns = int(min(max(args.expires_s, 0.0), MOST_LIFETIME_S) * 1e9)
-        return {"token": await self._dispatch.warden.issue(caller, args.principal, args.routes, verbs, lifetime_ns)}
+        return {"token": await self._warden.issue(caller, args.principal, args.routes, verbs, lifetime_ns)}

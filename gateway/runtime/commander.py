@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from gateway.clock import Clock
-from gateway.errors import LedgerError
+from gateway.errors import LedgerError, RecordError
 from gateway.lifecycle import Event as Change
 from gateway.lifecycle import Lifecycle
 from gateway.profile.setpoint import Attempt
@@ -47,6 +47,7 @@ from gateway.shadow.events import Write as LetOut
 from gateway.shadow.intent import Intent, Outcome, Policy
 
 KEPT_ENDED: Final = 1_000  # results that can still be asked for
+RETRY_S: Final = 1.0  # until a result that the ledger did not take is offered again
 _NS: Final = 1_000_000_000
 
 log = logging.getLogger(__name__)
@@ -93,12 +94,13 @@ class Commander:
         way_out: Callable[[str], WayOut | None],
         bars: Callable[[Running], Bar | None],
         on_written: Callable[[Running, int], None],
-        on_up: Callable[[Twin], None],
+        on_moved: Callable[[Twin], None],
         on_ended: Callable[[Intent, Outcome, int | None], None],
     ) -> None:
         """Take how a device's wire is found while it is open, what may forbid an attempt, and who hears of what.
 
-        `on_written` is told for how long an attempt held the bus, in nanoseconds.
+        `on_written` is told for how long an attempt held the bus, in nanoseconds; `on_moved` of a device that came or
+        went.
         """
         self.open: dict[str, Running] = {}  # by the route of the setpoint
         self.by_id: dict[str, Running] = {}
@@ -108,11 +110,11 @@ class Commander:
         self._way_out = way_out
         self._bars = bars
         self._on_written = on_written
-        self._on_up = on_up
+        self._on_moved = on_moved
         self._on_ended = on_ended
         self._group: asyncio.TaskGroup | None = None
         self.is_ready = asyncio.Event()  # commands can be begun
-        self._by_message: dict[Message, list[tuple[Twin, str]]] = {}  # who hears of it: setpoints that report or ack
+        self._listening: dict[Message, list[Running]] = {}  # who waits for what a message says
 
     async def run(self) -> None:
         """Do what commands ask for, until cancelled."""
@@ -129,44 +131,27 @@ class Commander:
     # ---- devices
 
     def attach(self, twin: Twin) -> None:
-        """Listen to a device with setpoints."""
-        for name, setpoint in twin.setpoints.items():
-            by = {setpoint.reported_by[0] if setpoint.reported_by else None, setpoint.acked_by} - {None}
-            for key in by:
-                message = twin.device.messages[key or ""]
-                self._by_message.setdefault(message, []).append((twin, name))
-                message.heard = partial(self._heard, message)
+        """Take that a device comes and goes."""
         twin.device.listeners.append(partial(self._changed, twin))
 
     def _changed(self, twin: Twin, before: Lifecycle, event: Change) -> None:
-        if before.state == twin.device.lifecycle.state:
+        if not twin.changed(before, event):
             return
-        if twin.changed(before, event):
-            self._on_up(twin)
+        self._on_moved(twin)
         for running in list(self.open.values()):
             if running.twin is twin:
                 self.feed(running, Reachable(twin.is_up))
 
     def _heard(self, message: Message, rows: list[Row], items: list[bytes], parcel: Parcel) -> None:
-        """Take the rows of one message that was just heard."""
-        for twin, name in self._by_message[message]:
-            setpoint, running = twin.setpoints[name], self.open.get(twin.route(name))
+        """Give what was just heard to the commands that wait for it."""
+        for running in list(self._listening.get(message, ())):
+            setpoint = running.twin.setpoints[running.name]
             if setpoint.reported_by is not None and setpoint.reported_by[0] == message.name:
-                self._reported(twin, name, running, message, rows)
-            if setpoint.acked_by == message.name and running is not None:
+                for row in rows:
+                    if (value := setpoint.reported(row)) is not None:
+                        self.feed(running, Report(value, parcel.received_ns))
+            if setpoint.acked_by == message.name:
                 self._acked(running, items, parcel.received_ns)
-
-    def _reported(self, twin: Twin, name: str, running: Running | None, message: Message, rows: list[Row]) -> None:
-        """Give every report to the command that is open, and the last one to the shadow."""
-        for row in rows if running is not None else ():
-            assert running is not None
-            fact = twin.reported(name, message, row)
-            if fact is not None:
-                self.feed(running, Report(fact.value, message.received_ns))
-        fact = twin.reported(name, message, rows[-1])
-        if fact is not None:
-            is_open = running is not None and running.command.is_open
-            twin.shadow = twin.shadow.report(name, fact, twin.rules[name].tolerance, is_open=is_open)
 
     def _acked(self, running: Running, items: list[bytes], received_ns: int) -> None:
         setpoint = running.twin.setpoints[running.name]
@@ -191,36 +176,51 @@ class Commander:
 
         `made_ns`: when it was asked for (monotonic); its time runs from then on.
         """
-        route = twin.route(name)
-        before = self.open.pop(route, None)
         reported = twin.shadow.of(name).reported
         old = reported.value if reported is not None and reported.boot == twin.boot else None
         policy, now_ns = twin.policies[name], self._clock.monotonic_ns()
         command, actions = begin(intent, policy, now_ns, made_ns=made_ns, old=old, is_up=twin.is_up)
         running = self._take(Running(twin, name, command, seq, version))
-        if before is not None:
-            self.feed(before, Superseded())
         self._act(running, actions)
         return running
 
     def resume(self, twin: Twin, name: str, command: Command, actions: tuple[Action, ...], *, seq: int) -> Running:
         """Go on with a command that the ledger knows to be open."""
-        before = self.open.pop(twin.route(name), None)
         running = self._take(Running(twin, name, command, seq, twin.shadow.of(name).version))
-        if before is not None:
-            self.feed(before, Superseded())
         self._act(running, actions)
         return running
 
     def lose(self, intent: Intent, seq: int) -> None:
         """End a command of an earlier run whose setpoint is gone: nobody can tell any more what became of it."""
         body = {"id": intent.id, "route": intent.route, "outcome": "unknown", "reason": "no_setpoint"}
-        self._spawn(self._keep([("command_result", intent.route, body, "command", seq)]), f"{intent.route}/record")
+        self._spawn(self._kept([("command_result", intent.route, body, "command", seq)]), f"{intent.route}/record")
 
     def _take(self, running: Running) -> Running:
-        self.open[running.twin.route(running.name)] = running
+        """Make it the open command of its setpoint, and listen for it as long as it is."""
+        twin, name = running.twin, running.name
+        before = self.open.pop(twin.route(name), None)
+        self.open[twin.route(name)] = running
         self.by_id[running.command.intent.id] = running
+        for message in _messages_of(running):
+            self._listening.setdefault(message, []).append(running)
+            message.heard = partial(self._heard, message)
+        if before is not None:
+            self.feed(before, Superseded())
+        twin.open.add(name)
         return running
+
+    def _let_go(self, running: Running) -> None:
+        """It has ended: nothing more is for it."""
+        twin, name = running.twin, running.name
+        for message in _messages_of(running):
+            waiting = self._listening[message]
+            waiting.remove(running)
+            if not waiting:
+                del self._listening[message]
+                message.heard = None
+        if self.open.get(twin.route(name)) is running:
+            del self.open[twin.route(name)]
+            twin.open.discard(name)
 
     def feed(self, running: Running, event: Event) -> None:
         """Tell a command what happened."""
@@ -301,24 +301,34 @@ class Commander:
         """Let the ledger know that bytes went out; nobody waits for it."""
         intent = running.command.intent
         item: Item = ("command_sent", intent.route, {"id": intent.id, "attempt": attempt}, "command", running.seq)
-        self._spawn(self._keep([item]), f"{intent.route}/note")
+        self._spawn(self._keep(item), f"{intent.route}/note")
 
-    async def _keep(self, items: list[Item]) -> list[int | None]:
+    async def _keep(self, item: Item) -> None:
         try:
-            return await self._durable.append(items)
+            await self._durable.append([item])
         except LedgerError as error:
-            log.warning("not recorded: %s of %s: %s", items[0][0], items[0][1], error)
-            return [None] * len(items)
+            log.warning("not recorded: %s of %s: %s", item[0], item[1], error)
+
+    async def _kept(self, items: list[Item]) -> int | None:
+        """Return the number of a result when it is on the medium; a ledger that fails is waited for, however long."""
+        while True:
+            try:
+                return (await self._durable.append(items))[0]
+            except RecordError as error:
+                log.warning("fault: not recorded: %s of %s: %s", items[0][0], items[0][1], error)
+                return None
+            except LedgerError as error:
+                log.warning("%s waits for the ledger: %s", items[0][1], error)
+                await asyncio.sleep(RETRY_S)
 
     def _finish(self, running: Running, finish: Finish) -> None:
         """One outcome: into the shadow now, on the medium next, and then to who waits."""
         _stop_timer(running)
-        twin, route = running.twin, twin_route(running)
-        if self.open.get(route) is running:
-            del self.open[route]
+        twin = running.twin
         if finish.effective is not None:
             twin.shadow = twin.shadow.settle(running.name, running.version, self._fact(running, finish.effective))
-        self._spawn(self._record(running, finish), f"{route}/record")
+        self._let_go(running)
+        self._spawn(self._record(running, finish), f"{running.command.intent.route}/record")
 
     def _fact(self, running: Running, value: Any) -> Fact:
         return Fact(
@@ -334,8 +344,8 @@ class Commander:
         if finish.effective is not None:
             body = fact_body(self._fact(running, finish.effective), intent.id)
             items.append(("effective", intent.route, body, "command", running.seq))
-        receipt = (await self._keep(items))[0]
-        answer = self.answer(running, receipt)
+        receipt = await self._kept(items)
+        answer = self.answer(running, receipt, is_recorded=True)
         self.by_id.pop(intent.id, None)
         self.ended[intent.id] = answer
         while len(self.ended) > KEPT_ENDED:
@@ -344,10 +354,10 @@ class Commander:
         self._on_ended(intent, finish.outcome, receipt)
         running.done.set_result(answer)
 
-    def answer(self, running: Running, receipt: int | None = None) -> dict[str, Any]:
-        """Return what `set --json` tells of a command, ended or not."""
+    def answer(self, running: Running, receipt: int | None = None, *, is_recorded: bool = False) -> dict[str, Any]:
+        """Return what `set --json` tells of a command; its outcome is told when it is on the medium, not before."""
         command, twin = running.command, running.twin
-        intent, finish = command.intent, command.finish
+        intent, finish = command.intent, command.finish if is_recorded else None
         reported = twin.shadow.of(running.name).reported
         return {
             "id": intent.id,
@@ -358,7 +368,7 @@ class Commander:
             "reported": finish.reported if finish is not None else (reported.value if reported is not None else None),
             "effective": finish.effective if finish is not None else None,
             "clamped": finish.clamped if finish is not None else False,
-            "coherence": twin.coherence(running.name, is_open=twin.route(running.name) in self.open),
+            "coherence": twin.coherence(running.name),
             "attempts": command.attempt,
             "receipt": receipt,
             "key": intent.key,
@@ -367,21 +377,19 @@ class Commander:
 
     def listing(self) -> list[dict[str, Any]]:
         """Return the list of `commands --json`, ended ones first, as they ended."""
-        open_ones = [self.answer(running) for running in self.by_id.values() if running.command.is_open]
+        open_ones = [self.answer(running) for running in self.by_id.values()]
         return [
             {"id": told["id"], "route": told["route"], "value": told["desired"]}
             | {key: told[key] for key in ("key", "outcome", "receipt")}
             for told in [*self.ended.values(), *open_ones]
         ]
 
-    def open_of(self, twin: Twin) -> list[str]:
-        """Return the setpoints of a device with a command under way."""
-        return [running.name for running in self.open.values() if running.twin is twin]
 
-
-def twin_route(running: Running) -> str:
-    """Return the route of a command's setpoint."""
-    return running.twin.route(running.name)
+def _messages_of(running: Running) -> list[Message]:
+    """Return the messages that report or acknowledge a command's setpoint."""
+    setpoint, messages = running.twin.setpoints[running.name], running.twin.device.messages
+    names = {setpoint.acked_by, setpoint.reported_by[0] if setpoint.reported_by is not None else None}
+    return [messages[name] for name in names if name is not None]
 
 
 def _stop_timer(running: Running) -> None:

@@ -57,8 +57,7 @@ class Device:
         self._told: tuple[State, str] | None = None  # the last state and reason that were logged
         self.adjust = adjust or {}
         self.watchers: list[Watcher] = []
-        self.on_change: Callable[[Lifecycle, Event], None] | None = None  # called with the lifecycle before a change
-        self.listeners: list[Callable[[Lifecycle, Event], None]] = []  # called likewise
+        self.listeners: list[Callable[[Lifecycle, Event], None]] = []  # called with the lifecycle before a change
         self._has_store = has_store
         self.polls = PollCounts()
         self.last_frame_ns: int | None = None  # monotonic
@@ -298,8 +297,6 @@ class Device:
             if self._delivered:
                 self._owed_each = {key: self._owed_each.get(key, 0) | DELIVERY_RECONNECTED for key in self.messages}
 
-        if self.on_change is not None:
-            self.on_change(before, event)
         for listener in self.listeners:
             listener(before, event)
 

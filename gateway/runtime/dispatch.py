@@ -25,7 +25,7 @@ from gateway.runtime.commander import Bar, Commander, Running
 from gateway.runtime.durable import Durable
 from gateway.runtime.outlet import WayOut
 from gateway.runtime.shadows import Twin, fact_body
-from gateway.runtime.standing import GATEWAY, Standing
+from gateway.runtime.standing import GATEWAY, RESTORE, Standing
 from gateway.runtime.warden import Warden
 from gateway.shadow.document import Fact
 from gateway.shadow.events import Approved, Declined
@@ -59,7 +59,7 @@ class Dispatch:
         self.warden = warden
         self.commander = Commander(
             clock, durable, way_out=way_out, bars=self._bars, on_ended=self._ended,
-            on_up=lambda twin: self.standing.up(twin),  # noqa: PLW0108 - it is made below, and needs the commander
+            on_moved=lambda twin: self.standing.moved(twin),  # noqa: PLW0108 - made below, it needs the commander
             on_written=lambda running, held_ns: self.standing.of(running.twin, running.name).written(held_ns),
         )  # fmt: skip
         self.standing = Standing(
@@ -153,8 +153,11 @@ class Dispatch:
             raise _NoCommandError("key_reused", f"key {key!r} stands for another command of {principal}")
         return known
 
-    async def _begin(self, twin: Twin, name: str, intent: Intent) -> Running:
-        """Make intent and desired value durable in one commit, then begin. Raises: LedgerError; then nothing began."""
+    async def _begin(self, twin: Twin, name: str, intent: Intent, why: str = "") -> Running:
+        """Make intent and desired value durable in one commit, then begin. Raises: LedgerError; then nothing began.
+
+        `why`: of a value that the gateway sets by itself.
+        """
         now_ns = self._clock.monotonic_ns()
         self.keys.opened(intent, now_ns)
         self._beginning[intent.id] = begun = asyncio.Event()
@@ -179,7 +182,11 @@ class Dispatch:
         known = twin.shadow.of(name)
         before = known.reported.value if known.wanted is None and known.reported is not None else known.wanted
         twin.shadow = twin.shadow.desire(name, msgspec.structs.replace(fact, seq=numbers[1] or 0))
-        self.standing.of(twin, name).desired(intent.value, before, is_own=intent.principal == GATEWAY)
+        stand = self.standing.of(twin, name)
+        if not why:
+            stand.taken(intent.value, before)
+        elif why == RESTORE:
+            stand.restored(intent.value)
         return self.commander.start(twin, name, intent, numbers[0], fact.version, made_ns=now_ns)
 
     async def _set_by_itself(self, twin: Twin, name: str, value: Any, why: str) -> None:
@@ -196,7 +203,7 @@ class Dispatch:
                 id=secrets.token_hex(8), route=route, value=value, principal=GATEWAY,
                 made_wall_ns=self._clock.wall_ns(), expires_after_ns=twin.policies[name].expiry_ns,
             )  # fmt: skip
-            await self._begin(twin, name, intent)
+            await self._begin(twin, name, intent, why)
         except LedgerError as error:
             log.warning("%s was not set (%s): %s", route, why, error)
 
@@ -208,9 +215,12 @@ class Dispatch:
         running = self.commander.by_id.get(known.id)
         if running is not None:
             return await self._wait(running, wait_s)
+        if (told := self.commander.ended.get(known.id)) is not None:
+            return told
+        if known.outcome is None:
+            raise _NoCommandError("not_durable", "nothing was done: the ledger did not take it")
         told = no_command(route, value, key, "", "") | {"reason": None, "detail": None}
-        outcome = None if known.outcome is None else str(known.outcome)
-        return self.commander.ended.get(known.id, told | {"id": known.id, "outcome": outcome, "receipt": known.receipt})
+        return told | {"id": known.id, "outcome": str(known.outcome), "receipt": known.receipt}
 
     async def _wait(self, running: Running, wait_s: float) -> dict[str, Any]:
         with contextlib.suppress(TimeoutError):
@@ -244,6 +254,8 @@ class Dispatch:
 
     def _ended(self, intent: Intent, outcome: Outcome, receipt: int | None) -> None:
         self.keys.ended(intent.id, outcome, receipt)
+        if outcome is Outcome.REJECTED and (found := self.routes.get(intent.route)) is not None:
+            self.standing.of(*found).pause()  # what a device refuses is not sent to it again and again
 
     # ---- what else is asked for
 
@@ -253,11 +265,11 @@ class Dispatch:
         if running is None:
             await self.warden.demand(caller, EVERYWHERE, "admin")  # who may not, learns of no id
             raise UsageError(f"no command {command_id!r} waits for anything; `tidegate commands` lists them")
-        await self.warden.demand(caller, _setpoint_route(running.command.intent.route), "admin")
+        by = await self.warden.demand(caller, _setpoint_route(running.command.intent.route), "admin")
         if not running.policy.needs_approval:
             raise UsageError(f"command {command_id} needs no approval")
         intent = running.command.intent
-        body = {"id": intent.id, "verdict": verdict, "by": caller.principal}
+        body = {"id": intent.id, "verdict": verdict, "by": by}
         await self._durable.append([("approval", intent.route, body, "command", running.seq)])
         self.commander.feed(running, Approved() if verdict == "approve" else Declined())
         if verdict == "reject":

@@ -6,14 +6,19 @@ import asyncio
 import os
 import pwd
 import socket
+from functools import lru_cache
 from struct import Struct
 from typing import Final
 
 _CREDENTIALS: Final = Struct("3i")  # pid, uid, gid
 
 
+@lru_cache(64)
 def principal_of(uid: int) -> str:
-    """Return the principal of a user of this machine; one without a name is `user:#UID`."""
+    """Return the principal of a user of this machine; one without a name is `user:#UID`.
+
+    Asked once for each: names may come from a directory over the network, and every request waits for the loop.
+    """
     try:
         return f"user:{pwd.getpwuid(uid).pw_name}"
     except KeyError:

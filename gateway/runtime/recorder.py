@@ -110,7 +110,7 @@ class Recorder:
             for mailbox in device.mailboxes.values():
                 mailbox.store = self._spill_of(device, known)
         self._devices.append(device)
-        device.on_change = partial(self._changed, device)
+        device.listeners.append(partial(self._changed, device))
         if self._remembered is not None:
             self._restore(device)
 
@@ -123,7 +123,6 @@ class Recorder:
         self._restored.discard(device.name)
         for by in device.dropped_by():
             self._dropped.pop((device.name, by), None)
-        device.on_change = None
 
     def keeps(self) -> dict[str, int]:
         """Return for how long readings are kept, in nanoseconds by route, where a profile says so."""

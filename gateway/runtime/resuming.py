@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import msgspec
@@ -19,15 +19,17 @@ from gateway.shadow.restart import restarted
 class Resumer:
     """Brings one dispatch back to where the last run left it."""
 
-    def __init__(self, dispatch: Dispatch, clock: Clock, *, is_clock_trusted: bool) -> None:
-        """Take the dispatch; `is_clock_trusted`: the wall clock can tell how old an open command is."""
+    def __init__(self, dispatch: Dispatch, clock: Clock, *, is_clock_trusted: Callable[[], bool]) -> None:
+        """Take the dispatch; `is_clock_trusted`: whether the wall clock can tell now how old an open command is."""
         self._dispatch = dispatch
         self._clock = clock
-        self._is_clock_trusted = is_clock_trusted
+        self._ask_clock = is_clock_trusted
+        self._is_clock_trusted = False
 
     def resume(self, state: State) -> None:
         """Take shadows, walls and keys of earlier runs, and go on with the commands that are open."""
         dispatch = self._dispatch
+        self._is_clock_trusted = self._ask_clock()
         latest = state.latest("wall").get("")
         if latest is not None:
             with contextlib.suppress(ValueError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -32,13 +32,31 @@ class Twin:
         """Take a device that is wired, and the setpoints of its profile."""
         self.device = device
         self.setpoints = Setpoints(compiled, device.adjust, first_count=clock.wall_ns() // _NS)
-        self.shadow = Shadow(device.name)
+        self._shadow = Shadow(device.name)
+        self._folded: dict[str, int] = {}  # setpoint -> number of the report that is in the shadow
+        self.open: set[str] = set()  # setpoints with a command under way
         self.boot = 1  # number of this run
         self.version = 0  # of the shadow, with the desired values that are on their way to the medium
         self.lost_ns: int | None = None  # monotonic
         self.policies = {name: _policy(setpoint) for name, setpoint in self.setpoints.items()}
         self.rules = {name: self._rule(setpoint) for name, setpoint in self.setpoints.items()}
         self._clock = clock
+
+    @property
+    def shadow(self) -> Shadow:
+        """Return the document, with what the device said last: it is folded when somebody looks, not as it comes."""
+        for name, setpoint in self.setpoints.items():
+            message = self._report_of(setpoint)
+            if message is None or message.row is None or message.is_restored:
+                continue
+            if self._folded.get(name) != message.sequence:
+                self._folded[name] = message.sequence
+                self._fold(name, message, message.row)
+        return self._shadow
+
+    @shadow.setter
+    def shadow(self, shadow: Shadow) -> None:
+        self._shadow = shadow
 
     @property
     def is_up(self) -> bool:
@@ -76,31 +94,21 @@ class Twin:
             lost_ns = self._clock.monotonic_ns()
         return Moment(self.boot, self._clock.monotonic_ns(), max(heard, default=None), lost_ns)
 
-    def reported(self, name: str, message: Message, row: Row) -> Fact | None:
-        """Return what a row of the report's message says of a setpoint; None where it says nothing."""
-        value = self.setpoints[name].reported(row)
-        if value is None:
-            return None
-        return Fact(
-            value, self.boot, message.sequence, message.wall_ns, mono_ns=message.received_ns,
-            taints=row[-1] | message.taints,
-        )  # fmt: skip
-
-    def coherence(self, name: str, *, is_open: bool) -> str:
+    def coherence(self, name: str) -> str:
         """Return the word for one setpoint now."""
-        return str(self.shadow.coherence(name, self.rules[name], self.moment(), is_open=is_open))
+        return str(self.shadow.coherence(name, self.rules[name], self.moment(), is_open=name in self.open))
 
-    def view(self, open_setpoints: Collection[str]) -> dict[str, Any]:
+    def view(self) -> dict[str, Any]:
         """Return the object of `shadow --json`."""
-        return self.shadow.view(self.rules, self.moment(), open_setpoints)
+        return self.shadow.view(self.rules, self.moment(), self.open)
 
     def changed(self, before: Lifecycle, event: Event) -> bool:
-        """Take a change of the connection; return whether the device can be written to now and could not before."""
+        """Take a change of the connection; return whether the device came or went: can be written to, or no more."""
         was_up, is_up = before.state is Standing.CONNECTED, self.is_up
         if event in _LOSING and was_up and not is_up:
             self.lost_ns = self._clock.monotonic_ns()
             self.setpoints.forget()
-        return is_up and not was_up
+        return is_up != was_up
 
     def restore(self, state: State) -> None:
         """Take what the ledger knows: desired and effective values of earlier runs, and what the device said then."""
@@ -114,17 +122,29 @@ class Twin:
             self.shadow = self.shadow.join(told)
         self.version = self.shadow.version
 
+    def _fold(self, name: str, message: Message, row: Row) -> None:
+        value = self.setpoints[name].reported(row)
+        if value is None:
+            return
+        fact = Fact(
+            value, self.boot, message.sequence, message.wall_ns, mono_ns=message.received_ns,
+            taints=row[-1] | message.taints,
+        )  # fmt: skip
+        self._shadow = self._shadow.report(name, fact, self.rules[name].tolerance, is_open=name in self.open)
+
+    def _report_of(self, setpoint: Setpoint) -> Message | None:
+        by = setpoint.reported_by
+        return self.device.messages.get(by[0]) if by is not None else None
+
     def _said(self, name: str) -> Fact | None:
-        by = self.setpoints[name].reported_by
-        message = self.device.messages.get(by[0]) if by is not None else None
+        message = self._report_of(self.setpoints[name])
         if message is None or message.row is None or not message.is_restored:
             return None
         value = self.setpoints[name].reported(message.row)
         return None if value is None else Fact(value, self.boot - 1, message.sequence, message.wall_ns)
 
     def _rule(self, setpoint: Setpoint) -> Rule:
-        by = setpoint.reported_by
-        message = self.device.messages.get(by[0]) if by is not None else None
+        message = self._report_of(setpoint)
         return Rule(setpoint.tolerance, message.stale_after_ns if message is not None else None)
 
 

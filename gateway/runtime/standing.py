@@ -16,11 +16,13 @@ from typing import Any, Final
 from gateway.clock import Clock
 from gateway.notation import duration_ns
 from gateway.profile.model import SetpointSpec
-from gateway.profile.setpoint import Attempt
+from gateway.profile.setpoint_value import Refusal
+from gateway.profile.setpoint_wire import Write
 from gateway.runtime.outlet import WayOut
 from gateway.runtime.shadows import Twin
 
 GATEWAY: Final = "service:gateway"
+RESTORE: Final = "restore"  # why a value is set by itself: the device is back
 HOUR_NS: Final = 3_600_000_000_000
 _NS: Final = 1_000_000_000
 
@@ -37,9 +39,9 @@ class Stand:
         self.name = name
         self._host = host
         self._before: Any = None  # what was desired, or else reported, before
-        self._value: Any = None
+        self._repeated: Any = None  # what is sent again and again; None: nothing is
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._writes: deque[tuple[int, int]] = deque()  # when, and for how long the bus was ours
+        self._writes: deque[tuple[int, int]] = deque()  # of a budget: when, and for how long the bus was ours
 
     @property
     def spec(self) -> SetpointSpec:
@@ -48,35 +50,41 @@ class Stand:
 
     # ---- what happens
 
-    def desired(self, value: Any, before: Any, *, is_own: bool) -> None:
-        """Take a value that is desired from now on; `is_own`: the gateway itself set it, which holds off nobody."""
-        self._before = before if self._value is None or not is_own else self._before
-        self._value = value
+    def taken(self, value: Any, before: Any) -> None:
+        """Take a value that somebody desires from now on, and what was there before."""
         self.stop()
-        if self.spec.expires is not None and not is_own:
+        self._before = before
+        self._repeated = value
+        if self.spec.expires is not None:
             self._in("expires", duration_ns(self.spec.expires), self._expired)
-        if self.spec.dead_man is not None and not is_own:
+        if self.spec.dead_man is not None:
             self._in("dead_man", duration_ns(self.spec.dead_man), self._fell_silent)
+
+    def restored(self, value: Any) -> None:
+        """Take that what stands is applied again; its time runs on."""
+        self._repeated = value
 
     def written(self, held_ns: int) -> None:
         """Take that an attempt went out, and for how long it held the bus."""
-        self._writes.append((self._host.clock.monotonic_ns(), held_ns))
-        if self.spec.repeat is not None and self._value is not None:
-            self._in("repeat", duration_ns(self.spec.repeat), self._repeat)
+        if self.spec.budget is not None:
+            self._writes.append((self._host.clock.monotonic_ns(), held_ns))
+        self._repeat_later()
 
     def up(self) -> None:
         """The device is back: apply what is desired again, where the profile says so."""
         desired = self.twin.shadow.of(self.name).wanted
         if self.spec.restore and desired is not None:
-            self._host.spawn(self._host.setter(self.twin, self.name, desired, "restore"))
+            self._host.spawn(self._host.setter(self.twin, self.name, desired, RESTORE))
 
     def pause(self) -> None:
-        """Send nothing again by itself."""
+        """Send nothing again by itself, until it is set again."""
+        self._repeated = None
         if (timer := self._timers.pop("repeat", None)) is not None:
             timer.cancel()
 
     def stop(self) -> None:
-        """End all timers."""
+        """End all that runs by itself."""
+        self._repeated = None
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
@@ -116,32 +124,33 @@ class Stand:
 
     def _end(self, value: Any, why: str) -> None:
         self.stop()
-        self._value = value
         self._host.spawn(self._host.setter(self.twin, self.name, value, why))
 
-    def _repeat(self) -> None:
-        if self.twin.is_up and self._value is not None:
-            self._host.spawn(self._send_again())
+    # ---- cyclic commands
+
+    def _repeat_later(self) -> None:
+        if self.spec.repeat is not None and self._repeated is not None:
+            self._in("repeat", duration_ns(self.spec.repeat), lambda: self._host.spawn(self._send_again()))
 
     async def _send_again(self) -> None:
-        """Write the value once more; it is no command, and nobody waits for an answer."""
+        """Write the value once more; it is no command, and nobody waits for an answer. What is in the way ends it."""
         outlet = self._host.way_out(self.twin.device.name)
-        if outlet is None or self._host.is_walled(self.twin, self.name):
-            return
-        made: list[Attempt] = []
+        if outlet is None or await outlet.write(self.twin.device, 0, self._next_attempt) is None:
+            self.pause()
+        else:
+            self._repeat_later()
 
-        def begin() -> Any:
-            built = self.twin.setpoints.attempt(self.name, self._value, self.twin.latest)
-            if not isinstance(built, Attempt) or self.twin.setpoints[self.name].interlocked(self.twin.latest):
-                return None
-            made.append(built)
-            return built.write
-
-        await outlet.write(self.twin.device, 0, begin)
-        for attempt in made:
-            self.twin.setpoints.written(attempt, self._host.clock.monotonic_ns())
-        if self.spec.repeat is not None and self._value is not None:
-            self._in("repeat", duration_ns(self.spec.repeat), self._repeat)
+    def _next_attempt(self) -> Write | None:
+        """The wire is ours: return what is to be written, if it still is."""
+        twin, name = self.twin, self.name
+        is_free = twin.is_up and self._repeated is not None and not self._host.is_walled(twin, name)
+        if not is_free or twin.setpoints[name].interlocked(twin.latest) is not None:
+            return None
+        attempt = twin.setpoints.attempt(name, self._repeated, twin.latest)
+        if isinstance(attempt, Refusal):
+            return None
+        twin.setpoints.written(attempt, self._host.clock.monotonic_ns())
+        return attempt.write
 
 
 class Standing:
@@ -171,15 +180,14 @@ class Standing:
             self._stands[route] = Stand(twin, name, self)
         return self._stands[route]
 
-    def up(self, twin: Twin) -> None:
-        """A device can be written to again."""
+    def moved(self, twin: Twin) -> None:
+        """A device came or went: what was repeated is not any more, and what is to be restored is."""
         for name in twin.setpoints:
-            self.of(twin, name).up()
-
-    def down(self, twin: Twin) -> None:
-        """A device went away: what was repeated is not, until it is set again."""
-        for name in twin.setpoints:
-            self.of(twin, name).pause()
+            stand = self.of(twin, name)
+            if twin.is_up:
+                stand.up()
+            else:
+                stand.pause()
 
     def forget(self, device: str) -> None:
         """Let go of a device."""

@@ -12,7 +12,7 @@ import msgspec
 from gateway.authority.decision import Authority, Caller, Decision, authorise, authorise_issue, authorise_wall
 from gateway.authority.grants import Grants, Verb
 from gateway.authority.moment import ClockQuality, Moment
-from gateway.authority.scope import EVERYWHERE, Scope
+from gateway.authority.scope import Scope
 from gateway.authority.token import SigningKey, TokenFault, claims_of, read_token
 from gateway.authority.walls import Wall, Walls
 from gateway.clock import Clock
@@ -65,9 +65,7 @@ class Warden:
         walls = self.authority.walls
         ports = {name for device in self._devices() for name in self.authority.ports_of(device)}
         what = walls.subject_of(subject, self._devices(), ports)
-        decision = authorise_wall(self.authority, caller, what, self.moment())
-        await self._refuse(caller, decision)
-        by = decision.principal or ""
+        by = _principal(await self._record(caller, authorise_wall(self.authority, caller, what, self.moment())))
         if state == "off":
             wall = Wall(subject=what.text, kind=what.kind, verb=verb, by=by, since_ns=self._clock.wall_ns())
             changed = walls.raised(wall)
@@ -87,22 +85,11 @@ class Warden:
             token_id=secrets.token_hex(8), principal=principal, routes=routes, verbs=verbs, lifetime_ns=lifetime_ns,
             moment=self.moment(), key=key.public,
         )  # fmt: skip
-        await self._refuse(caller, authorise_issue(self.authority, caller, claims, self.moment()))
-        body = {"token_id": claims.id, "principal": principal, "routes": routes, "verbs": verbs, "by": caller.principal}
+        decision = authorise_issue(self.authority, caller, claims, self.moment())
+        by = _principal(await self._record(caller, decision))
+        body = {"token_id": claims.id, "principal": principal, "routes": routes, "verbs": verbs, "by": by}
         await self._durable.append([("grant", None, body, "audit", None)])
         return key.sign(claims)
-
-    async def demand_admin(self, caller: Caller, device: str | None = None) -> None:
-        """Raises: DeniedError where the caller may not look after a device, or the whole gateway."""
-        await self.demand(caller, EVERYWHERE if device is None else Scope.of_device(device), "admin")
-
-    async def read(self, caller: Caller, target: Route | Scope) -> None:
-        """Raises: DeniedError where the caller may not read that."""
-        await self.demand(caller, target, "read")
-
-    async def read_all(self, caller: Caller) -> None:
-        """Raises: DeniedError where the caller may not read the whole gateway."""
-        await self.demand(caller, EVERYWHERE, "read")
 
     def principal_of(self, caller: Caller) -> str | None:
         """Return in whose name a caller speaks. Raises: DeniedError for a token that counts for nothing."""
@@ -123,20 +110,23 @@ class Warden:
     async def authorise(self, caller: Caller, target: Route | Scope, verb: Verb) -> Decision:
         """Return the decision; a refusal is on record."""
         decision = authorise(self.authority, caller, target, verb, self.moment())
+        await self._record(caller, decision, str(target) if isinstance(target, Route) else None)
+        return decision
+
+    async def demand(self, caller: Caller, target: Route | Scope, verb: Verb) -> str:
+        """Return in whose name a caller may use a verb there. Raises: DeniedError."""
+        return _principal(await self.authorise(caller, target, verb))
+
+    async def _record(self, caller: Caller, decision: Decision, route: str | None = None) -> Decision:
+        """Return a decision whose refusal, if it is one, is on record, as far as there is a ledger that takes it."""
         if not decision.allowed:
-            route = str(target) if isinstance(target, Route) else None
             with contextlib.suppress(LedgerError):
                 await self._durable.append([("denied", route, decision.denied_body(caller), "audit", None)])
         return decision
 
-    async def demand(self, caller: Caller, target: Route | Scope, verb: Verb) -> None:
-        """Raises: DeniedError where the caller may not use that verb there."""
-        decision = await self.authorise(caller, target, verb)
-        if not decision.allowed:
-            raise DeniedError(decision.message)
 
-    async def _refuse(self, caller: Caller, decision: Decision) -> None:
-        if not decision.allowed:
-            with contextlib.suppress(LedgerError):
-                await self._durable.append([("denied", None, decision.denied_body(caller), "audit", None)])
-            raise DeniedError(decision.message)
+def _principal(decision: Decision) -> str:
+    """Return in whose name something is allowed. Raises: DeniedError where it is not."""
+    if not decision.allowed:
+        raise DeniedError(decision.message)
+    return decision.principal or ""

@@ -126,9 +126,9 @@ def _thousand() -> tuple[float, float]:
             f"{name}/node/valve@desired": Latest(5, 1, 1, msgspec.json.encode(body), is_json=True) for name in devices
         }
     begun = time.perf_counter()
-    Resumer(gateway._dispatch, SystemClock(), is_clock_trusted=True).resume(state)
+    Resumer(gateway._dispatch, SystemClock(), is_clock_trusted=lambda: True).resume(state)
     restore_ms = (time.perf_counter() - begun) * 1e3
-    assert gateway._dispatch.twins["node-7"].view(())["state"]["desired"] == {"valve": 40.0}
+    assert gateway._dispatch.twins["node-7"].view()["state"]["desired"] == {"valve": 40.0}
     return resident_mb() - before, restore_ms
 
 

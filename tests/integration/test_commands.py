@@ -65,10 +65,10 @@ class Bench:
         told: list[Any] = []
         while len(told) < 2 or told[-1] != told[-2]:  # it may be moving still
             await asyncio.sleep(0.25)
-            told.append([self.gateway._dispatch.twins[name].view(())["state"] for name in devices])
+            told.append([self.gateway._dispatch.twins[name].view()["state"] for name in devices])
 
     def _reports(self, name: str) -> bool:
-        told = self.gateway._dispatch.twins[name].view(())
+        told = self.gateway._dispatch.twins[name].view()
         return not told["stale"] and not {"STALE", "UNKNOWN"} & set(told["coherence"].values())
 
     def records(self, *kinds: str) -> list[Record]:
@@ -279,7 +279,7 @@ def test_a_device_that_is_quiesced_is_left_alone_until_it_is_connected_again(tmp
 
 
 def reported(bench: Bench, device: str) -> Any:
-    (value,) = bench.gateway._dispatch.twins[device].view(())["state"]["reported"].values()
+    (value,) = bench.gateway._dispatch.twins[device].view()["state"]["reported"].values()
     return value
 
 
@@ -314,7 +314,7 @@ def test_a_value_whose_time_is_over_stays_where_it_is_and_is_desired_no_more(tmp
     async def play(bench: Bench) -> None:
         await bench.up("node")
         await bench.set(VALVE, 71)
-        await until(lambda: not bench.gateway._dispatch.twins["node"].view(())["state"]["desired"], 10)
+        await until(lambda: not bench.gateway._dispatch.twins["node"].view()["state"]["desired"], 10)
         shadows.append(await bench.ask("shadow", device="node"))
 
     played(tmp_path, play, profiles={"node": 'expires = "1s"'})
