@@ -7,9 +7,9 @@ with what is missing, up to its bound; below a quarter the gather window of `sta
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from gateway.ledger.base import DAY_NS, Options
+from gateway.ledger.base import DAY_NS, NS, Options
 
 Level = Literal["normal", "saving", "saving more"]
 
@@ -30,6 +30,7 @@ class Governor:
         self._filled_ns = now_ns
         self._started_ns = now_ns
         self._written = 0
+        self._total = 0  # as `account` was told last
         self._level: Level = "normal"
 
     @property
@@ -47,6 +48,12 @@ class Governor:
         self._left -= count
         before, self._level = self._level, self._level_now()
         return self._level if self._level != before else None
+
+    def account(self, total: int, now_ns: int) -> dict[str, Any] | None:
+        """Take how many bytes were written in all; return what a record tells of the level, where it changed."""
+        change = self.note_written(total - self._total, now_ns)
+        self._total = total
+        return {"what": "wear", "level": change, "window_s": self.window_ns / NS} if change else None
 
     def _level_now(self) -> Level:
         """Return the level, with a little reluctance to leave one for a better."""

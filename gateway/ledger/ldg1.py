@@ -42,7 +42,6 @@ class Ldg1Ledger:
         self._governor = Governor(options, clock.monotonic_ns())
         self.log: Log = open_log(storage, clock, options, self.upkeep.known(), self.upkeep.seal)
         self.upkeep.attach(self.log)
-        self._noted_bytes = 0
         self._is_closed = False
         self._is_waiting = False  # the background knows that something waits for its window
         self._background = Background(self.tick, self._idle_s) if background else None
@@ -110,12 +109,9 @@ class Ldg1Ledger:
         return self._governor.gather_ns
 
     def _account(self) -> None:
-        written = self.log.counters.bytes_written
-        change = self._governor.note_written(written - self._noted_bytes, self._clock.monotonic_ns())
-        self._noted_bytes = written
-        if change:
-            log.info("the ledger's day budget: %s", change)
-            body = {"what": "wear", "level": change, "window_s": self._governor.window_ns / 1e9}
+        body = self._governor.account(self.log.counters.bytes_written, self._clock.monotonic_ns())
+        if body is not None:
+            log.info("the ledger's day budget: %s", body["level"])
             self.log.put(self.log.check([("note", None, body, "state")]))
 
     def _idle_s(self) -> float | None:

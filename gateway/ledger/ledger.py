@@ -19,7 +19,7 @@ from gateway.ledger.medium import medium_of
 from gateway.ledger.metafile import read_copies
 from gateway.ledger.opening import create, derived_meta
 from gateway.ledger.readonly import ReadOnlyLedger
-from gateway.ledger.storage import OsStorage
+from gateway.ledger.storage import OsStorage, sync_names
 
 OURS = ("hot", "arc", "snap", "META.a", "META.b", LOCK, "lost+found")  # the last: of a partition of its own
 
@@ -90,7 +90,7 @@ def _make(folder: Path, options: Options, *, whole: bool) -> None:
         if not options.unit_bytes:
             options = msgspec.structs.replace(options, unit_bytes=medium_of(folder).unit_bytes)
         create(OsStorage(folder), options, whole=whole)
-        _sync(folder.parent)
+        sync_names(folder.parent)
     except (OSError, LedgerError, ValueError) as error:
         if not isinstance(error, LedgerFormatError):
             _unmake(folder, was_there=was_there)
@@ -107,14 +107,6 @@ def _unmake(folder: Path, *, was_there: bool) -> None:
         with contextlib.suppress(OSError):
             (folder / LOCK).unlink(missing_ok=True)
             folder.rmdir()
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 class _Held(Ldg1Ledger):

@@ -70,7 +70,6 @@ class SqliteLedger(Readable):
         self._held.tell(self.log.about.log_id)
         self._governor = Governor(options, clock.monotonic_ns())
         self._keeper = SqliteKeeper(self.log, options, clock, lambda seq: self.read(seq, durable_only=True))
-        self._noted_bytes = 0
         self._retry_ns = 0  # nothing is tried again before
         self._is_closed = False
         self._is_waiting = False  # the background knows that something waits for its window
@@ -138,12 +137,9 @@ class SqliteLedger(Readable):
         return self._governor.gather_ns
 
     def _account(self) -> None:
-        written = self.log.counters.bytes_written
-        change = self._governor.note_written(written - self._noted_bytes, self._clock.monotonic_ns())
-        self._noted_bytes = written
-        if change:
-            log.info("the ledger's day budget: %s", change)
-            body = {"what": "wear", "level": change, "window_s": self._governor.window_ns / NS}
+        body = self._governor.account(self.log.counters.bytes_written, self._clock.monotonic_ns())
+        if body is not None:
+            log.info("the ledger's day budget: %s", body["level"])
             self.log.put(self.log.check([("note", None, body, "state")]))
 
     def _idle_s(self) -> float | None:

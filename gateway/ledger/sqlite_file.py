@@ -30,6 +30,7 @@ from gateway.errors import (
     LedgerStorageError,
 )
 from gateway.ledger.frame import first_chain
+from gateway.ledger.storage import sync_names
 
 FILE: Final = "ledger.db"
 SIDE_FILES: Final = (f"{FILE}-wal", f"{FILE}-shm")
@@ -162,7 +163,7 @@ def create(folder: Path, log_id: bytes) -> None:
                 database.close()
         unfinished.rename(path)
         for each in (folder, folder.parent):
-            _sync(each)
+            sync_names(each)
     except OSError as error:
         raise LedgerStorageError(error.errno or 0, f"no ledger can be made in {folder}: {error}") from error
     finally:
@@ -198,14 +199,6 @@ def write_about(database: sqlite3.Connection, about: About) -> None:
             about.digest,
         ),
     )  # fmt: skip
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def check_tables(database: sqlite3.Connection, path: Path) -> None:

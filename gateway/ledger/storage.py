@@ -113,6 +113,15 @@ class OsFile:
             os.close(fd)
 
 
+def sync_names(folder: Path) -> None:
+    """Return when the names in a folder are on the medium. Raises: OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def insist(ask: Callable[[], T]) -> T:
     """Return what a reading of the medium gives; what it refuses every time raises its OSError.
 
@@ -157,8 +166,4 @@ class OsStorage:
 
     def sync_folder(self, folder: str = "") -> None:
         """Bring a folder's names to the medium."""
-        fd = os.open(self.path / folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        sync_names(self.path / folder)

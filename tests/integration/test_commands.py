@@ -17,7 +17,7 @@ import pytest
 from gateway.app import Gateway
 from gateway.authority.decision import Caller
 from gateway.authority.settings import GrantConfig
-from gateway.errors import DeniedError
+from gateway.errors import DeniedError, LedgerReadOnlyError
 from gateway.ledger import Ledger, Record
 from gateway.profile.load import find_profile
 from gateway.runtime.asks import Asks
@@ -275,6 +275,48 @@ def test_a_device_that_is_quiesced_is_left_alone_until_it_is_connected_again(tmp
     assert (states[0], states[-1]) == ("QUIESCED", "reported")
 
 
+def test_nobody_listens_to_a_device_once_its_commands_have_ended(tmp_path: Path) -> None:
+    heard: list[bool] = []
+
+    async def play(bench: Bench) -> None:
+        await bench.up("node")
+        messages = bench.gateway._dispatch.twins["node"].device.messages.values()
+        heard.append(any(message.heard for message in messages))
+        asking = asyncio.ensure_future(bench.set(VALVE, 61))  # noqa: TID251 - awaited below
+        await until(lambda: any(message.heard for message in messages), 5)
+        await asking
+        heard.append(any(message.heard for message in messages))
+
+    played(tmp_path, play)
+    assert heard == [False, False]
+
+
+def test_an_outcome_is_told_when_the_ledger_has_it_and_not_before(tmp_path: Path) -> None:
+    told: list[dict[str, Any]] = []
+
+    async def play(bench: Bench) -> None:
+        await bench.up("node")
+        durable = bench.gateway._dispatch.commander._durable
+        append, failures = durable.append, 2
+
+        async def failing(items: Any) -> Any:
+            nonlocal failures
+            if items[0][0] == "command_result" and failures:
+                failures -= 1
+                raise LedgerReadOnlyError("the card is gone")
+            return await append(items)
+
+        durable.append = failing  # type: ignore[method-assign]
+        told.append(await bench.set(VALVE, 62, wait_s=1.0))
+        told.extend((await bench.ask("commands"))["commands"])
+        await until(lambda: not bench.gateway._dispatch.commander.by_id, 10)
+        told.extend((await bench.ask("commands"))["commands"])
+
+    bench = played(tmp_path, play)
+    assert [each["outcome"] for each in told] == [None, None, "reported"]
+    assert len(bench.records("command_result")) == 1
+
+
 # ---- while a value stands
 
 
@@ -296,6 +338,55 @@ def test_a_cyclic_command_is_sent_again_as_long_as_its_value_stands_and_then_the
     bench = played(tmp_path, play, profiles={"pump": 'expires = "2s"'})
     assert abs(seen[0] - 900) <= 10
     assert [record.body["value"] for record in bench.records("command_intent")] == [900, 0]
+
+
+def test_after_its_time_nothing_is_sent_again_and_again(tmp_path: Path) -> None:
+    sent: list[int] = []
+
+    async def play(bench: Bench) -> None:
+        await bench.up("pump")
+        await bench.set(SPEED, 300)
+        await until(lambda: abs(reported(bench, "pump")) <= 10, 10)
+        await until(lambda: not bench.gateway._dispatch.commander.by_id, 5)
+        for pause_s in (0.3, 0.5):
+            await asyncio.sleep(pause_s)
+            sent.append(bench.gateway._dispatch.twins["pump"].setpoints._counts["command", "Counter"])
+
+    played(tmp_path, play, profiles={"pump": 'expires = "1s"'})
+    assert sent[0] == sent[1]
+
+
+def test_what_was_sent_again_and_again_is_not_after_the_device_was_away(tmp_path: Path) -> None:
+    seen: list[float] = []
+
+    async def play(bench: Bench) -> None:
+        await bench.up("pump")
+        await bench.set(SPEED, 600)
+        bench.order("pump vanish")
+        await until(lambda: not bench.gateway._dispatch.twins["pump"].is_up, 10)
+        bench.order("pump return")
+        await bench.up("pump")
+        await asyncio.sleep(0.8)
+        seen.append(reported(bench, "pump"))
+
+    played(tmp_path, play, for_others=True)
+    assert abs(seen[0]) <= 10
+
+
+def test_what_an_interlock_stops_does_not_start_by_itself_when_it_is_over(tmp_path: Path) -> None:
+    seen: list[float] = []
+
+    async def play(bench: Bench) -> None:
+        await bench.up("pump")
+        await bench.set(SPEED, 600)
+        bench.order("pump behave condition=overheat")
+        await until(lambda: abs(reported(bench, "pump")) <= 10, 10)
+        bench.order("pump behave")
+        await asyncio.sleep(1.0)
+        seen.append(reported(bench, "pump"))
+
+    played(tmp_path, play)
+    assert abs(seen[0]) <= 10
 
 
 def test_a_value_whose_time_is_over_gives_way_to_the_one_before(tmp_path: Path) -> None:
@@ -377,11 +468,14 @@ def test_what_waits_for_an_operator_is_sent_when_it_is_approved_and_not_when_it_
 
 
 def test_a_device_is_set_while_it_is_connected_where_its_profile_says_so(tmp_path: Path) -> None:
+    seen: list[float] = []
+
     async def play(bench: Bench) -> None:
         await bench.up("node")
-        await until(lambda: reported(bench, "node") == 20, 10)
+        seen.append(reported(bench, "node"))
 
-    played(tmp_path, play, profiles={"node": 'connect = [{ set = "valve", value = 20 }]'})
+    bench = played(tmp_path, play, profiles={"node": 'connect = [{ set = "valve", value = 20 }]'})
+    assert (seen, bench.records("command_intent")) == ([20], [])
 
 
 # ---- restarts of the gateway

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -193,6 +196,22 @@ confirm = "none"
     assert "the body has 9 bytes" in refusal.message
 
 
-def test_a_setpoint_can_be_made_ready_before_its_first_write():
-    for setpoint in setpoints_of(NODE).values():
-        setpoint.warm()
+READY = """
+import sys
+from gateway.profile.build import CompiledProfile
+from gateway.profile.load import find_profile, load_profile
+from gateway.profile.setpoint import compile_setpoints
+from gateway.profile.setpoints import Setpoints
+setpoints = Setpoints(compile_setpoints(CompiledProfile(load_profile(find_profile("cobs-node")))))
+if sys.argv[1:]:
+    setpoints["valve"].warm()
+before = set(sys.modules)
+assert setpoints.attempt("valve", 40, lambda _: None).message == "set_valve"
+print(len(set(sys.modules) - before))
+"""
+
+
+@pytest.mark.parametrize(("words", "is_ready"), [([], False), (["warm"], True)], ids=["cold", "warm"])
+def test_a_setpoint_that_was_made_ready_loads_nothing_at_its_first_write(words, is_ready):
+    done = subprocess.run([sys.executable, "-c", READY, *words], capture_output=True, text=True, check=True)
+    assert (int(done.stdout) == 0) is is_ready
