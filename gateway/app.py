@@ -88,6 +88,7 @@ class Gateway:
         self._setpoints: dict[CompiledProfile, dict[str, Setpoint]] = {}
         self._looks = DeviceLooks(self._keepers, self._clock)
         self._dispatch = self._make_dispatch(site)
+        self.asks = Asks(self._dispatch, self._looks)  # the one door for callers in this process too
         for keeper in self._keepers:
             keeper.on_appeared = self._appeared
             keeper.on_left = self._left
@@ -112,9 +113,7 @@ class Gateway:
                 on_ready()
             async with asyncio.TaskGroup() as group:
                 working = [
-                    group.create_task(
-                        ControlServer(doorway, self, Asks(self._dispatch, self._looks)).run(), name="socket"
-                    ),
+                    group.create_task(ControlServer(doorway, self, self.asks).run(), name="socket"),
                     group.create_task(self._work(), name="work"),
                 ]
                 if beside is not None:

@@ -29,6 +29,7 @@ from hil.screen import Screen, size_of
 from hil.sim.rig import Rig
 from hil.snapshot import EVERYTHING, LineMaker, Observer
 from hil.view import COLOUR, PLAIN, Style, downgraded, render
+from hil.writes import write_to_and_fro
 
 DRAW_PERIOD_S: Final = 0.2
 LINES_PERIOD_S: Final = 0.25
@@ -39,12 +40,14 @@ EVENTS_KEPT: Final = 8
 @click.option("--data", metavar="DIR", help="Data folder of the gateway [a temporary one].")
 @click.option("--seconds", type=click.FloatRange(min=0), help="End by itself after so long.")
 @click.option("--plain", is_flag=True, help="Print lines instead of a live view, also on a terminal.")
-@click.option("--unplug", is_flag=True, help="Pull the cable of one device now and then, to see it come back.")
-def command(data: str | None, seconds: float | None, plain: bool, unplug: bool) -> None:
+@click.option("--unplug/--no-unplug", default=True, help="Pull a cable now and then, to see it come back [so].")
+@click.option("--write/--no-write", default=True, help="Set a valve and a motor to and fro [so].")
+def command(data: str | None, seconds: float | None, plain: bool, unplug: bool, write: bool) -> None:
     """Watch simulated devices become named values: no hardware, no server, no root.
 
     A sensor node and a GNSS receiver on real pseudo-terminals, a motor controller on a virtual CAN bus and the
-    advertisements of a RuuviTag, read by their profiles as real ones would be. Ends with q or Ctrl-C.
+    advertisements of a RuuviTag, read by their profiles as real ones would be. A valve and a motor are set to and fro,
+    until you set them yourself, and a cable is pulled every 20 s. Ends with q or Ctrl-C.
 
     For example `tidegate demo`, or `tidegate demo --plain --seconds 10 | grep pump` for lines.
     """
@@ -52,7 +55,7 @@ def command(data: str | None, seconds: float | None, plain: bool, unplug: bool) 
         live = not plain and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         try:
             with Rig(folder / f"devices-{os.getpid()}", pulls_cable=unplug) as rig:
-                asyncio.run(_run(Gateway(_granted(rig.site()), folder), rig, seconds, live=live))
+                asyncio.run(_run(Gateway(_granted(rig.site()), folder), rig, seconds, live=live, writes=write))
         except BaseExceptionGroup as errors:
             raise _cause(errors) from errors
 
@@ -63,7 +66,7 @@ def _granted(site: SiteConfig) -> SiteConfig:
     return msgspec.structs.replace(site, grants={**site.grants, "demo": grant})
 
 
-async def _run(gateway: Gateway, rig: Rig, seconds: float | None, *, live: bool) -> None:
+async def _run(gateway: Gateway, rig: Rig, seconds: float | None, *, live: bool, writes: bool) -> None:
     stop = asyncio.Event()
     screen = Screen(sys.stdout.fileno(), 0, sys.stdout.encoding or "utf-8")
     end = partial(_end, stop, screen)
@@ -77,11 +80,14 @@ async def _run(gateway: Gateway, rig: Rig, seconds: float | None, *, live: bool)
             group.create_task(gateway.run(stop), name="gateway"),
             group.create_task(rig.run(), name="devices"),
         ]
+        if writes:
+            working.append(group.create_task(write_to_and_fro(gateway), name="writes"))
         try:
             await (_show(gateway, screen, stop, end) if live else _print(gateway, stop))
         finally:
             stop.set()
-            working[1].cancel()
+            for task in working[1:]:
+                task.cancel()
 
 
 def _end(stop: asyncio.Event, screen: Screen) -> None:

@@ -20,7 +20,6 @@ from gateway.authority.settings import GrantConfig
 from gateway.errors import DeniedError, LedgerReadOnlyError
 from gateway.ledger import Ledger, Record
 from gateway.profile.load import find_profile
-from gateway.runtime.asks import Asks
 from hil.sim.rig import Rig
 from tests.integration.test_ports import until
 
@@ -48,10 +47,9 @@ class Bench:
             shutil.copy(find_profile("motor").parent / "motor.dbc", self.folder)
             site.devices[name] = msgspec.structs.replace(site.devices[name], profile=str(path))
         self.gateway = Gateway(site, self.folder / "data")
-        self.asks = Asks(self.gateway._dispatch, self.gateway._looks)
 
     async def ask(self, name: str, caller: Caller = ME, **args: Any) -> dict[str, Any]:
-        return await self.asks.answer(name, args, caller)
+        return await self.gateway.asks.answer(name, args, caller)
 
     async def set(self, route: str, value: Any, **args: Any) -> dict[str, Any]:
         return await self.ask("set", route=route, value=value, **args)
