@@ -29,12 +29,8 @@ class Looks(Protocol):
         """Return the object of `get --json`; None where there is no such route."""
         ...
 
-    def lifecycles(self) -> list[dict[str, Any]]:
-        """Return the list of `devices --json`."""
-        ...
-
     async def lead(self, device: str, verb: str) -> dict[str, Any]:
-        """Connect, quiesce or detach a device; return its entry of `lifecycles`. Raises: UsageError."""
+        """Connect, quiesce or detach a device; return its entry of `devices --json`. Raises: UsageError."""
         ...
 
 
@@ -98,7 +94,6 @@ class Asks:
             "get": (_Get, self._get),
             "shadow": (_Shadow, self._shadow),
             "commands": (_Nothing, self._commands),
-            "lifecycle": (_Nothing, self._lifecycle),
             "device": (_Lead, self._lead),
             "wall": (_Wall, self._wall),
             "decide": (_Decide, self._decide),
@@ -149,10 +144,6 @@ class Asks:
     async def _commands(self, caller: Caller, _args: _Nothing) -> dict[str, Any]:
         await self._warden.demand(caller, EVERYWHERE, "read")
         return {"commands": self._dispatch.commander.listing()}
-
-    async def _lifecycle(self, caller: Caller, _args: _Nothing) -> dict[str, Any]:
-        await self._warden.demand(caller, EVERYWHERE, "read")
-        return {"devices": self._looks.lifecycles()}
 
     async def _lead(self, caller: Caller, args: _Lead) -> dict[str, Any]:
         await self._warden.demand(caller, Scope.of_device(args.device), "admin")
