@@ -19,6 +19,7 @@ from gateway.runtime.dispatch import Dispatch
 from gateway.spelling import did_you_mean
 
 MOST_WAIT_S: Final = 60.0
+MOST_WITHIN_S: Final = 600.0
 MOST_LIFETIME_S: Final = 1e9  # more than any token may live; what is too long is told where that is known
 
 
@@ -31,6 +32,14 @@ class Looks(Protocol):
 
     async def lead(self, device: str, verb: str) -> dict[str, Any]:
         """Connect, quiesce or detach a device; return its entry of `devices --json`. Raises: UsageError."""
+        ...
+
+
+class Reloads(Protocol):
+    """What takes up a changed configuration."""
+
+    async def reload(self, by: str, *, within_s: float, is_dry_run: bool) -> dict[str, Any]:
+        """Return the object of `reload --json`. Raises: UsageError."""
         ...
 
 
@@ -74,6 +83,11 @@ class _Decide(_Args, frozen=True, kw_only=True):
     verdict: Literal["approve", "reject"]
 
 
+class _Reload(_Args, frozen=True, kw_only=True):
+    dry_run: bool = False
+    back_within_s: float = 30.0
+
+
 class _Token(_Args, frozen=True, kw_only=True):
     principal: str
     routes: str
@@ -84,8 +98,9 @@ class _Token(_Args, frozen=True, kw_only=True):
 class Asks:
     """Every request by name."""
 
-    def __init__(self, dispatch: Dispatch, looks: Looks) -> None:
-        """Take who does things and who knows things."""
+    def __init__(self, dispatch: Dispatch, looks: Looks, reloads: Reloads) -> None:
+        """Take who does things, who knows things, and who takes up a changed configuration."""
+        self._reloads = reloads
         self._dispatch = dispatch
         self._warden = dispatch.warden
         self._looks = looks
@@ -100,6 +115,7 @@ class Asks:
             "grants": (_Nothing, self._grants),
             "identify": (_Nothing, self._identify),
             "issue_token": (_Token, self._issue_token),
+            "reload": (_Reload, self._reload),
         }
 
     @property
@@ -168,3 +184,8 @@ class Asks:
         verbs = tuple(args.verbs)
         lifetime_ns = int(min(max(args.expires_s, 0.0), MOST_LIFETIME_S) * 1e9)
         return {"token": await self._warden.issue(caller, args.principal, args.routes, verbs, lifetime_ns)}
+
+    async def _reload(self, caller: Caller, args: _Reload) -> dict[str, Any]:
+        by = await self._warden.demand(caller, EVERYWHERE, "admin")
+        within_s = min(max(args.back_within_s, 0.0), MOST_WITHIN_S)
+        return await self._reloads.reload(by, within_s=within_s, is_dry_run=args.dry_run)

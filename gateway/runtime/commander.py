@@ -10,19 +10,19 @@ import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from gateway.clock import Clock
 from gateway.errors import LedgerError, RecordError
 from gateway.lifecycle import Event as Change
 from gateway.lifecycle import Lifecycle
-from gateway.profile.setpoint import Attempt
 from gateway.profile.setpoint_value import Refusal
 from gateway.profile.setpoint_wire import Write
 from gateway.runtime.durable import Durable, Item
 from gateway.runtime.message import Message
 from gateway.runtime.outlet import WayOut
 from gateway.runtime.parcel import Parcel
+from gateway.runtime.running import Bar, Running, messages_of, stop_timer
 from gateway.runtime.shadows import Twin, fact_body
 from gateway.schema.plan import Row
 from gateway.shadow.command import Command, begin, step
@@ -34,6 +34,7 @@ from gateway.shadow.events import (
     Due,
     Event,
     Finish,
+    Gone,
     Granted,
     Reachable,
     Report,
@@ -44,43 +45,13 @@ from gateway.shadow.events import (
     Written,
 )
 from gateway.shadow.events import Write as LetOut
-from gateway.shadow.intent import Intent, Outcome, Policy
+from gateway.shadow.intent import Intent, Outcome
 
 KEPT_ENDED: Final = 1_000  # results that can still be asked for
 RETRY_S: Final = 1.0  # until a result that the ledger did not take is offered again
 _NS: Final = 1_000_000_000
 
 log = logging.getLogger(__name__)
-
-
-class Bar(NamedTuple):
-    """Why nothing may be written now."""
-
-    code: str
-    message: str
-
-
-class Running:
-    """One command that has no result on the medium yet."""
-
-    __slots__ = ("attempt", "begun_ns", "command", "done", "is_let_out", "name", "seq", "timer", "twin", "version")
-
-    def __init__(self, twin: Twin, name: str, command: Command, seq: int | None, version: int) -> None:
-        self.twin = twin
-        self.name = name  # of the setpoint
-        self.command = command
-        self.seq = seq  # of its intent
-        self.version = version  # of the shadow that its desired value made
-        self.attempt: Attempt | None = None  # the one that an ack may answer
-        self.begun_ns = 0  # when its last attempt had the bus
-        self.is_let_out = False
-        self.timer: asyncio.TimerHandle | None = None
-        self.done: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-
-    @property
-    def policy(self) -> Policy:
-        """Return what the profile says of its setpoint."""
-        return self.twin.policies[self.name]
 
 
 class Commander:
@@ -126,7 +97,7 @@ class Commander:
             finally:
                 self._group = None
                 for running in self.by_id.values():
-                    _stop_timer(running)
+                    stop_timer(running)
 
     # ---- devices
 
@@ -195,13 +166,31 @@ class Commander:
         body = {"id": intent.id, "route": intent.route, "outcome": "unknown", "reason": "no_setpoint"}
         self._spawn(self._kept([("command_result", intent.route, body, "command", seq)]), f"{intent.route}/record")
 
+    def move(self, before: Twin, twin: Twin | None) -> None:
+        """Let what is under way go on at the device that takes the place of another one; without its setpoint it ends.
+
+        None: nothing takes its place.
+        """
+        for running in [each for each in self.open.values() if each.twin is before]:
+            if (
+                twin is None
+                or running.name not in twin.setpoints
+                or twin.route(running.name) != before.route(running.name)
+            ):
+                self.feed(running, Gone())
+                continue
+            self._let_go(running)
+            running.twin, running.attempt = twin, None
+            self._take(running)
+            self.feed(running, Reachable(twin.is_up))
+
     def _take(self, running: Running) -> Running:
         """Make it the open command of its setpoint, and listen for it as long as it is."""
         twin, name = running.twin, running.name
         before = self.open.pop(twin.route(name), None)
         self.open[twin.route(name)] = running
         self.by_id[running.command.intent.id] = running
-        for message in _messages_of(running):
+        for message in messages_of(running):
             self._listening.setdefault(message, []).append(running)
             message.heard = partial(self._heard, message)
         if before is not None:
@@ -212,7 +201,7 @@ class Commander:
     def _let_go(self, running: Running) -> None:
         """It has ended: nothing more is for it."""
         twin, name = running.twin, running.name
-        for message in _messages_of(running):
+        for message in messages_of(running):
             waiting = self._listening[message]
             waiting.remove(running)
             if not waiting:
@@ -250,7 +239,7 @@ class Commander:
             self._group.create_task(work, name=name)
 
     def _wake_at(self, running: Running, at_ns: int) -> None:
-        _stop_timer(running)
+        stop_timer(running)
         delay_s = max(0.0, (at_ns - self._clock.monotonic_ns()) / _NS)
         running.timer = asyncio.get_running_loop().call_later(delay_s, self._due, running)
 
@@ -323,7 +312,7 @@ class Commander:
 
     def _finish(self, running: Running, finish: Finish) -> None:
         """One outcome: into the shadow now, on the medium next, and then to who waits."""
-        _stop_timer(running)
+        stop_timer(running)
         twin = running.twin
         if finish.effective is not None:
             twin.shadow = twin.shadow.settle(running.name, running.version, self._fact(running, finish.effective))
@@ -383,16 +372,3 @@ class Commander:
             | {key: told[key] for key in ("key", "outcome", "receipt")}
             for told in [*self.ended.values(), *open_ones]
         ]
-
-
-def _messages_of(running: Running) -> list[Message]:
-    """Return the messages that report or acknowledge a command's setpoint."""
-    setpoint, messages = running.twin.setpoints[running.name], running.twin.device.messages
-    names = {setpoint.acked_by, setpoint.reported_by[0] if setpoint.reported_by is not None else None}
-    return [messages[name] for name in names if name is not None]
-
-
-def _stop_timer(running: Running) -> None:
-    if running.timer is not None:
-        running.timer.cancel()
-        running.timer = None

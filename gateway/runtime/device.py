@@ -11,14 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.clock import Clock
-from gateway.errors import ConfigError, Problem
 from gateway.frame import Address, Element
 from gateway.lifecycle import Event, Lifecycle, State, Target
 from gateway.notation import duration_ns
 from gateway.profile.build import CompiledProfile
 from gateway.profile.recorded import Adjust
 from gateway.runtime.account import Frames, PollCounts
-from gateway.runtime.mailbox import Lane, Mailbox
+from gateway.runtime.mailbox import Lane, Mailbox, check_policy
 from gateway.runtime.message import Message, Streams, advertisement_of, stale_after_ns
 from gateway.runtime.parcel import Parcel
 from gateway.runtime.watch import Watcher
@@ -353,9 +352,7 @@ class Device:
 
     def _mailboxes(self) -> dict[Lane, Mailbox]:
         queue = self.profile.profile.queue
-        if queue.when_full == "spill_to_store" and not self._has_store:
-            why = "spill_to_store needs the ledger; let [ledger] of the site be enabled, or take drop_oldest or block"
-            raise ConfigError([Problem(self.profile.profile.profile.id, 0, "queue.when_full", why)])
+        check_policy(queue.when_full, self.profile.profile.profile.id, has_store=self._has_store)
         lanes = sorted({self._lane(key) for key in self.messages} or {queue.lane})
         deadline_ns = duration_ns(queue.deadline) if queue.when_full == "deadline_drop" else None
         return {

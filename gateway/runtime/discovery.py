@@ -52,10 +52,14 @@ class Discovery:
         self._limit = limit
         self._make = make
         self._named = frozenset(address.upper() for address in named)
-        self._taken = frozenset(taken)
+        self.keep_clear_of(taken)
         self._by_address: dict[str, Device] = {}  # the one silent longest first
         self._resting: dict[str, int] = {}  # evicted addresses, and until when they drive out nobody; oldest first
         self._has_warned = False
+
+    def keep_clear_of(self, taken: Collection[str]) -> None:
+        """Give none of these names to devices that appear from now on."""
+        self._taken = frozenset(taken)
 
     def owners(
         self, addresses: Sequence[Address], names: Sequence[str | None], now_ns: int

@@ -21,9 +21,10 @@ from gateway.clock import Clock
 from gateway.errors import LedgerError, RouteError, UsageError
 from gateway.profile.setpoint_value import Refusal
 from gateway.route import Route, Variant, parse_route
-from gateway.runtime.commander import Bar, Commander, Running
+from gateway.runtime.commander import Commander
 from gateway.runtime.durable import Durable
 from gateway.runtime.outlet import WayOut
+from gateway.runtime.running import Bar, Running
 from gateway.runtime.shadows import Twin, fact_body
 from gateway.runtime.standing import GATEWAY, RESTORE, Standing
 from gateway.runtime.warden import Warden
@@ -72,16 +73,28 @@ class Dispatch:
         self._beginning: dict[str, asyncio.Event] = {}  # commands whose intent is on its way to the medium, by id
 
     def attach(self, twin: Twin) -> None:
-        """Take a device's setpoints."""
+        """Take a device's setpoints. One that takes the place of another goes on with what that one knew and began."""
+        before = self.twins.get(twin.device.name)
+        if before is not None:
+            twin.inherit(before)
+            self._drop_routes(before)
+            self.standing.move(before, twin)
         self.twins[twin.device.name] = twin
         self.routes |= {twin.route(name): (twin, name) for name in twin.setpoints}
         self.commander.attach(twin)
+        if before is not None:
+            self.commander.move(before, twin)
 
     def detach(self, device: str) -> None:
-        """Forget a device that had to make room."""
-        if self.twins.pop(device, None) is not None:
-            self.routes = {route: each for route, each in self.routes.items() if each[0].device.name != device}
+        """Forget a device that is gone; what was under way there ends."""
+        twin = self.twins.pop(device, None)
+        if twin is not None:
+            self._drop_routes(twin)
             self.standing.forget(device)
+            self.commander.move(twin, None)
+
+    def _drop_routes(self, twin: Twin) -> None:
+        self.routes = {route: each for route, each in self.routes.items() if each[0] is not twin}
 
     # ---- set
 

@@ -72,6 +72,33 @@ class DeviceLooks:
         keeper.lead(mine, verb)
         return self._entry(keeper, mine)
 
+    def statuses(self) -> list[dict[str, Any]]:
+        """Return the part `devices` of `status --json`."""
+        return [self._status(keeper, device) for keeper in self._keepers for device in keeper.devices]
+
+    def ports(self) -> list[dict[str, Any]]:
+        """Return the part `ports` of `status --json`."""
+        return [_port(keeper) for keeper in self._keepers]
+
+    def _status(self, keeper: Keeper, device: Device) -> dict[str, Any]:
+        now_ns = self._clock.monotonic_ns()
+        life = device.lifecycle
+        return {
+            "name": device.name,
+            "state": life.state,
+            "stale": device.is_stale(now_ns),
+            "since": (now_ns - life.since_ns) / _NS,
+            "attempt": life.attempt,
+            "reason": life.reason,
+            "first_error": device.first_error if life.state is not State.CONNECTED else None,
+            "fault": device.fault,
+            "port": keeper.name,
+            "profile": device.profile.profile.profile.id,
+            "frames": device.frames().as_json(),
+            "polls": device.polls.as_json(),
+            "messages": {message.name: message.sequence for message in device.all_messages()},
+        }
+
     def _entry(self, keeper: Keeper, device: Device) -> dict[str, Any]:
         now_ns = self._clock.monotonic_ns()
         life = device.lifecycle
@@ -96,3 +123,23 @@ class DeviceLooks:
             "stale": device.is_stale(now_ns) or not is_up,
             "messages": [message.name for message in device.all_messages()],
         }
+
+
+def _port(keeper: Keeper) -> dict[str, Any]:
+    counts = keeper.counts
+    return {
+        "name": keeper.name,
+        "bus": keeper.bus,
+        "devices": [device.name for device in keeper.devices],
+        "error": keeper.error,
+        "opened": counts.opened,
+        "reads": counts.reads,
+        "bytes": counts.bytes_in,
+        "frames": counts.frames,
+        "unknown": counts.unknown,
+        "dropped": counts.dropped,
+        "garbage": counts.garbage,
+        "garbage_by_reason": dict(counts.reasons),
+        "link": keeper.health(),
+        "discovered": [discovery.as_json() for discovery in keeper.discoveries],
+    }

@@ -14,6 +14,7 @@ from gateway.errors import RecordError
 from gateway.ledger.fold import Latest, State
 from gateway.ledger.reading import Reading, decode_reading
 from gateway.profile.recorded import Recorded, Schemas, Transforms
+from gateway.runtime.device import Device
 from gateway.runtime.message import Message
 from gateway.runtime.recording import Recording
 from gateway.schema.plan import MessagePlan, Refused, Row
@@ -80,6 +81,16 @@ class Remembered:
             log.warning("%s/%s: the latest value does not come back: %s", message.device, message.name, error)
             return None
         return (*row[:-1], row[-1] | reading.taints)
+
+
+def hand_over(before: Device, after: Device) -> None:
+    """Let a device go on with the latest values and numbers of the one that it takes the place of."""
+    for name, message in after.messages.items():
+        old = before.messages.get(name)
+        if old is None or old.row is None or message.row is not None or old.family != message.family:
+            continue
+        row = _moved(old.row, old.plan, message.plan)
+        message.restore(row, old.sequence, old.wall_ns, old.received_ns, old.runtime)
 
 
 def _reading_of(message: Message, latest: Latest) -> Reading | None:

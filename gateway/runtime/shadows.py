@@ -122,6 +122,14 @@ class Twin:
             self.shadow = self.shadow.join(told)
         self.version = self.shadow.version
 
+    def inherit(self, before: Twin) -> None:
+        """Take what the device was known for that this one takes the place of, as far as it has the same setpoints."""
+        self.boot, self.version = before.boot, before.version
+        self.lost_ns = before.lost_ns if before.lost_ns is not None else self._clock.monotonic_ns()
+        known = before.shadow.setpoints
+        same = [name for name in self.setpoints if name in known and before.route(name) == self.route(name)]
+        self._shadow = Shadow(self.device.name, {name: known[name] for name in same})
+
     def _fold(self, name: str, message: Message, row: Row) -> None:
         value = self.setpoints[name].reported(row)
         if value is None:

@@ -52,6 +52,10 @@ class Warden:
         """Take the walls of an earlier run."""
         self.authority = msgspec.structs.replace(self.authority, walls=walls)
 
+    def grant(self, grants: Grants) -> None:
+        """Let these grants count, and no others."""
+        self.authority = msgspec.structs.replace(self.authority, grants=grants)
+
     def wall_before(self, route: Route) -> Wall | None:
         """Return the wall that stops writing there, None where the way is free."""
         return self.authority.walls.stopping(Scope.of_route(route), "write", self.authority.ports_of)

@@ -24,11 +24,12 @@ from gateway.ledger.settings import LedgerConfig
 from gateway.port import Port
 from gateway.profile.model import LinkSpec
 from gateway.registry import driver_for
+from gateway.runtime.blueprint import blueprint
 from gateway.runtime.device import Device
 from gateway.runtime.recorder import Recorder
 from gateway.runtime.scheduler import Scheduler
 from gateway.runtime.supervisor import Supervisor
-from gateway.runtime.wiring import wire
+from gateway.runtime.wiring import Fitter, wire
 
 SILENCE_S = 3.0
 LOOK_S = 0.1  # seldom enough that looking costs nothing beside the frames
@@ -97,7 +98,8 @@ async def main(order: dict[str, Any]) -> None:
     site = site_of_arguments([f"bench={order['profile']}@{order['target']}"])
     make = (lambda _target, _bus: InheritedSocket()) if order["kind"] == "can" else driver_for
     scheduler = Scheduler(clock)
-    keepers = wire(site, None, clock, make, order.get("coalesce_s", 0.002))
+    fitter = Fitter(clock, make, order.get("coalesce_s", 0.002))
+    keepers = [keeper for _, keeper in wire(blueprint(site, None, has_store=False), fitter)]
     device = keepers[0].devices[0]
     latency = Latency()
     if order.get("latency"):

@@ -14,11 +14,11 @@ from gateway.frame import Element
 from gateway.runtime.device import Device
 from gateway.runtime.discovery import Discovery
 from gateway.runtime.scheduler import Scheduler
-from gateway.runtime.wiring import wire
 from gateway.testing import AnsweringPort, FakeClock
 from tests.runtime.kit import BEACON, COBS, compiled
 from tests.runtime.test_connect import Bench as ConnectBench
 from tests.runtime.test_connect import OneDriver, sleep
+from tests.runtime.wired import wired as fitted
 
 PROFILE = compiled(BEACON)
 
@@ -105,7 +105,7 @@ class Bench(ConnectBench):
         (folder / "p.toml").write_text(BEACON)
         self.clock = FakeClock()
         self.port = AnsweringPort("hci0", lambda _request, _address: [], self.clock)
-        self.keepers = wire(read_site("site.toml", text.encode()), folder, self.clock, OneDriver(self.port))
+        self.keepers = fitted(read_site("site.toml", text.encode()), folder, self.clock, OneDriver(self.port))
 
     def hear(self, *tags: int) -> None:
         for tag in tags:
@@ -166,11 +166,30 @@ def test_a_discovered_device_shares_the_fate_of_its_port(tmp_path: Path) -> None
     assert seen == ["DISCONNECTED", "CONNECTED"]
 
 
+def test_when_its_port_is_back_every_device_hears_itself_only(tmp_path: Path) -> None:
+    from gateway.errors import PortLostError
+
+    bench = Bench(tmp_path, SITE)
+
+    async def hear() -> None:
+        bench.hear(1, 2)
+
+    async def unplug() -> None:
+        bench.port.say(PortLostError("hci0", "unplugged"))
+
+    async def hear_one() -> None:
+        bench.hear(1)
+
+    bench.play(sleep(0.1), hear, sleep(0.2), unplug, sleep(3), hear_one, sleep(1))
+    assert [device.frames().frames_in for device in bench.keepers[0].devices] == [2, 1]
+    assert bench.row() == {"tag-0001": 1, "tag-0002": 2}
+
+
 def test_only_advertisements_can_be_discovered(tmp_path: Path) -> None:
     (tmp_path / "node.toml").write_text(COBS.format(extra="", state=""))
     site = read_site("site.toml", b'[discover.node]\nprofile = "node.toml"\nport = "/dev/ttyUSB0"\n')
     with pytest.raises(ConfigError) as caught:
-        wire(site, tmp_path, FakeClock(), OneDriver(AnsweringPort("x", lambda _request, _address: [])))
+        fitted(site, tmp_path, FakeClock(), OneDriver(AnsweringPort("x", lambda _request, _address: [])))
     assert [each.key for each in caught.value.problems] == ["discover.node.profile"]
 
 
