@@ -62,7 +62,7 @@ def _asked(gateway: Conversation, *, dry_run: bool, within_s: float) -> dict[str
 def _preview(gateway: Conversation, within_s: float) -> None:
     """Say what is about to be done, for it may take a while."""
     told = _asked(gateway, dry_run=True, within_s=0.0)
-    if told["outcome"] != "dry_run":
+    if not told["changes"]:
         return
     _tell_changes(told)
     if told["restarts"] and within_s:

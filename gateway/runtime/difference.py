@@ -61,13 +61,14 @@ def kept(before: Configuration, after: Configuration) -> set[str]:
 def fates(before: Configuration, after: Configuration) -> dict[str, Fate]:
     """Return what becomes of each wire, by place."""
     were, are, staying = before.by_place(), after.by_place(), kept(before, after)
-    moved = {name for name, (place, _) in before.places().items() if after.places().get(name, (place,))[0] != place}
+    stands = {name: place for name, (place, _) in after.places().items()}
+    moved = {name for name, (place, _) in before.places().items() if stands.get(name, place) in were.keys() - {place}}
     found: dict[str, Fate] = {place: "gone" for place in were if place not in are}
     for place, plan in are.items():
         if place not in were:
             found[place] = "new"
         elif not plan.is_same_port(were[place]) or moved & {device.name for device in were[place].devices}:
-            found[place] = "reopened"  # who moves away has left before it comes elsewhere
+            found[place] = "reopened"  # who moves to a wire that is there has left before it comes
         else:
             found[place] = "stays" if _is_same(were[place], plan, staying) else "refitted"
     return found

@@ -51,10 +51,11 @@ class Roster:
             if fate in {"gone", "reopened"} or (fate == "refitted" and not keeper.is_open):
                 await self._close(place, staying)
         for place, plan in after.by_place().items():
+            if place in self._wires and what[place] == "refitted":
+                await self._refit(plan, taken, staying)
+        for place, plan in after.by_place().items():
             if place not in self._wires:
                 self._open(plan, taken, staying)
-            elif what[place] == "refitted":
-                await self._refit(plan, taken, staying)
             for discovery in self._wires[place][0].discoveries:
                 discovery.keep_clear_of(taken)
         self.returning = ()
