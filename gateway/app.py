@@ -306,6 +306,8 @@ class Gateway:
     async def _change(self, after: Configuration) -> list[str]:
         """Put another configuration into effect; return what waits for a restart all the same."""
         await self._roster.change(after)
+        used = {device.profile for device in self._devices()} | {each for wire in after.wires for each in wire.profiles}
+        self._setpoints = {profile: each for profile, each in self._setpoints.items() if profile in used}
         self._dispatch.warden.grant(grants_of(after.site.grants))
         keeps = {} if self._recorder is None else self._recorder.keeps()
         late = {route for route, _ in keeps.items() ^ self._kept_for.items()}
