@@ -52,9 +52,12 @@ class Latency:
     def __init__(self) -> None:
         self.taken_ns: list[int] = []
 
-    def offer(self, _message: Any, _sequence: int, rows: list[Any], _parcel: Any) -> None:
+    def wants(self, _message: Any) -> bool:
+        return True
+
+    def offer(self, rows: list[Any], _parcel: Any, _messages: Any) -> None:
         now_ns = time.monotonic_ns()
-        self.taken_ns += [now_ns - row[0] for row in rows]
+        self.taken_ns += [now_ns - row[0] for _, _, row in rows]
 
 
 def resident_mb() -> float:
