@@ -46,7 +46,8 @@ def _load(loaded: Measured) -> str:
     """Return what the gateway had to do meanwhile."""
     return (
         f"{loaded.frames_per_s:,.0f} of {FLOOD_HZ:,} frames/s decoded, {loaded.dropped:,} dropped, "
-        f"{100 * loaded.gateway_cpu:.0f} % of a core, {loaded.verified} ledgers verified"
+        f"{100 * loaded.gateway_cpu:.0f} % of a core, in line for one "
+        f"{100 * loaded.gateway_waited:.0f} % of the time, {loaded.verified} ledgers verified"
     )
 
 

@@ -10,7 +10,8 @@ gateway. The difference to fdatasync's own p99 is told beside it.
 Under load three things happen beside: 200,000 frames a second come in on another port; four readers of the socket have
 subscribed to everything and take nothing (the only sink there is that can hang); and `tidegate ledger verify --deep`
 runs over and over, on a ledger that was filled before. Gateway, verify, generator and bench share the machine, which
-two processors fill: so how many frames came in is told with the figure.
+two processors fill: so how many frames came in is told with the figure, and for how much of the time the gateway's loop
+stood in line for a processor. Where that is more than a few percent, the tail is the machine's.
 """
 
 from __future__ import annotations
@@ -90,6 +91,7 @@ class Measured(msgspec.Struct, frozen=True):
     dropped: int
     verified: int
     gateway_cpu: float  # of one core
+    gateway_waited: float  # share of the time in which its loop could have run and had no processor
 
     @property
     def later_ms(self) -> float:
@@ -129,6 +131,7 @@ def measure(folder: Path, sets: int, *, is_loaded: bool) -> Measured:
         caller.settimeout(ANSWER_S)
         time.sleep(SETTLE_S)
         before, begun_s, used_s = _flood_of(caller), time.monotonic(), cpu_s(gateway.pid)
+        waited_s = _waited_s(gateway.pid)
         checked = verifying.done if verifying is not None else 0
         spans = _alternate(caller, valve, folder / "data", sets)
         after, took_s = _flood_of(caller), time.monotonic() - begun_s
@@ -138,6 +141,7 @@ def measure(folder: Path, sets: int, *, is_loaded: bool) -> Measured:
             after["dropped"] - before["dropped"],
             verifying.done - checked if verifying is not None else 0,
             (cpu_s(gateway.pid) - used_s) / took_s,
+            (_waited_s(gateway.pid) - waited_s) / took_s,
         )
 
 
@@ -275,6 +279,11 @@ class _Verifying:
     def __exit__(self, *_exception: object) -> None:
         self._is_over.set()
         self._thread.join()
+
+
+def _waited_s(pid: int) -> float:
+    """Return for how long the first thread of a process stood in line for a processor (proc_pid_schedstat)."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
 
 
 def _flood_of(caller: socket.socket) -> dict[str, int]:
