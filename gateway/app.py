@@ -134,16 +134,26 @@ class Gateway:
             log.warning("no token counts: %s", error)
 
     async def _work(self) -> None:
-        """Bring back what the ledger knows, before any port is opened; then keep ports open and record."""
+        """Bring back what the ledger knows, before any port is opened; then keep ports open and record.
+
+        The first command waits until what builds orders is loaded; ports do not wait for that.
+        """
         commander = self._dispatch.commander
         async with asyncio.TaskGroup() as group:
             group.create_task(commander.run(), name="commander")
             await commander.is_ready.wait()
+            warming = group.create_task(asyncio.to_thread(self._warm), name="warm")
             if self._recorder is not None:
                 await self._recorder.start()
                 group.create_task(self._recorder.run(), name="recorder")
-            self._dispatch.is_known.set()
             group.create_task(self._supervisor.run(), name="supervisor")
+            await warming
+            self._dispatch.is_known.set()
+
+    def _warm(self) -> None:
+        for setpoints in list(self._setpoints.values()):
+            for setpoint in setpoints.values():
+                setpoint.warm()
 
     def summary(self) -> str:
         """Return how things stand, in one line."""
@@ -299,7 +309,7 @@ class Gateway:
             raise ConfigError([Problem(device.profile.profile.profile.id, 0, "setpoint", str(error))]) from error
         if device.profile not in self._setpoints:
             self._setpoints[device.profile] = compiled
-            for setpoint in compiled.values():
+            for setpoint in compiled.values() if dispatch is None else ():  # it runs already
                 setpoint.warm()
         (dispatch or self._dispatch).attach(Twin(device, compiled, self._clock))
 
