@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from drivers._can_socket import SocketCanPort
+from gateway.cli.run import SWITCH_S
 from gateway.clock import Clock, SystemClock
 from gateway.config import site_of_arguments
 from gateway.ledger import Ledger
@@ -96,6 +97,7 @@ async def recording(folder: str, device: Device, clock: Clock) -> Recorder:
 
 
 async def main(order: dict[str, Any]) -> None:
+    sys.setswitchinterval(SWITCH_S)
     clock = SystemClock()
     site = site_of_arguments([f"bench={order['profile']}@{order['target']}"])
     make = (lambda _target, _bus: InheritedSocket()) if order["kind"] == "can" else driver_for

@@ -10,8 +10,8 @@ gateway. The difference to fdatasync's own p99 is told beside it.
 Under load three things happen beside: 200,000 frames a second come in on another port; four readers of the socket have
 subscribed to everything and take nothing (the only sink there is that can hang); and `tidegate ledger verify --deep`
 runs over and over, on a ledger that was filled before. Gateway, verify, generator and bench share the machine, which
-two processors fill: so how many frames came in is told with the figure, and for how much of the time the gateway's loop
-stood in line for a processor. Where that is more than a few percent, the tail is the machine's.
+two processors fill: so how many frames came in is told with the figure, and for how much of the time the gateway's
+threads stood in line for a processor. Where that is more than a few percent, the tail is the machine's.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Measured(msgspec.Struct, frozen=True):
     dropped: int
     verified: int
     gateway_cpu: float  # of one core
-    gateway_waited: float  # share of the time in which its loop could have run and had no processor
+    gateway_waited: float  # seconds a second that its threads stood in line for a processor
 
     @property
     def later_ms(self) -> float:
@@ -282,8 +282,9 @@ class _Verifying:
 
 
 def _waited_s(pid: int) -> float:
-    """Return for how long the first thread of a process stood in line for a processor (proc_pid_schedstat)."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    """Return for how long the threads of a process stood in line for a processor (schedstat of proc_pid_task)."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(each.read_text().split()[1]) for each in tasks) / 1e9
 
 
 def _flood_of(caller: socket.socket) -> dict[str, int]:
