@@ -20,18 +20,16 @@ from typing import Any, Final
 from gateway.authority.keyfile import load_key, load_or_make_key
 from gateway.authority.settings import grants_of
 from gateway.clock import Clock, SystemClock
-from gateway.config import SiteConfig, load_site, located
+from gateway.config import SiteConfig
 from gateway.envelope import Envelope
 from gateway.errors import ConfigError, LedgerError, Problem, UsageError
 from gateway.ledger import Ledger
 from gateway.lifecycle import State
 from gateway.notation import duration_ns
-from gateway.profile.build import CompiledProfile
-from gateway.profile.setpoint import Setpoint, compile_setpoints
 from gateway.registry import driver_for, transforms_of
 from gateway.route import Route, RoutePattern, Variant
 from gateway.runtime.asks import Asks
-from gateway.runtime.blueprint import blueprint
+from gateway.runtime.configuring import Configurer
 from gateway.runtime.control import ControlServer
 from gateway.runtime.device import Device
 from gateway.runtime.difference import Configuration
@@ -85,21 +83,19 @@ class Gateway:
         self._clock = clock or SystemClock()
         self._started_ns = self._clock.monotonic_ns()
         self._scheduler = Scheduler(self._clock)
-        self._file = file
-        self._folder = folder if file is None else file.parent
-        self._has_ledger = site.ledger.enabled
-        self._setpoints: dict[CompiledProfile, dict[str, Setpoint]] = {}
-        configuration = self._read(site)
-        fitter = Fitter(self._clock, driver_for, coalesce_s, bus=self._scheduler.bus, has_store=self._has_ledger)
+        has_ledger = site.ledger.enabled
+        self._configurer = Configurer(folder, file, has_store=has_ledger)
+        configuration = self._configurer.read(site)
+        fitter = Fitter(self._clock, driver_for, coalesce_s, bus=self._scheduler.bus, has_store=has_ledger)
         self._roster = Roster(configuration, fitter, self._scheduler)
         self._keepers = self._roster.keepers
         self._watchers: list[Watcher] = []
-        self._recorder = self._make_recorder(site) if self._has_ledger else None
+        self._recorder = self._make_recorder(site) if has_ledger else None
         self._kept_for = {} if self._recorder is None else self._recorder.keeps()
         self._looks = DeviceLooks(self._keepers, self._clock)
         self._dispatch = self._make_dispatch(site)
         self.reloader = Reloader(
-            self._clock, configuration, read=lambda: self._read(site if file is None else load_site(file)),
+            self._clock, configuration, read=lambda: self._configurer.read_again(site),
             apply=self._change, devices=self._devices, note=self._note,
         )  # fmt: skip
         self.asks = Asks(self._dispatch, self._looks, self.reloader)  # the one door for callers in this process too
@@ -146,17 +142,22 @@ class Gateway:
             log.warning("no token counts: %s", error)
 
     async def _work(self) -> None:
-        """Bring back what the ledger knows, before any port is opened; then keep ports open and record."""
+        """Bring back what the ledger knows, before any port is opened; then keep ports open and record.
+
+        The first command waits until what builds orders is loaded; ports do not wait for that.
+        """
         commander = self._dispatch.commander
         async with asyncio.TaskGroup() as group:
             group.create_task(commander.run(), name="commander")
             await commander.is_ready.wait()
+            warming = group.create_task(asyncio.to_thread(self._configurer.warm), name="warm")
             if self._recorder is not None:
                 await self._recorder.start()
                 group.create_task(self._recorder.run(), name="recorder")
-            self._dispatch.is_known.set()
             group.create_task(self._roster.supervisor.run(), name="supervisor")
             group.create_task(self.reloader.run(), name="reloader")
+            await warming
+            self._dispatch.is_known.set()
 
     def summary(self) -> str:
         """Return how things stand, in one line."""
@@ -289,25 +290,10 @@ class Gateway:
 
     # ---- configuration
 
-    def _read(self, site: SiteConfig) -> Configuration:
-        """Return a site with its profiles, checked and compiled. Raises: ConfigError, ProfileError."""
-        try:
-            configuration = Configuration(site, blueprint(site, self._folder, has_store=self._has_ledger))
-            for wire in configuration.wires:
-                for profile in wire.profiles:
-                    self._setpoints_of(profile)
-                    profile.warm()
-        except ConfigError as error:
-            if self._file is None:
-                raise
-            raise ConfigError(located(self._file, error.problems)) from error
-        return configuration
-
     async def _change(self, after: Configuration) -> list[str]:
         """Put another configuration into effect; return what waits for a restart all the same."""
         await self._roster.change(after)
-        used = {device.profile for device in self._devices()} | {each for wire in after.wires for each in wire.profiles}
-        self._setpoints = {profile: each for profile, each in self._setpoints.items() if profile in used}
+        self._configurer.keep(after, [device.profile for device in self._devices()])
         self._dispatch.warden.grant(grants_of(after.site.grants))
         keeps = {} if self._recorder is None else self._recorder.keeps()
         late = {route for route, _ in keeps.items() ^ self._kept_for.items()}
@@ -341,19 +327,7 @@ class Gateway:
 
     def _command(self, device: Device, dispatch: Dispatch | None = None) -> None:
         """Give a device its shadow, and let it be written to where its profile has setpoints."""
-        (dispatch or self._dispatch).attach(Twin(device, self._setpoints_of(device.profile), self._clock))
-
-    def _setpoints_of(self, profile: CompiledProfile) -> dict[str, Setpoint]:
-        """Return the setpoints of a profile, compiled once. Raises: ConfigError."""
-        try:
-            compiled = self._setpoints.get(profile) or compile_setpoints(profile)
-        except ValueError as error:
-            raise ConfigError([Problem(profile.profile.profile.id, 0, "setpoint", str(error))]) from error
-        if profile not in self._setpoints:
-            self._setpoints[profile] = compiled
-            for setpoint in compiled.values():
-                setpoint.warm()
-        return compiled
+        (dispatch or self._dispatch).attach(Twin(device, self._configurer.setpoints_of(device.profile), self._clock))
 
     def _way_out(self, device: str) -> Outlet | None:
         found = self._looks.keeper_of(device)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gateway.app import Gateway
 
 COALESCE_MOST_S: Final = 0.1
+SWITCH_S: Final = 0.0005  # a command goes from loop to ledger's thread and back: under load each change may take this
 
 
 @click.command(name="run")
@@ -70,6 +71,7 @@ async def run_until_signal(gateway: Gateway, greeting: str) -> None:
     notifier = Notifier()
     loop.add_signal_handler(signal.SIGHUP, gateway.reloader.hang_up)
     gateway.reloader.on_begun, gateway.reloader.on_done = notifier.reloading, notifier.ready
+    sys.setswitchinterval(SWITCH_S)
     gc.freeze()  # what is there now stays; looking at it again and again would hold the loop longer than a turn
     await gateway.run(stop, on_ready=lambda: click.echo(greeting, err=True), beside=notifier.run(gateway.summary))
 

@@ -20,7 +20,7 @@ from gateway.runtime.account import Frames, PollCounts
 from gateway.runtime.mailbox import Lane, Mailbox, check_policy
 from gateway.runtime.message import Message, Streams, advertisement_of, stale_after_ns
 from gateway.runtime.parcel import Parcel
-from gateway.runtime.watch import Watcher
+from gateway.runtime.watch import Watcher, numbered
 from gateway.schema.plan import Refused, Row
 from gateway.taint import DELIVERY_DROPPED, DELIVERY_GARBAGE, DELIVERY_RECONNECTED
 
@@ -216,18 +216,14 @@ class Device:
             recording.owed |= bits
 
     def _settle(self, keys: list[str], rows: list[Row], parcel: Parcel) -> None:
-        watched = bool(self.watchers)
-        if watched and keys.count(keys[0]) != len(keys):
-            self._tell_mixed(keys, rows, parcel)
         last = dict(zip(keys, rows, strict=True))
+        if self.watchers:
+            self._tell(keys, rows, parcel, [self.messages[key] for key in last])
         for key, row in last.items():
             message = self.messages[key]
             count = len(rows) if len(last) == 1 else keys.count(key)
             if message.recording is not None:
                 message.recording.take(rows, parcel, None if len(last) == 1 else key)
-            if watched and len(last) == 1:
-                for watcher in self.watchers:
-                    watcher.offer(message, message.sequence + 1, rows, parcel)
             message.sequence += count
             message.row = row
             message.is_restored = False
@@ -238,19 +234,17 @@ class Device:
                 mine = [place for place, each in enumerate(keys) if each == key]
                 message.heard([rows[place] for place in mine], [parcel.items[place] for place in mine], parcel)
 
-    def _tell_mixed(self, keys: list[str], rows: list[Row], parcel: Parcel) -> None:
-        counts = {key: self.messages[key].sequence for key in set(keys)}
-        numbered = []
-        for key, row in zip(keys, rows, strict=True):
-            counts[key] += 1
-            numbered.append((self.messages[key], counts[key], row))
-        for watcher in self.watchers:
-            watcher.offer_mixed(numbered, parcel)
+    def _tell(self, keys: list[str], rows: list[Row], parcel: Parcel, messages: list[Message]) -> None:
+        """Number the rows, once for all who look on."""
+        wanting = [watcher for watcher in self.watchers if any(map(watcher.wants, messages))]
+        told = numbered(messages, keys, rows) if wanting else []
+        for watcher in wanting:
+            watcher.offer(told, parcel, messages)
 
     def _settle_one(self, message: Message, row: Row, parcel: Parcel, wall_ns: int) -> None:
         for watcher in self.watchers:
             single = Parcel([row], None, parcel.received_ns, wall_ns, taints=parcel.taints)
-            watcher.offer(message, message.sequence + 1, [row], single)
+            watcher.offer([(message, message.sequence + 1, row)], single, [message])
         if message.recording is not None:
             byte = Parcel([bytes([row[0] & 0xFF])], None, parcel.received_ns, wall_ns, taints=parcel.taints)
             message.recording.take([row], byte, None)

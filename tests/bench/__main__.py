@@ -27,7 +27,7 @@ PARTS: dict[str, Callable[[Path], list[Row]]] = {
     "recorded": streams.recorded_rows,
     "commands": commands.command_rows,
     "run": process.run_rows,
-    "start": process.decode_rows,
+    "start": process.start_rows,
 }
 
 

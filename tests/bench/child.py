@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from drivers._can_socket import SocketCanPort
+from gateway.cli.run import SWITCH_S
 from gateway.clock import Clock, SystemClock
 from gateway.config import site_of_arguments
 from gateway.ledger import Ledger
@@ -53,9 +54,12 @@ class Latency:
     def __init__(self) -> None:
         self.taken_ns: list[int] = []
 
-    def offer(self, _message: Any, _sequence: int, rows: list[Any], _parcel: Any) -> None:
+    def wants(self, _message: Any) -> bool:
+        return True
+
+    def offer(self, rows: list[Any], _parcel: Any, _messages: Any) -> None:
         now_ns = time.monotonic_ns()
-        self.taken_ns += [now_ns - row[0] for row in rows]
+        self.taken_ns += [now_ns - row[0] for _, _, row in rows]
 
 
 def resident_mb() -> float:
@@ -94,6 +98,7 @@ async def recording(folder: str, device: Device, clock: Clock) -> Recorder:
 
 
 async def main(order: dict[str, Any]) -> None:
+    sys.setswitchinterval(SWITCH_S)
     clock = SystemClock()
     site = site_of_arguments([f"bench={order['profile']}@{order['target']}"])
     make = (lambda _target, _bus: InheritedSocket()) if order["kind"] == "can" else driver_for
