@@ -3,15 +3,15 @@
 The gateway is the shipped `tidegate run`, with a ledger in a folder on the disk. After every set the same way is gone
 through a bare process, which writes and syncs one page in the same folder and then one byte on a pty, and one page is
 synced by the bench itself. So all three distributions are of the same minutes, under the same load. What is held
-against the limit is how much later than the bare process the gateway is: on a quiet machine that process is as late as
-fdatasync (0.2 ms more), and on a busy one it waits for the processors as everybody does, which is no doing of the
-gateway. The difference to fdatasync's own p99 is told beside it.
+against the limit is how much later than the bare process the gateway is: that process is as late as fdatasync and two
+changes of process, and on a busy machine it waits for the processors too, which is no doing of the gateway. The
+difference to fdatasync's own p99 is told beside it.
 
 Under load three things happen beside: 200,000 frames a second come in on another port; four readers of the socket have
 subscribed to everything and take nothing (the only sink there is that can hang); and `tidegate ledger verify --deep`
 runs over and over, on a ledger that was filled before. Gateway, verify, generator and bench share the machine, which
 two processors fill: so how many frames came in is told with the figure, and for how much of the time the gateway's
-threads stood in line for a processor. Where that is more than a few percent, the tail is the machine's.
+threads stood in line for a processor.
 """
 
 from __future__ import annotations
