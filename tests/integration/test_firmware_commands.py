@@ -7,6 +7,7 @@ import random
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,6 +51,11 @@ def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
         yield made
 
 
+def near(percent: float) -> Any:
+    """Return what is confirmed as `percent`: a report on the last step of the way there may be the one that does."""
+    return pytest.approx(percent, abs=0.5)  # the tolerance of the profile
+
+
 def ended(bench: Bench) -> list[str]:
     """Return the outcomes on record, when no command is open; each command has one."""
     until(lambda: all(each["outcome"] for each in bench.gateway.commands), "every command ends")
@@ -76,18 +82,16 @@ def test_what_the_firmware_says_can_be_got_and_watched(bench: Bench) -> None:
     assert all(18 < line["values"]["temperature"] < 26 for line in lines)
 
 
-def test_a_valve_that_is_set_is_reported_with_all_there_is_to_tell(bench: Bench) -> None:
-    done = bench.gateway.cli("set", ROUTE, "62.5", "--key", "k", "--json")
-    told = json.loads(done.stdout)
-    (record,) = bench.records("command_result")
-    assert done.returncode == 0
-    assert {key: told[key] for key in told if key not in {"detail", "attempts"}} == {
+def test_a_valve_that_is_set_is_reported_with_all_there_is_to_tell(patient: Bench) -> None:
+    told = result(patient.gateway.set(62.5, "--key", "k"))
+    (record,) = patient.records("command_result")
+    assert {key: told[key] for key in told if key != "detail"} == {
         "id": record.body["id"], "route": ROUTE, "outcome": "reported", "reason": None, "desired": 62.5,
-        "reported": 62.5, "effective": 62.5, "clamped": False, "coherence": "STABLE", "receipt": record.seq, "key": "k",
+        "reported": near(62.5), "effective": near(62.5), "clamped": False, "coherence": "STABLE", "attempts": 1,
+        "receipt": record.seq, "key": "k", "exit": 0,
     }  # fmt: skip
-    assert bench.gateway.shadow["state"]["reported"] == {"valve": 62.5}
-    assert told["attempts"] == bench.wire.orders()
-    until(lambda: bench.gateway.ask("get", route="node/health/orders")["value"] == told["attempts"], "orders are told")
+    until(lambda: patient.gateway.shadow["state"]["reported"] == {"valve": 62.5}, "the valve is there")
+    until(lambda: patient.gateway.ask("get", route="node/health/orders")["value"] == 1, "the order is counted")
 
 
 def test_what_the_valve_cannot_be_set_to_does_not_reach_the_board(bench: Bench) -> None:
@@ -160,7 +164,7 @@ def test_an_order_that_was_obeyed_when_a_reset_came_is_reported_and_done_once(ei
 
     either.wire.on_ack = reset
     told = result(either.gateway.set(30))
-    assert (told["exit"], told["outcome"], told["effective"], told["attempts"]) == (0, "reported", 30, 1)
+    assert (told["exit"], told["outcome"], told["effective"], told["attempts"]) == (0, "reported", near(30), 1)
     assert either.wire.orders() == 1
     assert ended(either) == ["reported"]
 
@@ -194,7 +198,7 @@ def test_a_command_outlives_the_cable_where_it_may_and_tells_the_truth_where_not
         until(bench.gateway.is_up, "the node is back by itself")
         assert (away["stale"], away["coherence"]) == (True, {"valve": "STALE"})
         if is_obeyed or changes is PATIENT:
-            assert (told["exit"], told["outcome"], told["effective"]) == (0, "reported", 30)
+            assert (told["exit"], told["outcome"], told["effective"]) == (0, "reported", near(30))
             assert bench.gateway.coherence == "STABLE"
         else:
             assert (told["exit"], told["outcome"], told["reason"]) == (1, "unknown", "no_ack")
@@ -289,7 +293,7 @@ def test_noise_both_ways_loses_no_command(patient: Bench, half: bytes) -> None:
     patient.wire.on_order = disturb
     patient.wire.on_ack = lambda frame: half.replace(b"\0", b"\1") + frame
     told = result(patient.gateway.set(30))
-    assert (told["exit"], told["outcome"], told["effective"]) == (0, "reported", 30)
+    assert (told["exit"], told["outcome"], told["effective"]) == (0, "reported", near(30))
     assert told["attempts"] in {1, 2, 3}
     assert patient.wire.next("status")["frames_refused"] > 0
     assert ended(patient) == ["reported"]
