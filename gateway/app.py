@@ -33,9 +33,11 @@ from gateway.route import Route, RoutePattern, Variant
 from gateway.runtime.asks import Asks
 from gateway.runtime.control import ControlServer
 from gateway.runtime.device import Device
+from gateway.runtime.discovery import Discovery
 from gateway.runtime.dispatch import Dispatch
 from gateway.runtime.doorway import Doorway
 from gateway.runtime.durable import Durable
+from gateway.runtime.evictor import Evictor
 from gateway.runtime.looks import DeviceLooks
 from gateway.runtime.message import Message
 from gateway.runtime.outlet import Outlet
@@ -88,6 +90,11 @@ class Gateway:
         self._setpoints: dict[CompiledProfile, dict[str, Setpoint]] = {}
         self._looks = DeviceLooks(self._keepers, self._clock)
         self._dispatch = self._make_dispatch(site)
+        self._evictor = Evictor(
+            self._clock, self.boot, self._discoveries, self._recorder,
+            twin_of=self._twin_of, attached=self._dispatch.twins.get,
+        )  # fmt: skip
+        self._looks.recall = self._evictor.recall
         self.asks = Asks(self._dispatch, self._looks)  # the one door for callers in this process too
         for keeper in self._keepers:
             keeper.on_appeared = self._appeared
@@ -144,6 +151,7 @@ class Gateway:
                 group.create_task(self._recorder.run(), name="recorder")
             self._dispatch.is_known.set()
             group.create_task(self._supervisor.run(), name="supervisor")
+            group.create_task(self._evictor.run(), name="evictor")
 
     def summary(self) -> str:
         """Return how things stand, in one line."""
@@ -162,8 +170,8 @@ class Gateway:
             "pid": os.getpid(),
             "uptime": (self._clock.monotonic_ns() - self._started_ns) / _NS,
             "data": str(self.data_dir),
-            "devices": [self._status_of(keeper, device) for keeper in self._keepers for device in keeper.devices],
-            "ports": [_port_status(keeper) for keeper in self._keepers],
+            "devices": self._looks.statuses(),
+            "ports": self._looks.ports(),
             "scheduler": {
                 "turns": scheduler.turns,
                 "longest_turn_ms": scheduler.longest_turn_ns / 1e6,
@@ -261,10 +269,14 @@ class Gateway:
         device.watchers += [watcher for watcher in self._watchers if watcher.pattern.matches(device.name)]
         if self._recorder is not None:
             self._recorder.attach(device)
-        self._command(device)
+        self._dispatch.attach(self._twin_of(device))
+        self._evictor.came(device)
 
     def _left(self, device: Device) -> None:
-        """Forget a device that had to make room for another."""
+        """Let go of a device that was discovered, and keep what it knew."""
+        self._evictor.left(device)
+        for watcher in device.watchers:
+            watcher.forget(device.all_messages())
         if self._recorder is not None:
             self._recorder.detach(device)
         self._dispatch.detach(device.name)
@@ -288,11 +300,11 @@ class Gateway:
             resumer = Resumer(dispatch, self._clock, is_clock_trusted=lambda: clock_quality() != "none")
             recorder.on_known = resumer.resume
         for device in self._devices():
-            self._command(device, dispatch)
+            dispatch.attach(self._twin_of(device))
         return dispatch
 
-    def _command(self, device: Device, dispatch: Dispatch | None = None) -> None:
-        """Give a device its shadow, and let it be written to where its profile has setpoints. Raises: ConfigError."""
+    def _twin_of(self, device: Device) -> Twin:
+        """Return a device's shadow; it can be written to where its profile has setpoints. Raises: ConfigError."""
         try:
             compiled = self._setpoints.get(device.profile) or compile_setpoints(device.profile)
         except ValueError as error:
@@ -301,7 +313,7 @@ class Gateway:
             self._setpoints[device.profile] = compiled
             for setpoint in compiled.values():
                 setpoint.warm()
-        (dispatch or self._dispatch).attach(Twin(device, compiled, self._clock))
+        return Twin(device, compiled, self._clock)
 
     def _way_out(self, device: str) -> Outlet | None:
         found = self._looks.keeper_of(device)
@@ -338,47 +350,11 @@ class Gateway:
             raise ConfigError([Problem("", 0, "ledger.ring", str(error))]) from error
         return recorder
 
+    def _discoveries(self) -> list[Discovery]:
+        return [discovery for keeper in self._keepers for discovery in keeper.discoveries]
+
     def _devices(self) -> list[Device]:
         return [device for keeper in self._keepers for device in keeper.devices]
-
-    def _status_of(self, keeper: Keeper, device: Device) -> dict[str, Any]:
-        now_ns = self._clock.monotonic_ns()
-        life = device.lifecycle
-        return {
-            "name": device.name,
-            "state": life.state,
-            "stale": device.is_stale(now_ns),
-            "since": (now_ns - life.since_ns) / _NS,
-            "attempt": life.attempt,
-            "reason": life.reason,
-            "first_error": device.first_error if life.state is not State.CONNECTED else None,
-            "fault": device.fault,
-            "port": keeper.name,
-            "profile": device.profile.profile.profile.id,
-            "frames": device.frames().as_json(),
-            "polls": device.polls.as_json(),
-            "messages": {message.name: message.sequence for message in device.all_messages()},
-        }
-
-
-def _port_status(keeper: Keeper) -> dict[str, Any]:
-    counts = keeper.counts
-    return {
-        "name": keeper.name,
-        "bus": keeper.bus,
-        "devices": [device.name for device in keeper.devices],
-        "error": keeper.error,
-        "opened": counts.opened,
-        "reads": counts.reads,
-        "bytes": counts.bytes_in,
-        "frames": counts.frames,
-        "unknown": counts.unknown,
-        "dropped": counts.dropped,
-        "garbage": counts.garbage,
-        "garbage_by_reason": dict(counts.reasons),
-        "link": keeper.health(),
-        "discovered": [discovery.as_json() for discovery in keeper.discoveries],
-    }
 
 
 def _unused_tables(site: SiteConfig) -> list[str]:

@@ -127,6 +127,8 @@ class Keeper:
         def evicted(device: Device) -> None:
             self.devices.remove(device)
             for stop in stops.pop(device.name):
+                for parcel in stop.mailbox.drain():
+                    stop.serve(parcel)  # what it said before it goes
                 scheduler.detach(stop)
             if self.on_left is not None:
                 self.on_left(device)

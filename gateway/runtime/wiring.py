@@ -166,7 +166,7 @@ def _discovery(
 
     targets = [_target_of(device.port, site) for device in site.devices.values()]
     named = [target.partition("/")[2] for target in targets if "/" in target]
-    return Discovery(name, profile, config.limit, make, named=named, taken=site.devices)
+    return Discovery(name, profile, config.limit, make, named=named, taken=site.devices, clock=clock)
 
 
 def _compiled(
