@@ -191,27 +191,13 @@ class Gateway:
 
     def routes(self, pattern: RoutePattern) -> list[dict[str, Any]]:
         """Return every route that matches, with unit, last value and age (None: nothing came yet)."""
-        found: dict[str, dict[str, Any]] = {}
-        for entry in self.latest():
-            for name, stream in entry["streams"].items():
-                if not pattern.matches(entry["device"], entry["family"], stream):
-                    continue
-                route = f"{entry['device']}/{entry['family']}/{stream}"
-                seen = found.get(route)  # messages of one family that give the same field are one stream
-                if seen is not None and (entry["age"] is None or (seen["age"] or 0) <= entry["age"]):
-                    continue
-                found[route] = {
-                    "route": route,
-                    "message": entry["message"],
-                    "value": entry["values"].get(name),
-                    "unit": entry["units"][name],
-                    "age": entry["age"],
-                    "t": entry["t"],
-                    "seq": entry["seq"],
-                    "stale": entry["stale"],
-                    "taints": entry["taints"],
-                }
-        return list(found.values())
+        return _routes_in(self.latest(), pattern)
+
+    async def routes_left(self, pattern: RoutePattern) -> list[dict[str, Any]]:
+        """Return the same of a discovered device that has left, where the pattern names it in full."""
+        found = await self._evictor.recall(pattern.text.partition("/")[0])
+        now_ns = self._clock.monotonic_ns()
+        return _routes_in([] if found is None else [each.latest(now_ns) for each in found[0].all_messages()], pattern)
 
     def envelope(self, route: Route) -> Envelope | None:
         """Return the latest value of one route with where and when it comes from; None: nothing came yet, or no route.
@@ -355,6 +341,31 @@ class Gateway:
 
     def _devices(self) -> list[Device]:
         return [device for keeper in self._keepers for device in keeper.devices]
+
+
+def _routes_in(entries: list[dict[str, Any]], pattern: RoutePattern) -> list[dict[str, Any]]:
+    """Return the routes that match in what messages said last."""
+    found: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        for name, stream in entry["streams"].items():
+            if not pattern.matches(entry["device"], entry["family"], stream):
+                continue
+            route = f"{entry['device']}/{entry['family']}/{stream}"
+            seen = found.get(route)  # messages of one family that give the same field are one stream
+            if seen is not None and (entry["age"] is None or (seen["age"] or 0) <= entry["age"]):
+                continue
+            found[route] = {
+                "route": route,
+                "message": entry["message"],
+                "value": entry["values"].get(name),
+                "unit": entry["units"][name],
+                "age": entry["age"],
+                "t": entry["t"],
+                "seq": entry["seq"],
+                "stale": entry["stale"],
+                "taints": entry["taints"],
+            }
+    return list(found.values())
 
 
 def _unused_tables(site: SiteConfig) -> list[str]:

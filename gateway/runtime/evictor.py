@@ -152,7 +152,8 @@ class Evictor:
         """Keep what those know who are here: the next run goes on from it."""
         for discovery in self._discoveries():
             for device in discovery.devices:
-                self._keep(device, "stopped")
+                if device.origin is not None and not device.origin.is_awaited:  # else the ledger knows more than it
+                    self._keep(device, "stopped")
 
     def _known(self, known: list[Known], boot_no: int) -> None:
         """Take who the ledger remembers, once it is open."""

@@ -16,6 +16,7 @@ from gateway.config import read_site
 from gateway.errors import PortLostError, RouteError, UsageError
 from gateway.frame import Element
 from gateway.ledger import Ledger, Record
+from gateway.route import RoutePattern
 from gateway.testing import AnsweringPort, FakeClock
 from tests.runtime.kit import BEACON
 from tests.runtime.test_connect import OneDriver
@@ -268,6 +269,19 @@ def test_a_device_that_left_has_a_shadow_and_is_led_nowhere(bench: Bench) -> Non
         assert told == live | {"stale": told["stale"]}
         with pytest.raises(UsageError, match="tag-0001 has left"):
             await bench.gateway._looks.lead("tag-0001", "quiesce")
+
+    bench.play(scenario)
+
+
+def test_the_routes_of_a_device_that_left_are_listed_where_it_is_asked_for_by_name(bench: Bench) -> None:
+    async def scenario() -> None:
+        await bench.hear(1, 7)
+        await bench.fall_silent()
+        found = await bench.gateway.routes_left(RoutePattern("tag-0001/climate"))
+        assert [(each["route"], each["value"], each["stale"]) for each in found if each["seq"]] == [
+            ("tag-0001/climate/a", 7, True)
+        ]
+        assert await bench.gateway.routes_left(RoutePattern("*")) == []
 
     bench.play(scenario)
 
