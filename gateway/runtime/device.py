@@ -21,7 +21,7 @@ from gateway.runtime.account import Frames, PollCounts
 from gateway.runtime.mailbox import Lane, Mailbox
 from gateway.runtime.message import Message, Streams, advertisement_of, stale_after_ns
 from gateway.runtime.parcel import Parcel
-from gateway.runtime.roster import Origin
+from gateway.runtime.stubs import Origin
 from gateway.runtime.watch import Watcher
 from gateway.schema.plan import Refused, Row
 from gateway.taint import DELIVERY_DROPPED, DELIVERY_GARBAGE, DELIVERY_RECONNECTED

@@ -2,7 +2,7 @@
 
 At most `limit` are held at a time; one that is silent for long is let go, and for a new one another makes room: the one
 silent longest if it is stale, else one that was heard only once, else the one silent longest. So a flood of addresses
-that speak once drives out its own kind. What left is remembered by a stub (`roster`) and has its name and numbers again
+that speak once drives out its own kind. What left is remembered by a stub (`stubs`) and has its name and numbers again
 on its next frame. One that had to make room comes back when there is room, or after a minute: where more speak than
 there is room for, the same few stay. No I/O.
 """
@@ -23,7 +23,7 @@ from gateway.profile.model import MatchSpec
 from gateway.runtime.device import Device
 from gateway.runtime.message import ADVERTISEMENT
 from gateway.runtime.parting import Known, number, stub_of
-from gateway.runtime.roster import Numbers, Origin, Roster, Stub, packed, unpacked
+from gateway.runtime.stubs import Numbers, Origin, Stub, Stubs, packed, unpacked
 
 REST_NS: Final = 60_000_000_000  # for so long an address that had to make room drives out nobody
 MAX_RESTING: Final = 4096  # addresses
@@ -63,7 +63,7 @@ class Discovery:
         named: Collection[str] = (),
         taken: Collection[str] = (),
         clock: Clock | None = None,
-        roster: Roster | None = None,
+        stubs: Stubs | None = None,
     ) -> None:
         """Take how a device is made; `named` are addresses that have a device of their own, `taken` names of devices.
 
@@ -72,7 +72,7 @@ class Discovery:
         """
         self.name = name
         self.profile = profile
-        self.roster = Roster() if roster is None else roster  # those that left
+        self.stubs = Stubs() if stubs is None else stubs  # those that left
         self.devices: list[Device] = []
         self.evicted = 0  # devices that had to make room, since the gateway started
         self.idle = 0  # devices that left because they were silent
@@ -143,10 +143,10 @@ class Discovery:
         if seat is not None and seat.device.name == stub.name and (origin := seat.device.origin) is not None:
             origin.stub, origin.first_seen_ns = stub, known.first_seen_ns
             return seat.device
-        if seat is not None or stub.name in self._names or stub.name in self._taken or self.roster.named(stub.name):
-            self.roster.forgotten += 1
+        if seat is not None or stub.name in self._names or stub.name in self._taken or self.stubs.named(stub.name):
+            self.stubs.forgotten += 1
         elif stub.address.upper() not in self._named:
-            self.roster.put(stub)
+            self.stubs.put(stub)
         return None
 
     def like(self, stub: Stub) -> Device:
@@ -163,9 +163,9 @@ class Discovery:
             "idle": self.idle,
             "returned": self.returned,
             "refused": self.refused,
-            "remembered": len(self.roster),
-            "forgotten": self.roster.forgotten,
-            "lost": self.roster.lost,
+            "remembered": len(self.stubs),
+            "forgotten": self.stubs.forgotten,
+            "lost": self.stubs.lost,
         }
 
     def _is_meant(self, element: Element) -> bool:
@@ -179,7 +179,7 @@ class Discovery:
             is_full = len(self._regular) + len(self._once) >= self._limit
             if is_full and not self._made_room_for(address, now_ns):
                 return None
-            stub = self.roster.take(address)
+            stub = self.stubs.take(address)
             seat = _Seat(self._made(stub.name if stub is not None else self._name_for(address), address, stub))
             self._names[seat.device.name] = address
             self.devices.append(seat.device)
@@ -245,7 +245,7 @@ class Discovery:
         assert device.origin is not None
         device.origin.why_left = why
         self.on_evicted(device)
-        self.roster.put(device.origin.parting or stub_of(device))
+        self.stubs.put(device.origin.parting or stub_of(device))
         return device.name
 
     def _measured(self) -> int:
@@ -270,7 +270,7 @@ class Discovery:
         digits = "".join(each for each in address.lower() if each.isalnum())
         for size in range(_SHORT, len(digits)):
             name = f"{self.name}-{digits[-size:]}"
-            if name not in self._names and name not in self._taken and self.roster.named(name) is None:
+            if name not in self._names and name not in self._taken and self.stubs.named(name) is None:
                 return name
         return f"{self.name}-{digits}"
 

@@ -1,6 +1,6 @@
 """Layer 6: lets discovered devices go that are silent, and brings back what they knew when they are heard again.
 
-What a device knows goes into the ledger with the record of its leaving; a stub stays in memory (`roster`). Values are
+What a device knows goes into the ledger with the record of its leaving; a stub stays in memory (`stubs`). Values are
 read back on the ledger's thread, a few at a time: a device that is heard again is there at once, with its name and its
 numbers, and has its older values a moment later. Without a ledger the stubs hold the values, as far as there is room.
 """
@@ -26,8 +26,8 @@ from gateway.runtime.device import Device
 from gateway.runtime.discovery import Discovery
 from gateway.runtime.parting import Kept, Known, NotKeptError, body_of, give_back, kept_of, left_from, stub_of
 from gateway.runtime.recorder import Recorder
-from gateway.runtime.roster import Stub, unpacked
 from gateway.runtime.shadows import Twin
+from gateway.runtime.stubs import Stub, unpacked
 
 TICK_S: Final = 1.0
 AT_ONCE: Final = 8  # devices that go before the rest of the loop runs
@@ -70,8 +70,7 @@ class Evictor:
         self._attached = attached
         self._boot_no = 1
         self._wanted: deque[_Wanted] = deque()  # the loop puts, the ledger's thread takes
-        for discovery in discoveries():
-            discovery.is_held = self._is_held
+        self._listen()
         if recorder is not None:
             recorder.on_discovered, recorder.on_stop = self._known, self._stopping
 
@@ -83,8 +82,13 @@ class Evictor:
 
     def tick(self) -> bool:
         """Let some go who are silent; return whether there may be more of them."""
+        self._listen()
         now_ns = self._clock.monotonic_ns()
         return any(discovery.let_idle_go(now_ns, AT_ONCE) for discovery in self._discoveries())
+
+    def _listen(self) -> None:
+        for discovery in self._discoveries():
+            discovery.is_held = self._is_held
 
     # ---- devices come and go
 
@@ -109,7 +113,7 @@ class Evictor:
 
     async def recall(self, name: str) -> tuple[Device, Twin] | None:
         """Return a device that is remembered, as it left: nobody's, and only to be looked at. None: there is none."""
-        found = ((each, stub) for each in self._discoveries() if (stub := each.roster.named(name)) is not None)
+        found = ((each, stub) for each in self._discoveries() if (stub := each.stubs.named(name)) is not None)
         discovery, stub = next(found, (None, None))
         if discovery is None or stub is None:
             return None
@@ -146,7 +150,7 @@ class Evictor:
             return
         for discovery in self._discoveries():
             if discovery.name == device.origin.discovery:
-                discovery.roster.settled(stub, seqs.start)
+                discovery.stubs.settled(stub, seqs.start)
 
     def _stopping(self) -> None:
         """Keep what those know who are here: the next run goes on from it."""

@@ -15,7 +15,7 @@ import msgspec
 from gateway.ledger.record import MAX_BODY_BYTES
 from gateway.runtime.device import Device
 from gateway.runtime.message import Message
-from gateway.runtime.roster import Numbers, Stub, packed, unpacked
+from gateway.runtime.stubs import Numbers, Stub, packed, unpacked
 from gateway.schema.plan import ABSENT, Row, values_of
 from gateway.shadow.document import SetpointShadow
 

@@ -75,8 +75,8 @@ class Bench:
         """Let time pass until every device has left, and what it knew is on the medium."""
         self.clock.advance(IDLE_S)
         await until(lambda: not self.gateway.devices())
-        roster = self.gateway._discoveries()[0].roster
-        await until(lambda: self.gateway._recorder is None or not roster.held())
+        stubs = self.gateway._discoveries()[0].stubs
+        await until(lambda: self.gateway._recorder is None or not stubs.held())
 
     async def ask(self, name: str, **args: Any) -> dict[str, Any]:
         return await self.gateway.asks.answer(name, args, ME)

@@ -165,7 +165,7 @@ def test_a_device_leaves_when_it_was_silent_for_ten_times_what_makes_it_stale() 
     assert len(found.devices) == 2
     idle(found, 301)
     assert [device.name for device in found.devices] == ["tag-0002"]
-    assert (found.idle, len(found.roster)) == (1, 1)
+    assert (found.idle, len(found.stubs)) == (1, 1)
 
 
 def test_no_device_leaves_within_a_minute_however_soon_it_is_stale() -> None:
@@ -242,7 +242,7 @@ def test_one_whose_name_another_has_meanwhile_is_forgotten_and_counted() -> None
     found = discovery()
     heard(found, "00:00:00:01:88:4F")
     assert found.learn(known("00:00:00:02:88:4F", "tag-884f")) is None
-    assert (len(found.roster), found.roster.forgotten) == (0, 1)
+    assert (len(found.stubs), found.stubs.forgotten) == (0, 1)
 
 
 @settings(deadline=None)  # a device is more than an example's usual work

@@ -10,7 +10,7 @@ from gateway.frame import Element
 from gateway.lifecycle import Event
 from gateway.runtime.device import Device
 from gateway.runtime.discovery import Discovery
-from gateway.runtime.roster import Roster
+from gateway.runtime.stubs import Stubs
 from gateway.testing import FakeClock
 from tests.runtime.kit import BEACON, compiled
 
@@ -34,7 +34,7 @@ class Table(RuleBasedStateMachine):
         self.numbers: dict[str, int] = {}
         self.found = Discovery(
             "tag", PROFILE, limit, lambda name, _address: Device(name, PROFILE, self.clock), clock=self.clock,
-            roster=Roster(most=MOST),
+            stubs=Stubs(most=MOST),
         )  # fmt: skip
         self.found.on_appeared = lambda device: device.happened(Event.OPENED)
         self.found.is_held = lambda device: device.name in self.held
@@ -44,7 +44,7 @@ class Table(RuleBasedStateMachine):
         elements = [Element(address, manufacturer=0x0499) for address in addresses]
         held = {device.name for device in self.found.devices if device.name in self.held}
         here = {device.name for device in self.found.devices}
-        forgotten = self.found.roster.forgotten
+        forgotten = self.found.stubs.forgotten
         owners = self.found.owners(elements, ["a"] * len(elements), self.clock.monotonic_ns())
         self.said += len(addresses)
         for device, places in owners:
@@ -55,7 +55,7 @@ class Table(RuleBasedStateMachine):
             message = device.messages["a"]
             is_new = device.name not in here and origin.stub is None
             if is_new and origin.address in self.names:
-                assert self.found.roster.forgotten > forgotten  # its place was needed in this very call
+                assert self.found.stubs.forgotten > forgotten  # its place was needed in this very call
             elif origin.address in self.names:
                 assert device.name == self.names[origin.address]
                 assert message.sequence == self.numbers[origin.address]
@@ -87,19 +87,19 @@ class Table(RuleBasedStateMachine):
         """Who is neither here nor remembered may be called otherwise the next time."""
         here = {device.origin.address for device in self.found.devices if device.origin is not None}
         for address in list(self.names):
-            if address not in here and address not in self.found.roster:
+            if address not in here and address not in self.found.stubs:
                 del self.names[address], self.numbers[address]
 
     @invariant()
     def there_are_never_more_than_the_limit(self) -> None:
         assert len(self.found.devices) <= self.limit
-        assert len(self.found.roster) <= MOST
+        assert len(self.found.stubs) <= MOST
 
     @invariant()
     def an_address_is_one_device_or_one_stub_and_a_name_is_one_address(self) -> None:
         addresses = [device.origin.address for device in self.found.devices if device.origin is not None]
         assert len(set(addresses)) == len(self.found.devices)
-        assert not any(address in self.found.roster for address in addresses)
+        assert not any(address in self.found.stubs for address in addresses)
         assert len(set(self.names.values())) == len(self.names)
 
     @invariant()

@@ -111,7 +111,7 @@ def test_values_on_the_medium_are_there_when_they_were_read_and_numbers_at_once(
     bench.hear(1, 7)
     bench.fall_silent()
     bench.work()
-    assert bench.found.roster.held() == []
+    assert bench.found.stubs.held() == []
     device = bench.hear(1, 8, "b")
     assert (bench.said(device), device.messages["a"].sequence) == ([None, 8], 1)
     bench.work()
@@ -147,7 +147,7 @@ def test_a_record_that_cannot_be_read_costs_the_values_and_is_counted(bench: Ben
     bench.hear(1, 7)
     bench.fall_silent()
     bench.work()
-    stub = bench.found.roster.named("tag-0001")
+    stub = bench.found.stubs.named("tag-0001")
     assert stub is not None
     stub.seq += 1000
     device = bench.hear(1, 8, "b")
@@ -190,6 +190,6 @@ def test_a_name_that_another_address_had_brings_none_of_its_values(bench: Bench)
     bench.begin()
     bench.start()
     stranger = Element("11:11:11:11:00:01")
-    bench.found.roster.take("00:00:00:00:00:01")  # it was forgotten
+    bench.found.stubs.take("00:00:00:00:00:01")  # it was forgotten
     ((device, _),) = bench.found.owners([stranger], ["a"], bench.clock.monotonic_ns())
     assert (device.name, bench.said(device)) == ("tag-0001", [None, None])

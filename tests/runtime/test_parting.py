@@ -21,7 +21,7 @@ from gateway.runtime.parting import (
     number,
     stub_of,
 )
-from gateway.runtime.roster import Origin
+from gateway.runtime.stubs import Origin
 from gateway.schema.plan import ABSENT
 from gateway.taint import COHERENCE_STALE, DELIVERY_DROPPED
 from gateway.testing import FakeClock

@@ -49,7 +49,7 @@ class Stub(msgspec.Struct, gc=False):
     body: bytes | None = None  # that record's body, as long as it is in no ledger
 
 
-class Roster:
+class Stubs:
     """The stubs of one discovery, the one that left first in front."""
 
     def __init__(self, most: int = MOST, held_bytes: int = HELD_BYTES) -> None:

@@ -7,7 +7,7 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.runtime.roster import Numbers, Roster, Stub, packed, unpacked
+from gateway.runtime.stubs import Numbers, Stub, Stubs, packed, unpacked
 
 NUMBERS = packed(Numbers(1, (4, 3, 1, 0), (2, 5)))
 int64 = st.integers(-(1 << 63), (1 << 63) - 1)
@@ -32,59 +32,59 @@ def test_a_stub_whose_values_are_on_the_medium_takes_less_than_half_a_kilobyte()
 
 
 def test_the_device_that_left_first_is_forgotten_and_counted_where_there_are_too_many() -> None:
-    roster = Roster(most=2)
+    stubs = Stubs(most=2)
     for number in (1, 2, 3):
-        roster.put(stub(number))
-    assert [roster.named(f"tag-000{number}") is None for number in (1, 2, 3)] == [True, False, False]
-    assert roster.forgotten == 1
+        stubs.put(stub(number))
+    assert [stubs.named(f"tag-000{number}") is None for number in (1, 2, 3)] == [True, False, False]
+    assert stubs.forgotten == 1
 
 
 def test_one_that_left_again_counts_as_the_last_that_left() -> None:
-    roster = Roster(most=2)
+    stubs = Stubs(most=2)
     for number in (1, 2, 1, 3):
-        roster.put(stub(number))
-    assert roster.take(stub(1).address) is not None
-    assert roster.take(stub(2).address) is None
+        stubs.put(stub(number))
+    assert stubs.take(stub(1).address) is not None
+    assert stubs.take(stub(2).address) is None
 
 
 def test_values_that_no_ledger_took_are_held_as_far_as_there_is_room_the_newest_of_them() -> None:
-    roster = Roster(held_bytes=250)
+    stubs = Stubs(held_bytes=250)
     for number in (1, 2, 3):
-        roster.put(stub(number, bytes(100)))
-    assert [each.name for each in roster.held()] == ["tag-0002", "tag-0003"]
-    assert (roster.lost, len(roster)) == (1, 3)
+        stubs.put(stub(number, bytes(100)))
+    assert [each.name for each in stubs.held()] == ["tag-0002", "tag-0003"]
+    assert (stubs.lost, len(stubs)) == (1, 3)
 
 
 def test_values_that_came_to_the_medium_are_not_held_any_more() -> None:
-    roster = Roster(held_bytes=250)
+    stubs = Stubs(held_bytes=250)
     first = stub(1, bytes(200))
-    roster.put(first)
-    roster.settled(first, 17)
-    roster.put(stub(2, bytes(200)))
-    assert (first.seq, first.body, roster.lost) == (17, None, 0)
+    stubs.put(first)
+    stubs.settled(first, 17)
+    stubs.put(stub(2, bytes(200)))
+    assert (first.seq, first.body, stubs.lost) == (17, None, 0)
 
 
 def test_news_of_a_stub_that_was_taken_meanwhile_changes_nothing_for_its_successor() -> None:
-    roster = Roster()
+    stubs = Stubs()
     first, second = stub(1, b"one"), stub(1, b"two")
-    roster.put(first)
-    roster.take(first.address)
-    roster.put(second)
-    roster.settled(first, 17)
+    stubs.put(first)
+    stubs.take(first.address)
+    stubs.put(second)
+    stubs.settled(first, 17)
     assert (second.seq, second.body) == (0, b"two")
 
 
 @given(st.lists(st.tuples(st.sampled_from(["put", "take", "settle"]), st.integers(0, 9), st.integers(0, 60))))
 def test_a_roster_never_holds_more_than_it_may_whatever_happens(steps: list[tuple[str, int, int]]) -> None:
-    roster = Roster(most=4, held_bytes=100)
+    stubs = Stubs(most=4, held_bytes=100)
     for what, number, size in steps:
-        known = roster.named(stub(number).name)
+        known = stubs.named(stub(number).name)
         if what == "put":
-            roster.put(stub(number, bytes(size)))
+            stubs.put(stub(number, bytes(size)))
         elif what == "take":
-            assert roster.take(stub(number).address) is known
+            assert stubs.take(stub(number).address) is known
         elif known is not None:
-            roster.settled(known, 5)
-        assert len(roster) <= 4
-        assert sum(len(each.body or b"") for each in roster.held()) <= 100
-        assert all(roster.named(each.name) is each for each in roster.held())
+            stubs.settled(known, 5)
+        assert len(stubs) <= 4
+        assert sum(len(each.body or b"") for each in stubs.held()) <= 100
+        assert all(stubs.named(each.name) is each for each in stubs.held())
