@@ -33,9 +33,11 @@ from gateway.runtime.configuring import Configurer
 from gateway.runtime.control import ControlServer
 from gateway.runtime.device import Device
 from gateway.runtime.difference import Configuration
+from gateway.runtime.discovery import Discovery
 from gateway.runtime.dispatch import Dispatch
 from gateway.runtime.doorway import Doorway
 from gateway.runtime.durable import Durable
+from gateway.runtime.evictor import Evictor
 from gateway.runtime.looks import DeviceLooks
 from gateway.runtime.message import Message
 from gateway.runtime.outlet import Outlet
@@ -94,6 +96,11 @@ class Gateway:
         self._kept_for = {} if self._recorder is None else self._recorder.keeps()
         self._looks = DeviceLooks(self._keepers, self._clock)
         self._dispatch = self._make_dispatch(site)
+        self._evictor = Evictor(
+            self._clock, self.boot, self._discoveries, self._recorder,
+            twin_of=self._twin_of, attached=self._dispatch.twins.get,
+        )  # fmt: skip
+        self._looks.recall = self._evictor.recall
         self.reloader = Reloader(
             self._clock, configuration, read=lambda: self._configurer.read_again(site),
             apply=self._change, devices=self._devices, note=self._note,
@@ -156,6 +163,7 @@ class Gateway:
                 group.create_task(self._recorder.run(), name="recorder")
             group.create_task(self._roster.supervisor.run(), name="supervisor")
             group.create_task(self.reloader.run(), name="reloader")
+            group.create_task(self._evictor.run(), name="evictor")
             await warming
             self._dispatch.is_known.set()
 
@@ -198,27 +206,13 @@ class Gateway:
 
     def routes(self, pattern: RoutePattern) -> list[dict[str, Any]]:
         """Return every route that matches, with unit, last value and age (None: nothing came yet)."""
-        found: dict[str, dict[str, Any]] = {}
-        for entry in self.latest():
-            for name, stream in entry["streams"].items():
-                if not pattern.matches(entry["device"], entry["family"], stream):
-                    continue
-                route = f"{entry['device']}/{entry['family']}/{stream}"
-                seen = found.get(route)  # messages of one family that give the same field are one stream
-                if seen is not None and (entry["age"] is None or (seen["age"] or 0) <= entry["age"]):
-                    continue
-                found[route] = {
-                    "route": route,
-                    "message": entry["message"],
-                    "value": entry["values"].get(name),
-                    "unit": entry["units"][name],
-                    "age": entry["age"],
-                    "t": entry["t"],
-                    "seq": entry["seq"],
-                    "stale": entry["stale"],
-                    "taints": entry["taints"],
-                }
-        return list(found.values())
+        return _routes_in(self.latest(), pattern)
+
+    async def routes_left(self, pattern: RoutePattern) -> list[dict[str, Any]]:
+        """Return the same of a discovered device that has left, where the pattern names it in full."""
+        found = await self._evictor.recall(pattern.text.partition("/")[0])
+        now_ns = self._clock.monotonic_ns()
+        return _routes_in([] if found is None else [each.latest(now_ns) for each in found[0].all_messages()], pattern)
 
     def envelope(self, route: Route) -> Envelope | None:
         """Return the latest value of one route with where and when it comes from; None: nothing came yet, or no route.
@@ -279,10 +273,14 @@ class Gateway:
         before = self._dispatch.twins.get(device.name)
         if before is not None:
             hand_over(before.device, device)
-        self._command(device)
+        self._dispatch.attach(self._twin_of(device))
+        self._evictor.came(device)
 
     def _left(self, device: Device) -> None:
         """Let go of a device; one that enters again as another keeps its commands until then."""
+        self._evictor.left(device)
+        for watcher in device.watchers:
+            watcher.forget(device.all_messages())
         if self._recorder is not None:
             self._recorder.detach(device)
         if device.name not in self._roster.returning:
@@ -322,12 +320,12 @@ class Gateway:
             resumer = Resumer(dispatch, self._clock, is_clock_trusted=lambda: clock_quality() != "none")
             recorder.on_known = resumer.resume
         for device in self._devices():
-            self._command(device, dispatch)
+            dispatch.attach(self._twin_of(device))
         return dispatch
 
-    def _command(self, device: Device, dispatch: Dispatch | None = None) -> None:
-        """Give a device its shadow, and let it be written to where its profile has setpoints."""
-        (dispatch or self._dispatch).attach(Twin(device, self._configurer.setpoints_of(device.profile), self._clock))
+    def _twin_of(self, device: Device) -> Twin:
+        """Return a device's shadow; it can be written to where its profile has setpoints."""
+        return Twin(device, self._configurer.setpoints_of(device.profile), self._clock)
 
     def _way_out(self, device: str) -> Outlet | None:
         found = self._looks.keeper_of(device)
@@ -364,8 +362,36 @@ class Gateway:
             raise ConfigError([Problem("", 0, "ledger.ring", str(error))]) from error
         return recorder
 
+    def _discoveries(self) -> list[Discovery]:
+        return [discovery for keeper in self._keepers for discovery in keeper.discoveries]
+
     def _devices(self) -> list[Device]:
         return self._roster.devices
+
+
+def _routes_in(entries: list[dict[str, Any]], pattern: RoutePattern) -> list[dict[str, Any]]:
+    """Return the routes that match in what messages said last."""
+    found: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        for name, stream in entry["streams"].items():
+            if not pattern.matches(entry["device"], entry["family"], stream):
+                continue
+            route = f"{entry['device']}/{entry['family']}/{stream}"
+            seen = found.get(route)  # messages of one family that give the same field are one stream
+            if seen is not None and (entry["age"] is None or (seen["age"] or 0) <= entry["age"]):
+                continue
+            found[route] = {
+                "route": route,
+                "message": entry["message"],
+                "value": entry["values"].get(name),
+                "unit": entry["units"][name],
+                "age": entry["age"],
+                "t": entry["t"],
+                "seq": entry["seq"],
+                "stale": entry["stale"],
+                "taints": entry["taints"],
+            }
+    return list(found.values())
 
 
 def _unused_tables(site: SiteConfig) -> list[str]:

@@ -43,7 +43,9 @@ def _plain(answer: dict[str, Any]) -> str:
         if port["link"]:
             lines.append(f"{port['name']}: {_facts(port['link'])}")
         for found in port["discovered"]:
-            told = {"evicted": found["evicted"], "frames without room": found["refused"]}
+            told = {
+                "remembered": found["remembered"], "evicted": found["evicted"], "frames without room": found["refused"],
+            }  # fmt: skip
             more = "".join(f", {count:,} {what}" for what, count in told.items() if count)
             lines.append(f"{port['name']}: {found['devices']} of {found['limit']} devices {found['name']}{more}")
     lines += [line for device in answer["devices"] if (line := _polls(device["name"], device["polls"]))]

@@ -30,6 +30,14 @@ class Looks(Protocol):
         """Return the object of `get --json`; None where there is no such route."""
         ...
 
+    async def value_left(self, route: Route) -> dict[str, Any] | None:
+        """Return the same for a device that is remembered only."""
+        ...
+
+    async def shadow_left(self, device: str) -> dict[str, Any] | None:
+        """Return the object of `shadow --json` for a device that is remembered only; None where there is none."""
+        ...
+
     async def lead(self, device: str, verb: str) -> dict[str, Any]:
         """Connect, quiesce or detach a device; return its entry of `devices --json`. Raises: UsageError."""
         ...
@@ -145,6 +153,8 @@ class Asks:
         route, _ = parse_route(args.route)
         await self._warden.demand(caller, route, "read")
         found = self._dispatch.part(route) if route.variant is not Variant.VALUE else self._looks.value(route)
+        if found is None and route.variant is Variant.VALUE:
+            found = await self._looks.value_left(route)
         if found is None:
             raise RouteError(f"no route {route}; `tidegate routes` lists them")
         return found
@@ -152,6 +162,8 @@ class Asks:
     async def _shadow(self, caller: Caller, args: _Shadow) -> dict[str, Any]:
         await self._warden.demand(caller, Scope.of_device(args.device), "read")
         twin = self._dispatch.twins.get(args.device)
+        if twin is None and (left := await self._looks.shadow_left(args.device)) is not None:
+            return left
         if twin is None:
             near = did_you_mean(args.device, self._dispatch.twins)
             raise UsageError(f"no device {args.device!r} with setpoints{near}")

@@ -20,6 +20,7 @@ from gateway.runtime.account import Frames, PollCounts
 from gateway.runtime.mailbox import Lane, Mailbox, check_policy
 from gateway.runtime.message import Message, Streams, advertisement_of, stale_after_ns
 from gateway.runtime.parcel import Parcel
+from gateway.runtime.stubs import Origin
 from gateway.runtime.watch import Watcher, numbered
 from gateway.schema.plan import Refused, Row
 from gateway.taint import DELIVERY_DROPPED, DELIVERY_GARBAGE, DELIVERY_RECONNECTED
@@ -49,6 +50,7 @@ class Device:
         self.profile = profile
         self.label = label
         self.area = area
+        self.origin: Origin | None = None  # of one that was discovered
         self.lifecycle = Lifecycle(since_ns=clock.monotonic_ns())
         self.first_error: str | None = None  # since it last stood CONNECTED: the cause, before its consequences
         self.last_error: str | None = None  # the newest one; stays when it is connected again
@@ -96,16 +98,8 @@ class Device:
         self._in += len(items)
         self.in_hand += len(items)
         self.last_frame_ns = parcel.received_ns
-        whole = Parcel(
-            items,
-            names,
-            parcel.received_ns,
-            parcel.wall_ns,
-            parcel.stamps_ns,
-            parcel.producer,
-            0,
-            parcel.taints,
-        )
+        stamps_ns, producer = parcel.stamps_ns, parcel.producer
+        whole = Parcel(items, names, parcel.received_ns, parcel.wall_ns, stamps_ns, producer, 0, parcel.taints)
         if self._owed or self._owed_each:
             whole = whole.marked(self._debts(names))
         if len(self.mailboxes) == 1:
@@ -265,13 +259,19 @@ class Device:
     def frames(self) -> Frames:
         """Return the account of frames at this instant."""
         boxes = [mailbox.statistics() for mailbox in self.mailboxes.values()]
-        return Frames(
+        account = Frames(
             self._in,
             self._delivered,
             self._dropped + sum(box.dropped for box in boxes),
             self._refused + self._refused_here + sum(box.refused for box in boxes),
             self.in_hand + sum(box.pending for box in boxes),
         )
+        return account if self.origin is None else account.after(self.origin.earlier)
+
+    @property
+    def has_stored(self) -> bool:
+        """Return whether frames wait on the medium for room in a mailbox."""
+        return any(mailbox.store is not None and mailbox.store.pending for mailbox in self.mailboxes.values())
 
     def happened(self, event: Event, reason: str = "") -> None:
         """Move the lifecycle; a change is logged once."""

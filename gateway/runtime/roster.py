@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -10,7 +10,9 @@ from gateway.lifecycle import Event
 from gateway.runtime.blueprint import DiscoveryPlan, WirePlan
 from gateway.runtime.device import Device
 from gateway.runtime.difference import Configuration, fates, kept
+from gateway.runtime.discovery import Discovery
 from gateway.runtime.scheduler import Scheduler
+from gateway.runtime.stubs import Stubs
 from gateway.runtime.supervisor import Keeper, Supervisor
 from gateway.runtime.wiring import Fitter, Wire, names_in, wire
 
@@ -31,6 +33,7 @@ class Roster:
         self._fitter = fitter
         self._configuration = configuration
         self._wires = {each.plan.place: (each, keeper) for each, keeper in found}
+        self._left_by: dict[str, Discovery] = {}  # discoveries that end just now, and what they remember
         for keeper in self.keepers:
             self._listen(keeper)
 
@@ -45,6 +48,9 @@ class Roster:
         what, names = fates(before, after), kept(before, after)
         staying = {device.name: device for device in self.devices if device.name in names}
         taken = names_in(after.wires)
+        self._left_by = {}
+        for discovery in (each for there, _ in self._wires.values() for each in there.discoveries):
+            discovery.keep_clear_of(taken)
         self.returning = set(before.places()).intersection(after.places()) - names
         for place, (_, keeper) in list(self._wires.items()):
             fate = what.get(place, "gone")
@@ -56,8 +62,6 @@ class Roster:
         for place, plan in after.by_place().items():
             if place not in self._wires:
                 self._open(plan, taken, staying)
-            for discovery in self._wires[place][0].discoveries:
-                discovery.keep_clear_of(taken)
         self.returning = ()
         for device in (each for _, each in after.places().values()):
             if device.name in staying:
@@ -67,13 +71,14 @@ class Roster:
 
     async def _close(self, place: str, staying: Collection[str]) -> None:
         """Close a port; its devices leave, those that stay for a moment only."""
-        _, keeper = self._wires.pop(place)
+        old, keeper = self._wires.pop(place)
         await self.supervisor.remove(keeper)
+        self._end(old.discoveries)
         for device in list(keeper.devices):
             self._leave(keeper, device, is_staying=device.name in staying)
 
     def _open(self, plan: WirePlan, taken: Collection[str], staying: Mapping[str, Device]) -> None:
-        new = self._fitter.wire(plan, taken, staying)
+        new = self._fitter.wire(plan, taken, staying, stubs=self._remembered(plan))
         keeper = self._fitter.keeper(new)
         self._listen(keeper)
         self._wires[plan.place] = new, keeper
@@ -91,7 +96,9 @@ class Roster:
             for each in plan.discoveries
             if each.name in looking and each.makes_what(_plan_of(old, each.name))
         }
-        new = self._fitter.wire(plan, taken, staying, same)
+        ending = [each for each in old.discoveries if each not in same.values()]
+        self._left_by |= {each.name: each for each in ending}
+        new = self._fitter.wire(plan, taken, staying, same, self._remembered(plan))
         wanted = None if old.wanted == new.wanted else new.wanted
         change = partial(self._pass_over, keeper, old, new)
         await keeper.refit(change, partial(self._fitter.pipeline, new), wanted=wanted)
@@ -99,9 +106,7 @@ class Roster:
 
     def _pass_over(self, keeper: Keeper, old: Wire, new: Wire) -> None:
         """Let those of the old wire leave and those of the new one enter, where nothing is read."""
-        for discovery in (each for each in old.discoveries if each not in new.discoveries):
-            for device in list(discovery.devices):
-                self._leave(keeper, device)
+        self._end([each for each in old.discoveries if each not in new.discoveries])
         for device in (each for each in old.devices if each not in new.devices):
             self._leave(keeper, device)
         keeper.look_for(new.discoveries)
@@ -114,6 +119,20 @@ class Roster:
         keeper.leave(device)
         if not is_staying:
             self.on_left(device)
+
+    def _end(self, discoveries: Sequence[Discovery]) -> None:
+        """Let all go that these found; who is heard again comes again, with what it knew."""
+        for discovery in discoveries:
+            discovery.let_all_go(CHANGED)
+            self._left_by[discovery.name] = discovery
+
+    def _remembered(self, plan: WirePlan) -> dict[str, Stubs]:
+        """Return what the discoveries of a wire remember from before; numbers count by the messages of one profile."""
+        return {
+            each.name: before.stubs
+            for each in plan.discoveries
+            if (before := self._left_by.get(each.name)) is not None and before.profile.profile == each.profile.profile
+        }
 
     def _listen(self, keeper: Keeper) -> None:
         keeper.on_appeared = lambda device: self.on_entered(device)  # noqa: PLW0108 - who is told may be set later

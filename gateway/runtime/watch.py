@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Iterable
 from itertools import count, repeat
 from typing import Any, Final
 
@@ -72,6 +72,11 @@ class Watcher:
         for (message, sequence, row), wall_ns in zip(parcel.items, stamps, strict=False):
             records.append(message.record(sequence, row, wall_ns, parcel.taints, self._places(message)))
         return records
+
+    def forget(self, messages: Iterable[Message]) -> None:
+        """Let go of messages whose device has left; what waits of theirs is still told."""
+        for message in messages:
+            self._chosen.pop(message, None)
 
     def _put(self, rows: list[Numbered], parcel: Parcel, stamps: list[int] | None = None) -> None:
         self.mailbox.put_nowait(

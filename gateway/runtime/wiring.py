@@ -24,6 +24,7 @@ from gateway.runtime.listening import Wanted, wanted_by
 from gateway.runtime.outlet import Outlet
 from gateway.runtime.pipeline import COALESCE_S, Pipeline, PortCounts
 from gateway.runtime.poller import Poller
+from gateway.runtime.stubs import Stubs
 from gateway.runtime.supervisor import Keeper
 from gateway.runtime.transports import SpiTransport, transport_of
 from gateway.taint import ORDER_REPLAYED
@@ -75,13 +76,17 @@ class Fitter:
         taken: Collection[str],
         devices: Mapping[str, Device] | None = None,
         discoveries: Mapping[str, Discovery] | None = None,
+        stubs: Mapping[str, Stubs] | None = None,
     ) -> Wire:
-        """Return one wire with its devices; those given are taken over. `taken`: names that discovery must not give."""
-        there, looking = devices or {}, discoveries or {}
+        """Return one wire with its devices; those given are taken over. `taken`: names that discovery must not give.
+
+        `stubs`: what each discovery remembers, where its predecessor had the same profile.
+        """
+        there, looking, left = devices or {}, discoveries or {}, stubs or {}
         return Wire(
             plan,
             [there.get(each.name) or self._device(each) for each in plan.devices],
-            [looking.get(each.name) or self._discovery(each, taken) for each in plan.discoveries],
+            [looking.get(each.name) or self._discovery(each, taken, left.get(each.name)) for each in plan.discoveries],
         )
 
     def keeper(self, wire: Wire) -> Keeper:
@@ -108,11 +113,13 @@ class Fitter:
         )  # fmt: skip
         return _warm(made)
 
-    def _discovery(self, plan: DiscoveryPlan, taken: Collection[str]) -> Discovery:
+    def _discovery(self, plan: DiscoveryPlan, taken: Collection[str], stubs: Stubs | None) -> Discovery:
         def make(device: str, address: str) -> Device:
             return _warm(Device(device, plan.profile, self._clock, label=address, has_store=self._has_store))
 
-        return Discovery(plan.name, plan.profile, plan.limit, make, named=plan.named, taken=taken)
+        return Discovery(
+            plan.name, plan.profile, plan.limit, make, named=plan.named, taken=taken, clock=self._clock, stubs=stubs
+        )
 
 
 def wire(plans: Sequence[WirePlan], fitter: Fitter) -> list[tuple[Wire, Keeper]]:

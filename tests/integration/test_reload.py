@@ -287,7 +287,7 @@ def test_a_command_under_way_goes_on_at_the_device_that_is_begun_anew(tmp_path: 
 
     async def play(files: Files) -> None:
         await files.up("node")
-        files.change_profile("cobs-node", '"250ms"', '"2s"')
+        files.change_profile("cobs-node", '"400ms"', '"2s"')
         await files.reload()
         assert files.rig.obey("node behave ignores") == "ok"
         async with asyncio.TaskGroup() as group:

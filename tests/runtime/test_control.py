@@ -36,7 +36,10 @@ class Answers:
         return [{"name": "node"}]
 
     def routes(self, pattern: RoutePattern) -> list[dict[str, Any]]:
-        return [{"pattern": pattern.text}]
+        return [] if pattern.text == "gone" else [{"pattern": pattern.text}]
+
+    async def routes_left(self, pattern: RoutePattern) -> list[dict[str, Any]]:
+        return [{"left": pattern.text}]
 
     def fields(self, pattern: RoutePattern) -> dict[str, Any]:
         return {"of": pattern.text}
@@ -117,6 +120,7 @@ async def exchange(reader: Reader, writer: Writer, line: bytes) -> Any:
         (b'{"request": "status"}', {"ok": {"name": "test"}}),
         (b'{"request": "devices"}', {"ok": [{"name": "node"}]}),
         (b'{"request": "routes", "pattern": "a/b"}', {"ok": [{"pattern": "a/b"}]}),
+        (b'{"request": "routes", "pattern": "gone"}', {"ok": [{"left": "gone"}]}),
     ],
 )
 def test_a_request_is_answered_by_one_line(tmp_path: Path, line: bytes, expected: object) -> None:
