@@ -19,7 +19,7 @@ from gateway.runtime.roster import Roster
 from gateway.runtime.scheduler import Scheduler
 from gateway.runtime.wiring import Fitter
 from gateway.testing import AnsweringPort, FakeClock, run_on_fake_clock
-from tests.runtime.kit import CAN
+from tests.runtime.kit import BEACON, CAN
 from tests.runtime.test_connect import OneDriver
 
 
@@ -172,3 +172,51 @@ def test_a_change_and_its_return_leave_what_was(tmp_path: Path, there: tuple[str
         assert {str(each.lifecycle.state) for each in bench.roster.devices} == {"CONNECTED"}
 
     bench.play(play)
+
+
+class Beacons(Bench):
+    """Tags that an adapter hears, and motors on the same port text."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "tag.toml").write_text(BEACON)
+        super().__init__(folder, "limit = 9")
+
+    def configuration(self, *texts: str) -> Configuration:
+        text = '[discover.tag]\nprofile = "tag.toml"\nport = "hci0"\n' + "\n".join(texts)
+        site = read_site("site.toml", text.encode())
+        return Configuration(site, blueprint(site, self.folder, has_store=False))
+
+    def hear(self, tag: int) -> None:
+        self.port.say(bytes([tag]), Element(f"00:00:00:00:00:{tag:02X}", -60, manufacturer=0x0499))
+
+
+def test_a_discovery_that_is_begun_anew_knows_whom_it_knew(tmp_path: Path) -> None:
+    bench = Beacons(tmp_path)
+
+    async def play() -> None:
+        bench.hear(1)
+        await asyncio.sleep(0.1)
+        await bench.roster.change(bench.configuration("limit = 5"))
+        assert bench.roster.devices == []
+        bench.hear(1)
+        await asyncio.sleep(0.1)
+        assert [(each.name, each.messages["a"].sequence) for each in bench.roster.devices] == [("tag-0001", 2)]
+
+    bench.play(play)
+    assert (bench.entered, bench.left) == (["tag-0001", "tag-0001"], ["tag-0001"])
+
+
+def test_a_discovered_device_makes_way_for_one_that_the_site_calls_the_same(tmp_path: Path) -> None:
+    bench = Beacons(tmp_path)
+
+    async def play() -> None:
+        bench.hear(1)
+        await asyncio.sleep(0.1)
+        other = '[device.tag-0001]\nprofile = "m1.toml"\nport = "can7"\n'
+        await bench.roster.change(bench.configuration("limit = 9", other))
+        bench.hear(1)
+        await asyncio.sleep(0.1)
+        assert sorted(each.name for each in bench.roster.devices) == ["tag-00001", "tag-0001"]
+
+    bench.play(play)
+    assert bench.left == ["tag-0001"]
