@@ -122,6 +122,7 @@ class Gateway:
                 for task in working:
                     task.cancel()
         finally:
+            self._dispatch.warden.tell_refusals()
             if self._recorder is not None:
                 await self._recorder.stop()
             doorway.close()
