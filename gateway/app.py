@@ -38,7 +38,7 @@ from gateway.runtime.dispatch import Dispatch
 from gateway.runtime.doorway import Doorway
 from gateway.runtime.durable import Durable
 from gateway.runtime.evictor import Evictor
-from gateway.runtime.looks import DeviceLooks
+from gateway.runtime.looks import DeviceLooks, routes_in
 from gateway.runtime.message import Message
 from gateway.runtime.outlet import Outlet
 from gateway.runtime.pipeline import COALESCE_S
@@ -137,6 +137,7 @@ class Gateway:
                 for task in working:
                     task.cancel()
         finally:
+            self._dispatch.warden.tell_refusals()
             if self._recorder is not None:
                 await self._recorder.stop()
             doorway.close()
@@ -206,13 +207,13 @@ class Gateway:
 
     def routes(self, pattern: RoutePattern) -> list[dict[str, Any]]:
         """Return every route that matches, with unit, last value and age (None: nothing came yet)."""
-        return _routes_in(self.latest(), pattern)
+        return routes_in(self.latest(), pattern)
 
     async def routes_left(self, pattern: RoutePattern) -> list[dict[str, Any]]:
         """Return the same of a discovered device that has left, where the pattern names it in full."""
         found = await self._evictor.recall(pattern.text.partition("/")[0])
         now_ns = self._clock.monotonic_ns()
-        return _routes_in([] if found is None else [each.latest(now_ns) for each in found[0].all_messages()], pattern)
+        return routes_in([] if found is None else [each.latest(now_ns) for each in found[0].all_messages()], pattern)
 
     def envelope(self, route: Route) -> Envelope | None:
         """Return the latest value of one route with where and when it comes from; None: nothing came yet, or no route.
@@ -367,31 +368,6 @@ class Gateway:
 
     def _devices(self) -> list[Device]:
         return self._roster.devices
-
-
-def _routes_in(entries: list[dict[str, Any]], pattern: RoutePattern) -> list[dict[str, Any]]:
-    """Return the routes that match in what messages said last."""
-    found: dict[str, dict[str, Any]] = {}
-    for entry in entries:
-        for name, stream in entry["streams"].items():
-            if not pattern.matches(entry["device"], entry["family"], stream):
-                continue
-            route = f"{entry['device']}/{entry['family']}/{stream}"
-            seen = found.get(route)  # messages of one family that give the same field are one stream
-            if seen is not None and (entry["age"] is None or (seen["age"] or 0) <= entry["age"]):
-                continue
-            found[route] = {
-                "route": route,
-                "message": entry["message"],
-                "value": entry["values"].get(name),
-                "unit": entry["units"][name],
-                "age": entry["age"],
-                "t": entry["t"],
-                "seq": entry["seq"],
-                "stale": entry["stale"],
-                "taints": entry["taints"],
-            }
-    return list(found.values())
 
 
 def _unused_tables(site: SiteConfig) -> list[str]:

@@ -7,9 +7,9 @@ from typing import Any, Final
 import click
 
 from gateway.cli import EXIT_NO, EXIT_USAGE
-from gateway.cli.client import data_option, json_option
+from gateway.cli.client import data_option, json_option, token_option
 from gateway.cli.duration import duration
-from gateway.cli.talk import Conversation, Objection, json_text, talking, token_option
+from gateway.cli.talk import Conversation, Objection, json_text, talking
 from gateway.errors import UsageError
 
 _EXITS: Final = {"returned": EXIT_NO, "failed": EXIT_NO, "refused": EXIT_USAGE}

@@ -119,6 +119,7 @@ class Asks:
             "commands": (_Nothing, self._commands),
             "device": (_Lead, self._lead),
             "wall": (_Wall, self._wall),
+            "walls": (_Nothing, self._walls),
             "decide": (_Decide, self._decide),
             "grants": (_Nothing, self._grants),
             "identify": (_Nothing, self._identify),
@@ -153,6 +154,10 @@ class Asks:
         route, _ = parse_route(args.route)
         await self._warden.demand(caller, route, "read")
         found = self._dispatch.part(route) if route.variant is not Variant.VALUE else self._looks.value(route)
+        if found is None and route.variant is Variant.VALUE:  # a setpoint that no stream is called like
+            reported = Route(route.owner, route.family, route.stream, Variant.REPORTED)
+            if (found := self._dispatch.part(reported)) is not None:
+                await self._warden.demand(caller, reported, "read")
         if found is None and route.variant is Variant.VALUE:
             found = await self._looks.value_left(route)
         if found is None:
@@ -180,6 +185,9 @@ class Asks:
     async def _wall(self, caller: Caller, args: _Wall) -> dict[str, Any]:
         return await self._warden.wall(caller, args.target, args.verb, args.state)
 
+    async def _walls(self, caller: Caller, _args: _Nothing) -> dict[str, Any]:
+        return await self._warden.standing(caller)
+
     async def _decide(self, caller: Caller, args: _Decide) -> dict[str, Any]:
         return await self._dispatch.decide(caller, args.id, args.verdict)
 
@@ -188,7 +196,7 @@ class Asks:
         return {"grants": [grant.as_json() for grant in self._warden.authority.grants]}
 
     async def _identify(self, caller: Caller, _args: _Nothing) -> dict[str, Any]:
-        principal = self._warden.principal_of(caller)
+        principal = await self._warden.principal_of(caller)
         mine = [grant.as_json() for grant in self._warden.authority.grants if grant.principal == principal]
         return {"principal": principal, "by": "peer" if caller.token is None else "token", "grants": mine}
 

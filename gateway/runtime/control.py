@@ -158,6 +158,8 @@ class ControlServer:
                 raise UsageError(f"no request {request.request!r}; one of {', '.join(known)}")
         except msgspec.MsgspecError as error:
             await _send(writer, _problem("request", str(error)))
+        except RecursionError:
+            await _send(writer, _problem("request", "the request is nested too deeply"))
         except (GatewayError, UnicodeDecodeError) as error:
             await _send(writer, _problem(type(error).__name__, str(error)))
         return True

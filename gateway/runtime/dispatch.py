@@ -32,7 +32,7 @@ from gateway.shadow.document import Fact
 from gateway.shadow.events import Approved, Declined
 from gateway.shadow.intent import Intent, Outcome, Policy
 from gateway.shadow.keys import Keys, Remembered, digest_of
-from gateway.taint import names_of
+from gateway.taint import TRUST_UNCONFIRMED, names_of
 
 MAX_EXPIRY_S: Final = 7 * 86_400.0
 _NS: Final = 1_000_000_000
@@ -110,6 +110,7 @@ class Dispatch:
     ) -> dict[str, Any]:
         """Return the object of `set --json`: of the command, or why it did not become one."""
         shown = text
+        asked_s = asyncio.get_running_loop().time()
         try:
             route = _setpoint_route(text)
             shown = str(route)
@@ -134,7 +135,7 @@ class Dispatch:
             return no_command(shown, value, key, "unknown_route", str(error))
         except LedgerError as error:
             return no_command(shown, value, key, "not_durable", f"nothing was done: {error}")
-        return await self._wait(running, wait_s)
+        return await self._wait(running, wait_s - (asyncio.get_running_loop().time() - asked_s))
 
     def _note_refusal(self, caller: Caller, route: str | None, code: str) -> None:
         """Put on record, without waiting, what did not become a command; a flood of it makes room like telemetry."""
@@ -175,8 +176,9 @@ class Dispatch:
         self.keys.opened(intent, now_ns)
         self._beginning[intent.id] = begun = asyncio.Event()
         twin.version += 1
+        taints = TRUST_UNCONFIRMED if twin.policies[name].ends_by == "none" else 0
         fact = Fact(
-            intent.value, twin.boot, 0, intent.made_wall_ns, mono_ns=now_ns, version=twin.version
+            intent.value, twin.boot, 0, intent.made_wall_ns, mono_ns=now_ns, taints=taints, version=twin.version
         )  # its number in the ledger is not known yet, its version is
         body = msgspec.to_builtins(intent)
         try:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from gateway.clock import Clock
 from gateway.errors import UsageError
 from gateway.lifecycle import State
-from gateway.route import Route
+from gateway.route import Route, RoutePattern
 from gateway.runtime.device import Device
 from gateway.runtime.message import Message
 from gateway.runtime.shadows import Twin
@@ -163,6 +163,31 @@ def _port(keeper: Keeper) -> dict[str, Any]:
         "link": keeper.health(),
         "discovered": [discovery.as_json() for discovery in keeper.discoveries],
     }
+
+
+def routes_in(entries: list[dict[str, Any]], pattern: RoutePattern) -> list[dict[str, Any]]:
+    """Return the routes that match in what messages said last."""
+    found: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        for name, stream in entry["streams"].items():
+            if not pattern.matches(entry["device"], entry["family"], stream):
+                continue
+            route = f"{entry['device']}/{entry['family']}/{stream}"
+            seen = found.get(route)  # messages of one family that give the same field are one stream
+            if seen is not None and (entry["age"] is None or (seen["age"] or 0) <= entry["age"]):
+                continue
+            found[route] = {
+                "route": route,
+                "message": entry["message"],
+                "value": entry["values"].get(name),
+                "unit": entry["units"][name],
+                "age": entry["age"],
+                "t": entry["t"],
+                "seq": entry["seq"],
+                "stale": entry["stale"],
+                "taints": entry["taints"],
+            }
+    return list(found.values())
 
 
 async def _nothing(_name: str) -> None:
