@@ -24,7 +24,6 @@ from gateway.config import SiteConfig
 from gateway.envelope import Envelope
 from gateway.errors import ConfigError, Problem, UsageError
 from gateway.ledger import Ledger
-from gateway.lifecycle import State
 from gateway.notation import duration_ns
 from gateway.profile.build import CompiledProfile
 from gateway.profile.setpoint import Setpoint, compile_setpoints
@@ -148,7 +147,7 @@ class Gateway:
     def summary(self) -> str:
         """Return how things stand, in one line."""
         devices = self._devices()
-        up = sum(device.lifecycle.state is State.CONNECTED for device in devices)
+        up = sum(device.is_up for device in devices)
         mode = "off" if self._recorder is None else self._recorder.committer.mode
         return f"{up} of {len(devices)} devices connected, ledger {mode}"
 
@@ -351,8 +350,9 @@ class Gateway:
             "since": (now_ns - life.since_ns) / _NS,
             "attempt": life.attempt,
             "reason": life.reason,
-            "first_error": device.first_error if life.state is not State.CONNECTED else None,
+            "first_error": None if device.is_up else device.first_error,
             "fault": device.fault,
+            "health": device.health_json(now_ns),
             "port": keeper.name,
             "profile": device.profile.profile.profile.id,
             "frames": device.frames().as_json(),

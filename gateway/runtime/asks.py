@@ -128,7 +128,8 @@ class Asks:
     async def _get(self, caller: Caller, args: _Get) -> dict[str, Any]:
         route, _ = parse_route(args.route)
         await self._warden.demand(caller, route, "read")
-        found = self._dispatch.part(route) if route.variant is not Variant.VALUE else self._looks.value(route)
+        is_looked_at = route.variant in {Variant.VALUE, Variant.HEALTH}
+        found = self._looks.value(route) if is_looked_at else self._dispatch.part(route)
         if found is None:
             raise RouteError(f"no route {route}; `tidegate routes` lists them")
         return found

@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from gateway.clock import Clock
 from gateway.errors import UsageError
-from gateway.lifecycle import State
-from gateway.route import Route
+from gateway.route import Route, Variant
 from gateway.runtime.device import Device
 from gateway.runtime.message import Message
 from gateway.runtime.supervisor import Keeper
@@ -17,6 +16,7 @@ from gateway.spelling import did_you_mean
 from gateway.taint import names_of
 
 _NS: Final = 1_000_000_000
+_UNITS: Final = {"_per_min": "/min", "_s": "s"}
 
 
 class DeviceLooks:
@@ -36,6 +36,8 @@ class DeviceLooks:
     def value(self, route: Route) -> dict[str, Any] | None:
         """Return the object of `get --json`; None where there is no such route."""
         found = self.keeper_of(route.owner)
+        if route.variant is Variant.HEALTH:
+            return None if found is None else _figure(route, found[1].health_json(self._clock.monotonic_ns()))
         newest: tuple[Message, int] | None = None
         for message in found[1].all_messages() if found is not None else ():
             if message.family == route.family and route.stream in message.streams:
@@ -53,7 +55,7 @@ class DeviceLooks:
             "value": value,
             "units": message.plan.units[place],
             "age_s": None if row is None else max(0.0, (now_ns - message.received_ns) / _NS),
-            "stale": row is None or message.is_stale(now_ns) or found[1].lifecycle.state is not State.CONNECTED,
+            "stale": row is None or message.is_stale(now_ns) or not found[1].is_up,
             "taints": [] if row is None else names_of(row[-1] | message.taints),
             "seq": None if row is None else message.sequence,
         }
@@ -74,9 +76,8 @@ class DeviceLooks:
 
     def _entry(self, keeper: Keeper, device: Device) -> dict[str, Any]:
         now_ns = self._clock.monotonic_ns()
-        life = device.lifecycle
-        is_up = life.state is State.CONNECTED
-        due_ns = keeper.next_attempt_ns
+        life, is_up = device.lifecycle, device.is_up
+        due_ns = keeper.next_attempt_ns if device.retry_ns is None else device.retry_ns
         return {
             "name": device.name,
             "label": device.label,
@@ -93,6 +94,19 @@ class DeviceLooks:
             "first_error": None if is_up else device.first_error,
             "last_error": device.last_error,
             "next_retry_s": None if is_up or due_ns is None else max(0.0, (due_ns - now_ns) / _NS),
-            "stale": device.is_stale(now_ns) or not is_up,
+            "stale": device.is_stale(now_ns),
+            "health": device.health_json(now_ns),
             "messages": [message.name for message in device.all_messages()],
         }
+
+
+def _figure(route: Route, health: dict[str, Any]) -> dict[str, Any] | None:
+    """Return a figure of a device's health, `DEVICE/health/FIGURE@health`, as `get --json` tells it."""
+    if route.family != "health" or route.stream not in health:
+        return None
+    units = next((unit for ending, unit in _UNITS.items() if route.stream.endswith(ending)), "1")
+    value = health[route.stream]
+    return {
+        "route": str(route), "value": value, "units": units, "age_s": None if value is None else 0.0, "stale": False,
+        "taints": [], "seq": None,
+    }  # fmt: skip

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from hashlib import sha256
 from itertools import chain
@@ -35,6 +35,7 @@ from gateway.runtime.record_rule import Rule, merged, rule_of, spill_bytes
 from gateway.runtime.recording import Recording
 from gateway.runtime.restoring import Remembered
 from gateway.runtime.spill import Spill
+from gateway.runtime.telling import Telling, is_repeated
 from gateway.runtime.timekeeping import Quality, Timekeeper, clock_quality
 from gateway.taint import DELIVERY_DEFERRED, DELIVERY_DROPPED
 
@@ -83,6 +84,7 @@ class Recorder:
         self._undeclared: dict[tuple[str, str], int] = {}  # (route, reason) -> readings that no gap record tells yet
         self._dropped: dict[tuple[str, str], int] = {}  # (device, by whom) -> frames that gap records have told
         self._told: dict[str, tuple[State, str]] = {}  # device -> state and reason that a record has told
+        self._telling = Telling()
         self._unsure = 0  # records of the committer's count that a gap record has told
         self._is_first = asyncio.Event()
         self.on_known: Callable[[Folded], None] | None = None  # told once what the ledger knew, latest values restored
@@ -120,6 +122,7 @@ class Recorder:
         self._devices.remove(device)
         self._introduced -= {each.route for each in self._recordings.pop(device.name)}
         self._told.pop(device.name, None)
+        self._telling.forget(device.name)
         self._restored.discard(device.name)
         for by in device.dropped_by():
             self._dropped.pop((device.name, by), None)
@@ -157,6 +160,8 @@ class Recorder:
             return
         for device in self._devices:
             self._tell_drops(device)
+        if names := [name for name in self._telling.owing() if self._telling.may_catch_up(name, now_ns)]:
+            self._tell_skipped(names)
         unsure = self.committer.unsure - self._unsure
         if unsure:
             self._unsure += unsure
@@ -168,6 +173,7 @@ class Recorder:
     async def stop(self) -> None:
         """Say that this stop is meant, and close the ledger."""
         self.tick()
+        self._tell_skipped(self._telling.owing())
         body = {"device": None, "state": "STOPPED", "reason": "stopped", "attempt": 0, "boot": self._boot["boot"]}
         self._put("lifecycle", None, body)
         if not await self.committer.stop(STOP_S):
@@ -311,20 +317,29 @@ class Recorder:
                 recording.restart()
 
     def _changed(self, device: Device, before: Lifecycle, event: Event) -> None:
-        """Record where a connection settles; attempts that lead nowhere new are counted by the next record."""
+        """Record a change of a connection, unless it is one of those that `telling` passes over."""
         after = device.lifecycle
-        if after.state in {State.CONNECTING, State.DISCOVERING} or self._told.get(device.name) == (
-            after.state,
-            after.reason,
-        ):
+        is_told = self._told.get(device.name) == (after.state, after.reason)
+        is_same = (before.state, before.reason) == (after.state, after.reason)
+        if is_repeated(after, event) or (is_told and (is_same or not self._telling.is_owing(device.name))):
             return
-        self._tell_state(device, after.state, after.reason, event=event, attempt=max(before.attempt, after.attempt))
+        if self._telling.may_tell(device.name, self._clock.monotonic_ns()):
+            attempt = max(before.attempt, after.attempt)
+            self._tell_state(device, after.state, after.reason, event=event, attempt=attempt)
 
     def _tell_state(self, device: Device, state: State, reason: str, *, event: str, attempt: int) -> None:
         self._told[device.name] = (state, reason)
         route = str(Route(device.name, "lifecycle", "state", Variant.STATE))
         body = {"device": device.name, "state": state, "event": event, "reason": reason, "attempt": attempt}
+        if skipped := self._telling.take_skipped(device.name):
+            body["skipped"] = skipped
         self._put("lifecycle", route, body)
+
+    def _tell_skipped(self, names: Iterable[str]) -> None:
+        """Record where connections stand that changed too often to be told of each time."""
+        for device in (each for each in self._devices if each.name in set(names)):
+            life = device.lifecycle
+            self._tell_state(device, life.state, life.reason, event="skipped", attempt=life.attempt)
 
     def _tell_drops(self, device: Device) -> None:
         for by, count in device.dropped_by().items():
