@@ -24,7 +24,6 @@ from gateway.config import SiteConfig
 from gateway.envelope import Envelope
 from gateway.errors import ConfigError, LedgerError, Problem, UsageError
 from gateway.ledger import Ledger
-from gateway.lifecycle import State
 from gateway.notation import duration_ns
 from gateway.registry import driver_for, transforms_of
 from gateway.route import Route, RoutePattern, Variant
@@ -171,7 +170,7 @@ class Gateway:
     def summary(self) -> str:
         """Return how things stand, in one line."""
         devices = self._devices()
-        up = sum(device.lifecycle.state is State.CONNECTED for device in devices)
+        up = sum(device.is_up for device in devices)
         mode = "off" if self._recorder is None else self._recorder.committer.mode
         return f"{up} of {len(devices)} devices connected, ledger {mode}"
 

@@ -1,7 +1,8 @@
 """Layer 2: the lifecycle of a connection: states, events and the one transition table. Pure.
 
-DESIGN 7 names the states and targets. A pair that the table does not list changes nothing: late news of a port that
-was closed meanwhile is no reason to leave a state.
+DESIGN 7 names the states and targets. The breaker of a device is this table: closed is CONNECTED, open is BACKING_OFF
+(or FAILED, where our own part broke), half-open is CONNECTING, with one attempt. A pair that the table does not list
+changes nothing: late news of a port that was closed meanwhile is no reason to leave a state.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ TRANSITIONS: Final[dict[State, dict[Event, State]]] = {
     State.ABSENT: {Event.SEEK: State.DISCOVERING, **_LOOKING},  # an attempt at nothing connects to nothing
     State.DISCOVERING: {Event.ATTEMPT: State.CONNECTING, **_LOOKING},
     State.CONNECTING: {Event.LOST: State.DISCONNECTED, **_LOOKING},
-    State.CONNECTED: {Event.LOST: State.DISCONNECTED, **_ANYWHERE},
+    State.CONNECTED: {Event.LOST: State.DISCONNECTED, **_LOOKING},  # a port may refuse, or be gone, while it is open
     State.BACKING_OFF: {Event.SEEK: State.DISCOVERING, Event.ATTEMPT: State.CONNECTING, **_LOOKING},
     State.DISCONNECTED: {Event.SEEK: State.DISCOVERING, Event.ATTEMPT: State.CONNECTING, **_LOOKING},
     State.FAILED: {Event.SEEK: State.DISCOVERING, Event.ATTEMPT: State.CONNECTING, **_LOOKING},

@@ -29,6 +29,7 @@ LAYERS = {
     "gateway.schema": LOGIC,
     "gateway.flow": LOGIC,
     "gateway.lifecycle": LOGIC,
+    "gateway.health": LOGIC,
     "gateway.udev": LOGIC,
     "gateway.crdt": LOGIC,
     "gateway.authority": LOGIC,

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any, Final
 
 import click
 
 from gateway.cli.client import ask, data_option, json_option, table, token_option
+from gateway.plain import age_text
+
+LEAST_PER_MIN: Final = 0.1  # fewer errors are not worth a line
 
 
 @click.command(name="devices")
@@ -22,12 +26,35 @@ def command(as_json: bool, token: str | None, data: str | None) -> None:
     if as_json:
         click.echo(json.dumps({"devices": devices}, ensure_ascii=False))
         return
-    rows = [("DEVICE", "STATE", "PROFILE", "PORT", "MESSAGES")]
+    rows = [("DEVICE", "STATE", "UP", "PROFILE", "PORT", "MESSAGES")]
     rows += [
-        (each["name"], each["state"], each["profile"], each["port"], " ".join(each["messages"])) for each in devices
+        (each["name"], each["state"], share_text(each), each["profile"], each["port"], " ".join(each["messages"]))
+        for each in devices
     ]
     click.echo(table(rows))
-    for each in devices:
-        if each["first_error"]:
-            retry = "" if each["next_retry_s"] is None else f"; next attempt in {each['next_retry_s']:.1f} s"
-            click.echo(f"{each['name']}: {each['first_error']}{retry}")
+    for line in filter(None, map(trouble, devices)):
+        click.echo(line)
+
+
+def share_text(device: dict[str, Any]) -> str:
+    """Return for which part of the time since the start a device could be trusted, `-` where nothing is known."""
+    share = device.get("health", {}).get("availability")
+    if share is None:
+        return "-"
+    return f"{share:.0%}" if share in {0.0, 1.0} else f"{min(max(share, 0.001), 0.999):.1%}"
+
+
+def trouble(device: dict[str, Any]) -> str:
+    """Return what is wrong with a device and what was, in one line; "" where nothing is worth one."""
+    parts = []
+    if device["first_error"]:
+        retry = "" if device["next_retry_s"] is None else f"; next attempt in {device['next_retry_s']:.1f} s"
+        parts.append(f"{device['first_error']}{retry}")
+    health = device.get("health", {})
+    if health.get("errors_per_min", 0) >= LEAST_PER_MIN:
+        parts.append(f"{health['errors_per_min']:.1f} errors and {health['retries_per_min']:.1f} retries a minute")
+    if health.get("faults"):
+        parts.append(f"{health['faults']:,} faults of our own part")
+    if parts and health.get("last_error") and health["last_error"] != device["first_error"]:
+        parts.append(f"the last error {age_text(health['last_error_age_s'])} ago: {health['last_error']}")
+    return f"{device['name']}: {', '.join(parts)}" if parts else ""

@@ -31,9 +31,10 @@ def _plain(answer: dict[str, Any]) -> str:
     uptime = age_text(answer["uptime"])
     rows = [("DEVICE", "STATE", "SINCE", *(name.upper() for name in FRAMES), "PORT", "")]
     for device in answer["devices"]:
-        state = f"{device['state']}{' (stale)' if device['stale'] else ''}"
+        is_silent = device["stale"] and device["state"] == "CONNECTED"
+        state = f"{device['state']}{' (stale)' if is_silent else ''}"
         counts = tuple(f"{device['frames'][name]:,}" for name in FRAMES)
-        why = device["fault"] or device["first_error"] or device["reason"]
+        why = device["first_error"] or device["reason"] or _fault(device)
         rows.append((device["name"], state, age_text(device["since"]), *counts, device["port"], why))
     lines = [f"{answer['name']}, up {uptime}, boot {answer['boot']}, data in {answer['data']}", table(rows)]
     for port in answer["ports"]:
@@ -52,6 +53,11 @@ def _plain(answer: dict[str, Any]) -> str:
     lines += [line for device in answer["devices"] if (line := _polls(device["name"], device["polls"]))]
     lines += ledger_lines(answer["ledger"])
     return "\n".join(lines)
+
+
+def _fault(device: dict[str, Any]) -> str:
+    """Return what broke of our own part at a device that works, "" where nothing ever did."""
+    return f"{device['health']['faults']:,} faults of our own, the first {device['fault']}" if device["fault"] else ""
 
 
 def ledger_lines(told: dict[str, Any]) -> list[str]:

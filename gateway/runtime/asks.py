@@ -153,7 +153,8 @@ class Asks:
     async def _get(self, caller: Caller, args: _Get) -> dict[str, Any]:
         route, _ = parse_route(args.route)
         await self._warden.demand(caller, route, "read")
-        found = self._dispatch.part(route) if route.variant is not Variant.VALUE else self._looks.value(route)
+        is_looked_at = route.variant in {Variant.VALUE, Variant.HEALTH}
+        found = self._looks.value(route) if is_looked_at else self._dispatch.part(route)
         if found is None and route.variant is Variant.VALUE:  # a setpoint that no stream is called like
             reported = Route(route.owner, route.family, route.stream, Variant.REPORTED)
             if (found := self._dispatch.part(reported)) is not None:

@@ -105,8 +105,8 @@ class Commander:
         """Take that a device comes and goes."""
         twin.device.listeners.append(partial(self._changed, twin))
 
-    def _changed(self, twin: Twin, before: Lifecycle, event: Change) -> None:
-        if not twin.changed(before, event):
+    def _changed(self, twin: Twin, before: Lifecycle, _event: Change) -> None:
+        if not twin.changed(before):
             return
         self._on_moved(twin)
         for running in list(self.open.values()):

@@ -1,4 +1,4 @@
-"""Layer 6: one device: its mailboxes, its latest values, its account of frames and its lifecycle.
+"""Layer 6: one device: its mailboxes, its latest values, its account of frames. Its connection is `connection`'s.
 
 Frames in = delivered + dropped + refused + pending at every instant. A frame is `in` when it is offered; what is
 refused before it ever was a frame of a message (garbage, unknown) is counted by `refuse`. No I/O here.
@@ -7,16 +7,16 @@ refused before it ever was a frame of a message (garbage, unknown) is counted by
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import Any
 
 from gateway.clock import Clock
 from gateway.frame import Address, Element
-from gateway.lifecycle import Event, Lifecycle, State, Target
+from gateway.lifecycle import Event, Lifecycle, State
 from gateway.notation import duration_ns
 from gateway.profile.build import CompiledProfile
 from gateway.profile.recorded import Adjust
 from gateway.runtime.account import Frames, PollCounts
+from gateway.runtime.connection import Connection
 from gateway.runtime.mailbox import Lane, Mailbox, check_policy
 from gateway.runtime.message import Message, Streams, advertisement_of, stale_after_ns
 from gateway.runtime.parcel import Parcel
@@ -28,7 +28,7 @@ from gateway.taint import DELIVERY_DROPPED, DELIVERY_GARBAGE, DELIVERY_RECONNECT
 log = logging.getLogger(__name__)
 
 
-class Device:
+class Device(Connection):
     """One profile instance behind one port."""
 
     def __init__(
@@ -46,24 +46,16 @@ class Device:
 
         Raises: ConfigError for a queue that cannot be.
         """
-        self.name = name
+        super().__init__(name, clock, duration_ns(profile.profile.lifecycle.stale_after))
         self.profile = profile
         self.label = label
         self.area = area
         self.origin: Origin | None = None  # of one that was discovered
-        self.lifecycle = Lifecycle(since_ns=clock.monotonic_ns())
-        self.first_error: str | None = None  # since it last stood CONNECTED: the cause, before its consequences
-        self.last_error: str | None = None  # the newest one; stays when it is connected again
-        self.fault: str | None = None  # the first fault of our own; stays until the end
-        self._told: tuple[State, str] | None = None  # the last state and reason that were logged
         self.adjust = adjust or {}
         self.watchers: list[Watcher] = []
-        self.listeners: list[Callable[[Lifecycle, Event], None]] = []  # called with the lifecycle before a change
         self._has_store = has_store
         self.polls = PollCounts()
-        self.last_frame_ns: int | None = None  # monotonic
         self.in_hand = 0  # frames offered that the pipeline has not put yet: it waits for room
-        self._clock = clock
         self._in = self._delivered = self._dropped = 0
         self._refused = 0  # before they came into a mailbox: garbage, unknown
         self._refused_here = 0  # by their decode
@@ -71,7 +63,6 @@ class Device:
         self._owed_each: dict[str, int] = {}  # taints that the next frame of each message must carry
         self._memory = profile.memory()  # what transforms need of other messages
         streams = Streams()
-        self.stale_after_ns = duration_ns(profile.profile.lifecycle.stale_after)
         self.messages: dict[str, Message] = {
             key: self._message(key, streams, adjust)
             for key, spec in profile.profile.message.items()
@@ -97,7 +88,7 @@ class Device:
         """
         self._in += len(items)
         self.in_hand += len(items)
-        self.last_frame_ns = parcel.received_ns
+        self.heard(parcel.received_ns)
         stamps_ns, producer = parcel.stamps_ns, parcel.producer
         whole = Parcel(items, names, parcel.received_ns, parcel.wall_ns, stamps_ns, producer, 0, parcel.taints)
         if self._owed or self._owed_each:
@@ -178,6 +169,12 @@ class Device:
         self._refused_here = served - self._delivered
         self._owed |= DELIVERY_GARBAGE
         self.fault = self.fault or reason
+        self.health.faults += 1
+
+    def pass_over(self, count: int) -> None:
+        """Refuse frames of a parcel that is not served: our own part has failed, and is not tried with these."""
+        self._refused_here += count
+        self._owed |= DELIVERY_GARBAGE
 
     def _one_by_one(self, parcel: Parcel) -> tuple[list[str], list[Row], Parcel]:
         """Decode a parcel of which at least one frame is refused; return what is left of it, marks paid."""
@@ -273,53 +270,20 @@ class Device:
         """Return whether frames wait on the medium for room in a mailbox."""
         return any(mailbox.store is not None and mailbox.store.pending for mailbox in self.mailboxes.values())
 
-    def happened(self, event: Event, reason: str = "") -> None:
-        """Move the lifecycle; a change is logged once."""
-        before = self.lifecycle
-        self.lifecycle = after = before.after(event, self._clock.monotonic_ns(), reason)
-        if event in {Event.MISSING, Event.REFUSED, Event.LOST, Event.BROKEN}:
-            self.first_error = self.first_error or reason
-            self.last_error = reason
-        if event in {Event.LOST, Event.CLOSED, Event.MISSING}:
+    def moved(self, before: Lifecycle, event: Event) -> None:
+        """Distrust what a device that goes had said; the first frames of one that returns tell of it."""
+        was_up = before.state is State.CONNECTED
+        if self.lost_ns is not None and was_up and not self.is_up:
+            for message in self.all_messages():
+                message.lost_ns = self.lost_ns
+        if event in {Event.LOST, Event.CLOSED, Event.MISSING} or (was_up and not self.is_up):
             self.forget()
-        if event is Event.BROKEN and self.fault is None:
-            self.fault = reason
-        if after.state is State.CONNECTED and before.state is not State.CONNECTED:
-            self.first_error = None
-            self.last_frame_ns = None
-            if self._delivered:
-                self._owed_each = {key: self._owed_each.get(key, 0) | DELIVERY_RECONNECTED for key in self.messages}
-
-        for listener in self.listeners:
-            listener(before, event)
-
-    @property
-    def is_wanted(self) -> bool:
-        """Return whether it should be connected: nobody quiesced or detached it."""
-        return self.lifecycle.target is Target.CONNECTED
-
-    def aim(self, target: Target) -> None:
-        """Take where the connection should stand from now on."""
-        self.lifecycle = self.lifecycle.aimed(target)
+        if self.is_up and not was_up and self._delivered:
+            self._owed_each = {key: self._owed_each.get(key, 0) | DELIVERY_RECONNECTED for key in self.messages}
 
     def forget(self) -> None:
         """Forget what transforms remember: what speaks next may be another device, its calibration is read again."""
         self._memory.forget()
-
-    def tell(self, event: Event, where: str, reason: str = "") -> None:
-        """Move the lifecycle and log where it settles, once; `where` is the port."""
-        self.happened(event, reason)
-        after = self.lifecycle
-        settled = after.state not in {State.CONNECTING, State.DISCOVERING}
-        if settled and (after.state, after.reason) != self._told:
-            self._told = (after.state, after.reason)
-            log.info("%s: %s on %s%s", self.name, after.state, where, f" ({after.reason})" if after.reason else "")
-
-    def is_stale(self, now_ns: int) -> bool:
-        """Return whether a connected device has been silent for longer than its profile allows."""
-        if self.lifecycle.state is not State.CONNECTED:
-            return False
-        return now_ns - (self.last_frame_ns or self.lifecycle.since_ns) > self.stale_after_ns
 
     # ---- wiring
 

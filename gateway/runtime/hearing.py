@@ -150,3 +150,13 @@ class Hearing:
 
 def _fits(spec: MessageSpec, body: bytes) -> bool:
     return all(test(body, None) for test in tests_of(spec))
+
+
+def rest_ns(questions: Sequence[Question | None], timeouts_ns: Sequence[int]) -> int:
+    """Return for how long a device that answers none of these is left alone, so that its next answer is beyond doubt.
+
+    Where one answer could be another's, until no earlier one can be on its way.
+    """
+    shapes = [(each.function, each.answer_bytes) for each in questions if each is not None]
+    is_ambiguous = len(set(shapes)) < len(shapes)
+    return max([*timeouts_ns, OWED_NS * is_ambiguous])

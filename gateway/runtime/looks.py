@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from gateway.clock import Clock
 from gateway.errors import UsageError
-from gateway.lifecycle import State
-from gateway.route import Route, RoutePattern
+from gateway.route import Route, RoutePattern, Variant
 from gateway.runtime.device import Device
 from gateway.runtime.message import Message
 from gateway.runtime.shadows import Twin
@@ -18,6 +17,7 @@ from gateway.spelling import did_you_mean
 from gateway.taint import names_of
 
 _NS: Final = 1_000_000_000
+_UNITS: Final = {"_per_min": "/min", "_s": "s"}
 
 Recall = Callable[[str], Awaitable[tuple[Device, Twin] | None]]
 
@@ -40,6 +40,8 @@ class DeviceLooks:
     def value(self, route: Route) -> dict[str, Any] | None:
         """Return the object of `get --json`; None where there is no such route."""
         found = self.keeper_of(route.owner)
+        if found is not None and route.variant is Variant.HEALTH:
+            return _figure(route, found[1].health_json(self._clock.monotonic_ns()))
         return None if found is None else self._value(found[1], route)
 
     async def value_left(self, route: Route) -> dict[str, Any] | None:
@@ -70,7 +72,7 @@ class DeviceLooks:
             "value": value,
             "units": message.plan.units[place],
             "age_s": None if row is None else max(0.0, (now_ns - message.received_ns) / _NS),
-            "stale": row is None or message.is_stale(now_ns) or device.lifecycle.state is not State.CONNECTED,
+            "stale": row is None or message.is_stale(now_ns) or not device.is_up,
             "taints": [] if row is None else names_of(row[-1] | message.taints),
             "seq": None if row is None else message.sequence,
         }
@@ -109,8 +111,9 @@ class DeviceLooks:
             "since": (now_ns - life.since_ns) / _NS,
             "attempt": life.attempt,
             "reason": life.reason,
-            "first_error": device.first_error if life.state is not State.CONNECTED else None,
+            "first_error": None if device.is_up else device.first_error,
             "fault": device.fault,
+            "health": device.health_json(now_ns),
             "port": keeper.name,
             "profile": device.profile.profile.profile.id,
             "frames": device.frames().as_json(),
@@ -120,9 +123,8 @@ class DeviceLooks:
 
     def _entry(self, keeper: Keeper, device: Device) -> dict[str, Any]:
         now_ns = self._clock.monotonic_ns()
-        life = device.lifecycle
-        is_up = life.state is State.CONNECTED
-        due_ns = keeper.next_attempt_ns
+        life, is_up = device.lifecycle, device.is_up
+        due_ns = keeper.next_attempt_ns if device.retry_ns is None else device.retry_ns
         return {
             "name": device.name,
             "label": device.label,
@@ -139,7 +141,8 @@ class DeviceLooks:
             "first_error": None if is_up else device.first_error,
             "last_error": device.last_error,
             "next_retry_s": None if is_up or due_ns is None else max(0.0, (due_ns - now_ns) / _NS),
-            "stale": device.is_stale(now_ns) or not is_up,
+            "stale": device.is_stale(now_ns),
+            "health": device.health_json(now_ns),
             "first_seen": None if device.origin is None else device.origin.first_seen_ns / _NS,
             "messages": [message.name for message in device.all_messages()],
         }
@@ -192,3 +195,15 @@ def routes_in(entries: list[dict[str, Any]], pattern: RoutePattern) -> list[dict
 
 async def _nothing(_name: str) -> None:
     """Nothing is remembered."""
+
+
+def _figure(route: Route, health: dict[str, Any]) -> dict[str, Any] | None:
+    """Return a figure of a device's health, `DEVICE/health/FIGURE@health`, as `get --json` tells it."""
+    if route.family != "health" or route.stream not in health:
+        return None
+    units = next((unit for ending, unit in _UNITS.items() if route.stream.endswith(ending)), "1")
+    value = health[route.stream]
+    return {
+        "route": str(route), "value": value, "units": units, "age_s": None if value is None else 0.0, "stale": False,
+        "taints": [], "seq": None,
+    }  # fmt: skip

@@ -66,6 +66,7 @@ class Message:
         "family",
         "heard",
         "is_restored",
+        "lost_ns",
         "name",
         "received_ns",
         "recording",
@@ -106,6 +107,7 @@ class Message:
         self.received_ns = 0  # monotonic
         self.wall_ns = 0
         self.is_restored = False  # the row is of an earlier run, from the ledger: stale until the device speaks
+        self.lost_ns = -1  # monotonic, when its device was last lost: what came before is stale, whatever its age
         self.runtime: str | None = None  # that run's boot id; None: this one's
         self.recording: Records | None = None  # what keeps it in the ledger
         self.heard: Callable[[list[Row], list[bytes], Parcel], None] | None = None  # who waits for what it says
@@ -139,8 +141,10 @@ class Message:
                 self.plan.decode(b"")
 
     def is_stale(self, now_ns: int) -> bool:
-        """Return whether it has been silent for longer than it may, or since before this start; False without value."""
-        return self.is_restored or (self.row is not None and now_ns - self.received_ns > self.stale_after_ns)
+        """Return whether it is too old, or from before its device was last lost or this start; False without value."""
+        if self.is_restored or self.row is None:
+            return self.is_restored
+        return self.received_ns <= self.lost_ns or now_ns - self.received_ns > self.stale_after_ns
 
     @property
     def is_earlier(self) -> bool:

@@ -1,17 +1,20 @@
 """Layer 6: connects the devices of one wire and asks them, one question at a time.
 
-A device with connect steps is CONNECTED when they have succeeded; until then it is asked nothing else, and its steps
-are tried again with the profile's `reconnect` backoff. Under the wire's lock a request is written and its answer
-awaited. When what is asked is decided in `polls`, what it looks like on the wire in `asking`, whose answer a frame is
-in `hearing`. Ports are opened and read elsewhere.
+A device with connect steps is CONNECTED when they have succeeded; until then it is asked nothing else. One without is
+CONNECTED with its port, and BACKING_OFF when it has answered nothing and said nothing for `OUTAGE` polls in a row; then
+one of its messages at a time, asked once, shows whether it is back. Both are tried again with the profile's `reconnect`
+backoff, and a device whose part of ours has FAILED is asked nothing.
+
+Under the wire's lock a request is written and its answer awaited. When what is asked is decided in `polls`, what it
+looks like on the wire in `asking`, whose answer a frame is in `hearing`. Ports are opened and read elsewhere.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Collection, Mapping, Sequence
-from itertools import takewhile
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import cycle, takewhile
 from typing import Final
 
 from gateway.clock import Clock
@@ -25,9 +28,9 @@ from gateway.profile.model import ConnectStep
 from gateway.runtime.asking import WRITE, Speech, Target, send
 from gateway.runtime.backoff import Backoff, bounds_s
 from gateway.runtime.device import Device
-from gateway.runtime.hearing import Hearing, Outcome, Verdict
+from gateway.runtime.hearing import Hearing, Outcome, Verdict, rest_ns
 from gateway.runtime.isotp import IsoTpLink
-from gateway.runtime.polls import NS, Ask, PollPlan
+from gateway.runtime.polls import NS, OUTAGE, Ask, PollPlan
 from gateway.schema.identity import identity_fault
 
 BITS_PER_CHARACTER: Final = 11  # start, eight bits, parity or second stop, stop
@@ -42,11 +45,18 @@ class _Connecting:
         is_due = self.steps and device.lifecycle.state is not State.CONNECTED
         self.due_ns: int | None = now_ns if is_due else None  # None: connected, or nothing to do
         self.is_doubted = False  # connected, and to show once more that it is the right device
+        self.is_out = False  # the last attempt failed: the next begins with a single question
+        self.heard: _Heard | None = None  # of it when a question first stayed unanswered; None: the last one was not
+        self.probes: Iterator[Target] | None = None  # what one without steps is asked, in turn; None: nothing
+        self.rest_ns = 0  # after a question that was not answered, at least
         self.backoff = Backoff(*bounds_s(device.profile.profile.lifecycle.reconnect), rand)
 
     def next_steps(self) -> list[ConnectStep]:
         """Return what to do now: all steps, or the first questions only, which change nothing."""
         return list(takewhile(lambda step: step.ask is not None, self.steps)) if self.is_doubted else self.steps
+
+
+_Heard = tuple[int | None, int]  # when the last frame came, and how many answers came late
 
 
 class _StepError(Exception):
@@ -119,13 +129,15 @@ class Poller:
     def lead(self, device: Device) -> None:
         """Ask a device again, or nothing more, as it is wanted."""
         connecting = self._connecting[device.name]
-        if not device.is_wanted:
+        is_tried = connecting.probes is not None and device.lifecycle.state is State.CONNECTING
+        if not device.may_be_asked:
             connecting.due_ns = None
             if self._plan is not None:
                 self._plan.hold(device.name)
-        elif connecting.steps:
+        elif connecting.steps or is_tried:
             connecting.due_ns, connecting.is_doubted = self._clock.monotonic_ns(), False
         elif self._plan is not None:
+            connecting.due_ns = None
             self._plan.release(device.name, self._clock.monotonic_ns())
         self._wake.set()
 
@@ -143,12 +155,19 @@ class Poller:
         )
         self._plan = plan
         for device in self._devices:
-            if self._connecting[device.name].due_ns is not None or not device.is_wanted:
+            connecting = self._connecting[device.name]
+            mine = [
+                each for each in self._targets.values() if each.device is device and _is_polled(each, samples=samples)
+            ]
+            if mine and not connecting.steps:
+                connecting.probes = cycle(mine)
+                connecting.rest_ns = rest_ns([each.question for each in mine], [each.poll.timeout_ns for each in mine])
+            if connecting.due_ns is not None or not device.may_be_asked:
                 plan.hold(device.name)
             else:
                 self._sample(port, device)
-            if not device.is_wanted:
-                self._connecting[device.name].due_ns = None
+            if not device.may_be_asked:
+                connecting.due_ns = None
         while True:
             if (due := self._due_to_connect()) is not None:
                 await self._connect(port, due, plan)
@@ -159,13 +178,15 @@ class Poller:
                 continue
             target = self._targets[step.poll.device, step.poll.message]
             connecting = self._connecting[step.poll.device]
+            if step.poll.message in target.device.polls.failing:
+                target.device.health.retries.add(self._clock.monotonic_ns())
             if plan.failures(step.poll.device) and connecting.steps:
                 await self._connect(port, target.device, plan)  # it may have lost its power, and what it was told
                 if connecting.due_ns is not None:
                     continue
             async with self._lock:
                 outcome = await self._transact(port, target)
-            self._settle(plan, target, outcome)
+            self._settle(port, plan, target, outcome)
 
     # ---- connecting
 
@@ -178,24 +199,30 @@ class Poller:
         return None
 
     async def _connect(self, port: Port, device: Device, plan: PollPlan) -> None:
-        """Run the connect steps of one device; it is CONNECTED afterwards, or held until the next attempt."""
+        """Run the connect steps of one device, or ask one that fell silent; it is CONNECTED then, or held."""
         connecting = self._connecting[device.name]
         is_new = device.lifecycle.state is not State.CONNECTED
         if is_new and device.lifecycle.state is not State.CONNECTING:  # else whoever opened the port has told it
             device.tell(Event.ATTEMPT, port.name)
         try:
+            if connecting.probes is not None:
+                await self._probe(port, device, next(connecting.probes))
             for number, step in enumerate(connecting.next_steps(), 1):
                 await self._step(port, device, number, step)
         except (_StepError, PortRefusedError, PortTimeoutError, PortOptionError, ValueError) as error:
             self._failed(port, device, plan, str(error))
             return
-        connecting.due_ns, connecting.is_doubted = None, False
+        connecting.due_ns, connecting.is_doubted, connecting.is_out = None, False, False
+        if not device.may_be_asked:  # not wanted any more, or what it answered broke our own part: led on in its time
+            return
         connecting.backoff.reset()
+        connecting.heard = None
         if device.name in self._on_shown:
             self._on_shown[device.name]()
         if is_new:
             device.tell(Event.OPENED, port.name)
             plan.release(device.name, self._clock.monotonic_ns())
+            device.polls.failures = 0
             self._sample(port, device)
 
     async def _step(self, port: Port, device: Device, number: int, step: ConnectStep) -> None:
@@ -215,10 +242,24 @@ class Poller:
                 async with self._lock:
                     await send(port, planned, asks=False)
 
+    async def _probe(self, port: Port, device: Device, target: Target) -> None:
+        """Ask a device that fell silent one question; any answer shows that it is back. Raises: _StepError."""
+        before = _heard_of(device)
+        async with self._lock:
+            outcome = await self._transact(port, target)
+        device.polls.settle(target.poll.message, outcome.kind, outcome.reason)
+        if outcome.kind == "silent" and _heard_of(device) == before:
+            raise _StepError(f"{target.poll.message}: {outcome.reason}")
+
     async def _question(self, port: Port, what: str, target: Target) -> None:
-        """Ask what a step asks, as often as its message says. Raises: _StepError."""
+        """Ask what a step asks, as often as its message says; once where it is not known to be there at all.
+
+        Raises: _StepError.
+        """
+        connecting = self._connecting[target.device.name]
+        attempts, connecting.is_out = 1 if connecting.is_out else target.poll.attempts, False
         outcome = Outcome("silent")
-        for _ in range(target.poll.attempts):
+        for _ in range(attempts):
             async with self._lock:
                 outcome = await self._transact(port, target)
             if outcome.kind != "silent":
@@ -232,14 +273,20 @@ class Poller:
             raise _StepError(f"{what}: {fault}")
 
     def _failed(self, port: Port, device: Device, plan: PollPlan, reason: str) -> None:
+        """Ask a device nothing before the next attempt."""
         connecting = self._connecting[device.name]
-        connecting.due_ns = self._clock.monotonic_ns() + int(connecting.backoff.delay_s() * NS)
-        connecting.is_doubted = False
         plan.hold(device.name)
         if isinstance(port, SamplingPort):
             port.sample(())
-        event = Event.LOST if device.lifecycle.state is State.CONNECTED else Event.REFUSED
-        device.tell(event, port.name, reason)
+        if not device.may_be_asked:
+            connecting.due_ns = None
+            return
+        is_lost = device.is_up and bool(connecting.steps)
+        delay_ns = max(connecting.rest_ns, int(connecting.backoff.delay_s() * NS))
+        connecting.due_ns = self._clock.monotonic_ns() + delay_ns
+        connecting.is_doubted, connecting.is_out = False, True
+        device.tell(Event.LOST if is_lost else Event.REFUSED, port.name, reason)
+        device.retry_ns = connecting.due_ns
 
     # ---- asking
 
@@ -267,13 +314,30 @@ class Poller:
         finally:
             self._hearing.close()
 
-    def _settle(self, plan: PollPlan, target: Target, outcome: Outcome) -> None:
+    def _settle(self, port: Port, plan: PollPlan, target: Target, outcome: Outcome) -> None:
         now_ns = self._clock.monotonic_ns()
-        counts = target.device.polls
+        device, poll = target.device, target.poll
         decide = {"answered": plan.answered, "refused": plan.refused, "silent": plan.silent}
-        decide[outcome.kind](target.poll, now_ns)
-        counts.settle(target.poll.message, outcome.kind, outcome.reason)
-        counts.failures = plan.failures(target.poll.device)
+        decide[outcome.kind](poll, now_ns)
+        device.polls.settle(poll.message, outcome.kind, outcome.reason)
+        device.polls.failures = plan.failures(device.name)
+        if not device.is_wanted:
+            plan.hold(device.name)  # it was let go while it was asked
+        if outcome.kind == "silent" and self._is_out(plan, device):
+            reason = f"{poll.message}: {outcome.reason}"
+            self._failed(port, device, plan, reason)
+        elif outcome.kind != "answered":
+            device.health.erred(f"{poll.message}: {outcome.reason}", now_ns)
+        if outcome.kind != "silent":
+            self._connecting[device.name].heard = None
+
+    def _is_out(self, plan: PollPlan, device: Device) -> bool:
+        """Return whether a device neither answers nor says anything; one with steps is set up again instead."""
+        connecting = self._connecting[device.name]
+        if connecting.heard is None or connecting.heard != _heard_of(device):
+            connecting.heard = _heard_of(device)
+            return False
+        return plan.failures(device.name) >= OUTAGE and device.is_up and connecting.probes is not None
 
     async def _pause(self, until_ns: int | None) -> None:
         """Wait until something is due, or somebody doubts."""
@@ -288,6 +352,10 @@ class Poller:
 
     def _seconds_until(self, at_ns: int | None) -> float:
         return _FOREVER_S if at_ns is None else max(0.0, (at_ns - self._clock.monotonic_ns()) / NS)
+
+
+def _heard_of(device: Device) -> _Heard:
+    return device.last_frame_ns, device.polls.late
 
 
 def _is_polled(target: Target, *, samples: bool) -> bool:

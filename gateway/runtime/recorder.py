@@ -24,10 +24,10 @@ from gateway.errors import GatewayError
 from gateway.ledger.base import LedgerLike
 from gateway.ledger.fold import State as Folded
 from gateway.ledger.record import MAX_BODY_BYTES
-from gateway.lifecycle import Event, Lifecycle, State
 from gateway.profile.model import Profile
 from gateway.profile.recorded import Transforms
 from gateway.route import Route, Variant
+from gateway.runtime.chronicle import Chronicle
 from gateway.runtime.committer import Batch, Committer
 from gateway.runtime.device import Device
 from gateway.runtime.parting import Known
@@ -86,7 +86,7 @@ class Recorder:
         self._introduced: set[str] = set()  # routes whose layout, devices whose profile this ledger knows
         self._undeclared: dict[tuple[str, str], int] = {}  # (route, reason) -> readings that no gap record tells yet
         self._dropped: dict[tuple[str, str], int] = {}  # (device, by whom) -> frames that gap records have told
-        self._told: dict[str, tuple[State, str]] = {}  # device -> state and reason that a record has told
+        self._chronicle = Chronicle(clock, self._put)
         self._unsure = 0  # records of the committer's count that a gap record has told
         self._is_first = asyncio.Event()
         self.on_known: Callable[[Folded], None] | None = None  # told once what the ledger knew, latest values restored
@@ -104,7 +104,7 @@ class Recorder:
             for mailbox in device.mailboxes.values():
                 mailbox.store = self._spill_of(device, known)
         self._devices.append(device)
-        device.listeners.append(partial(self._changed, device))
+        device.listeners.append(partial(self._chronicle.changed, device))
         if self._remembered is not None:
             self._restore(device)
 
@@ -115,7 +115,7 @@ class Recorder:
             recording.late(max(self._clock.monotonic_ns(), recording.due_ns))
         self._devices.remove(device)
         self._introduced -= {each.route for each in self._recordings.pop(device.name)}
-        self._told.pop(device.name, None)
+        self._chronicle.forget(device.name)
         self._restored.discard(device.name)
         for by in device.dropped_by():
             self._dropped.pop((device.name, by), None)
@@ -158,6 +158,7 @@ class Recorder:
             return
         for device in self._devices:
             self._tell_drops(device)
+        self._chronicle.catch_up(self._devices)
         unsure = self.committer.unsure - self._unsure
         if unsure:
             self._unsure += unsure
@@ -171,6 +172,7 @@ class Recorder:
         self.tick()
         if self.on_stop is not None:
             self.on_stop()
+        self._chronicle.catch_up(self._devices, is_ending=True)
         body = {"device": None, "state": "STOPPED", "reason": "stopped", "attempt": 0, "boot": self._boot["boot"]}
         self._put("lifecycle", None, body)
         if not await self.committer.stop(STOP_S):
@@ -225,8 +227,7 @@ class Recorder:
         for device in self._devices:
             if device.name not in self._restored:
                 self._restore(device)
-            if (told := self._told.pop(device.name, None)) is not None and opening > 1:
-                self._tell_state(device, *told, event="opening", attempt=0)
+            self._chronicle.tell_again(device, is_wanted=opening > 1)
         on_known, self.on_known = self.on_known, None
         if on_known is not None:
             on_known(state)
@@ -333,24 +334,6 @@ class Recorder:
             if recording is not None:
                 recording.owed |= DELIVERY_DROPPED
                 recording.restart()
-
-    def _changed(self, device: Device, before: Lifecycle, event: Event) -> None:
-        """Record where a connection settles; attempts that lead nowhere new are counted by the next record."""
-        after = device.lifecycle
-        if after.state in {State.CONNECTING, State.DISCOVERING} or self._told.get(device.name) == (
-            after.state,
-            after.reason,
-        ):
-            return
-        self._tell_state(device, after.state, after.reason, event=event, attempt=max(before.attempt, after.attempt))
-
-    def _tell_state(self, device: Device, state: State, reason: str, *, event: str, attempt: int) -> None:
-        self._told[device.name] = (state, reason)
-        route = str(Route(device.name, "lifecycle", "state", Variant.STATE))
-        body = {"device": device.name, "state": state, "event": event, "reason": reason, "attempt": attempt}
-        if (origin := device.origin) is not None:
-            body |= {"discovery": origin.discovery, "address": origin.address, "first_seen_ns": origin.first_seen_ns}
-        self._put("lifecycle", route, body)
 
     def _tell_drops(self, device: Device) -> None:
         for by, count in device.dropped_by().items():

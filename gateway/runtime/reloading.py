@@ -32,6 +32,13 @@ class _Asked(NamedTuple):
     done: asyncio.Future[dict[str, Any]]
 
 
+class _Voice(NamedTuple):
+    """How a device spoke before."""
+
+    spoke: bool
+    is_frequent: bool  # so often that silence while it is waited for says something
+
+
 class Reloader:
     """One per gateway; does one reload after the other."""
 
@@ -53,6 +60,7 @@ class Reloader:
         self.on_done: Callable[[], None] = _nothing  # and when it is over
         self.last: dict[str, Any] | None = None  # the newest answer that was no dry run
         self._clock = clock
+        self._started_ns = clock.monotonic_ns()
         self._current = current
         self._read = read
         self._apply = apply
@@ -132,7 +140,12 @@ class Reloader:
     ) -> dict[str, Any]:  # fmt: skip
         """Put a configuration into effect, and the previous one again where devices do not come back."""
         now_ns = self._clock.monotonic_ns()
-        healthy = {device.name: _speaks(device) for device in self._devices() if _is_healthy(device, now_ns)}
+        most_s = within_s / 3 if within_s else 0.0
+        healthy = {
+            device.name: _Voice(_speaks(device), (now_ns - self._started_ns) / _NS < device.frames().delivered * most_s)
+            for device in self._devices()
+            if _is_healthy(device, now_ns)
+        }
         touched = {name: healthy[name] for name in restarts if name in healthy}
         begun_ns = self._clock.monotonic_ns()
         try:
@@ -153,18 +166,18 @@ class Reloader:
         detail += "next reload or start reads the files, which were left as they are"
         return _answer("returned", reason="not_back", detail=detail, missing=missing, waited_s=waited_s)
 
-    async def _missing(self, touched: dict[str, bool], begun_ns: int, within_s: float) -> list[dict[str, Any]]:
-        """Return the devices that are not back in time; `touched` tells whether they spoke before."""
+    async def _missing(self, touched: dict[str, _Voice], begun_ns: int, within_s: float) -> list[dict[str, Any]]:
+        """Return the devices that are not back in time. One that spoke is waited for until it speaks again."""
         end_ns = begun_ns + int(within_s * _NS)
         while True:
             now_ns = self._clock.monotonic_ns()
             there = {device.name: device for device in self._devices()}
-            away = [name for name, spoke in touched.items() if not _is_back(there[name], begun_ns, has_to_speak=spoke)]
+            away = [name for name, voice in touched.items() if not _is_back(there[name], begun_ns, voice)]
             if not away:
                 return []
             if now_ns >= end_ns:
-                late = [there[name] for name in away if not _is_healthy(there[name], now_ns)]
-                return [_missed(device) for device in late]
+                late = [name for name in away if touched[name].is_frequent or not _is_healthy(there[name], now_ns)]
+                return [_missed(there[name]) for name in late]
             await asyncio.sleep(LOOK_S)
 
 
@@ -176,9 +189,9 @@ def _speaks(device: Device) -> bool:
     return any(message.row is not None and not message.is_restored for message in device.all_messages())
 
 
-def _is_back(device: Device, since_ns: int, *, has_to_speak: bool) -> bool:
+def _is_back(device: Device, since_ns: int, voice: _Voice) -> bool:
     is_heard = any(message.received_ns > since_ns for message in device.all_messages() if not message.is_restored)
-    return device.lifecycle.state is State.CONNECTED and (is_heard or not has_to_speak)
+    return device.lifecycle.state is State.CONNECTED and (is_heard or not voice.spoke)
 
 
 def _missed(device: Device) -> dict[str, Any]:

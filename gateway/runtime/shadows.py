@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.clock import Clock
 from gateway.ledger.fold import Latest, State
-from gateway.lifecycle import Event, Lifecycle
+from gateway.lifecycle import Lifecycle
 from gateway.lifecycle import State as Standing
 from gateway.notation import duration_ns
 from gateway.profile.setpoint import Seen, Setpoint
@@ -22,7 +22,6 @@ from gateway.shadow.document import Fact, Moment, Rule, SetpointShadow, Shadow, 
 from gateway.shadow.intent import Policy
 
 _NS: Final = 1_000_000_000
-_LOSING: Final = frozenset({Event.LOST, Event.CLOSED, Event.MISSING, Event.BROKEN, Event.QUIESCE})
 
 
 class Twin:
@@ -37,7 +36,6 @@ class Twin:
         self.open: set[str] = set()  # setpoints with a command under way
         self.boot = 1  # number of this run
         self.version = 0  # of the shadow, with the desired values that are on their way to the medium
-        self.lost_ns: int | None = None  # monotonic
         self.policies = {name: _policy(setpoint) for name, setpoint in self.setpoints.items()}
         self.rules = {name: self._rule(setpoint) for name, setpoint in self.setpoints.items()}
         self._clock = clock
@@ -61,7 +59,7 @@ class Twin:
     @property
     def is_up(self) -> bool:
         """Return whether the device can be written to."""
-        return self.device.lifecycle.state is Standing.CONNECTED
+        return self.device.is_up
 
     def route(self, name: str) -> str:
         """Return the route of a setpoint's desired value."""
@@ -80,16 +78,14 @@ class Twin:
         if found is None or found.row is None:
             return None
         values = values_of(found.plan, found.row)
-        is_lost = self.lost_ns is not None and found.received_ns <= self.lost_ns
-        is_stale = is_lost or found.is_stale(self._clock.monotonic_ns())
-        return Seen(values, found.received_ns, is_stale, found.is_restored)
+        return Seen(values, found.received_ns, found.is_stale(self._clock.monotonic_ns()), found.is_restored)
 
     def moment(self) -> Moment:
         """Return now, as this device's staleness needs it."""
         heard = [
             each.received_ns for each in self.device.all_messages() if each.row is not None and not each.is_restored
         ]
-        lost_ns = self.lost_ns
+        lost_ns = self.device.lost_ns
         if not self.is_up and lost_ns is None:
             lost_ns = self._clock.monotonic_ns()
         return Moment(self.boot, self._clock.monotonic_ns(), max(heard, default=None), lost_ns)
@@ -102,11 +98,10 @@ class Twin:
         """Return the object of `shadow --json`."""
         return self.shadow.view(self.rules, self.moment(), self.open)
 
-    def changed(self, before: Lifecycle, event: Event) -> bool:
+    def changed(self, before: Lifecycle) -> bool:
         """Take a change of the connection; return whether the device came or went: can be written to, or no more."""
         was_up, is_up = before.state is Standing.CONNECTED, self.is_up
-        if event in _LOSING and was_up and not is_up:
-            self.lost_ns = self._clock.monotonic_ns()
+        if was_up and not is_up:
             self.setpoints.forget()
         return is_up != was_up
 
@@ -125,7 +120,8 @@ class Twin:
     def inherit(self, before: Twin) -> None:
         """Take what the device was known for that this one takes the place of, as far as it has the same setpoints."""
         self.boot, self.version = before.boot, before.version
-        self.lost_ns = before.lost_ns if before.lost_ns is not None else self._clock.monotonic_ns()
+        lost_ns = before.device.lost_ns
+        self.device.lost_ns = self._clock.monotonic_ns() if lost_ns is None else lost_ns
         known = before.shadow.setpoints
         same = [name for name in self.setpoints if name in known and before.route(name) == self.route(name)]
         self._shadow = Shadow(self.device.name, {name: known[name] for name in same})

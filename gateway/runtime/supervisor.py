@@ -21,10 +21,11 @@ from gateway.port import FilteringPort, PluggablePort, Port, ReportingPort
 from gateway.runtime.backoff import Backoff, bounds_s
 from gateway.runtime.device import Device
 from gateway.runtime.discovery import Discovery
+from gateway.runtime.intensity import Intensity
 from gateway.runtime.listening import Wanted
 from gateway.runtime.outlet import Outlet
-from gateway.runtime.parcel import Parcel
 from gateway.runtime.pipeline import Pipeline, PortCounts
+from gateway.runtime.restarts import Restarts
 from gateway.runtime.scheduler import Scheduler
 from gateway.runtime.turns import Stop
 
@@ -89,12 +90,14 @@ class Keeper:
         self._scheduler: Scheduler | None = None
         self._stops: dict[str, list[Stop]] = {}  # of each device
         self._clock = clock
+        self._rand = rand
         profile = (devices[0] if devices else discoveries[0]).profile.profile
         self._connect_timeout_s = bounds_s(profile.lifecycle.connect_timeout)[0]
         self._seeking = Backoff(SEEK_FIRST_S, SEEK_MOST_S, rand)
         first_s, most_s = bounds_s(profile.lifecycle.reconnect)
         self._refused = Backoff(first_s, min(most_s, max(first_s, REFUSED_MOST_S)), rand)
-        self._failed = Backoff(1.0, FAILED_MOST_S, rand)
+        self._broken = Backoff(1.0, FAILED_MOST_S, rand)
+        self._faults = Intensity(rand)
 
     @property
     def bus(self) -> str:
@@ -120,6 +123,17 @@ class Keeper:
         if self._lease is not None and not self._is_wanted:
             self._lease.reschedule(asyncio.get_running_loop().time())
         self._led.set()
+
+    def led_on(self, device: Device) -> bool:
+        """Let a device be asked, or not, as its lifecycle says; False: the port is closed, or the device is gone."""
+        if self._pipeline is None or device not in self.devices:
+            return False
+        self._pipeline.lead(device)
+        return True
+
+    def sets_up(self, device: Device) -> bool:
+        """Return whether the device is connected only when its steps have succeeded, which the pipeline tells."""
+        return self._pipeline is not None and device in self._pipeline.sets_up
 
     def health(self) -> dict[str, Any]:
         """Return what the port knows of its wire beyond frames; empty where it knows nothing."""
@@ -153,8 +167,8 @@ class Keeper:
 
     def _serve(self, device: Device) -> None:
         assert self._scheduler is not None
-        boxes = device.mailboxes.values()
-        self._stops[device.name] = [self._scheduler.attach(mailbox, _guarded(device)) for mailbox in boxes]
+        guarded = Restarts(device, self._clock, self, rand=self._rand)
+        self._stops[device.name] = [self._scheduler.attach(box, guarded.serve) for box in device.mailboxes.values()]
 
     def _appeared(self, device: Device) -> None:
         self.enter(device)
@@ -297,9 +311,12 @@ class Keeper:
 
     def _failed_with(self, error: Exception, opened_ns: int | None) -> float:
         """Tell the devices what happened and return the delay before the next attempt."""
-        if opened_ns is not None and self._clock.monotonic_ns() - opened_ns > HEALTHY_S * 1e9:
-            for backoff in (self._seeking, self._refused, self._failed):
+        now_ns = self._clock.monotonic_ns()
+        if opened_ns is not None and now_ns - opened_ns > HEALTHY_S * 1e9:
+            for backoff in (self._seeking, self._refused, self._broken):
                 backoff.reset()
+        if opened_ns is not None:
+            self._faults.tried(opened_ns)
         self.error = str(error)
         match error:
             case PortNotFoundError():
@@ -311,11 +328,7 @@ class Keeper:
                 return self._seeking.delay_s()
             case PortOptionError() | DriverError():
                 self._tell(Event.BROKEN, str(error))
-                return self._failed.delay_s()
-            case PortError() | TimeoutError() if opened_ns is not None:
-                self.error = reason = str(error) or f"{self.name} was silent"
-                self._tell(Event.LOST, reason)
-                return self._refused.delay_s()
+                return self._broken.delay_s()
             case PortError() | TimeoutError():
                 reason = str(error) or f"{self.name} did not open in {self._connect_timeout_s:g} s"
                 self.error = reason
@@ -323,9 +336,12 @@ class Keeper:
                 return self._refused.delay_s()
             case _:
                 self.error = f"{type(error).__name__}: {error}"
-                log.error("fault: port=%s", self.name, exc_info=error)
+                if self._faults.fault(type(error).__name__, now_ns).is_new:
+                    log.error("fault: port=%s", self.name, exc_info=error)
+                for device in self.devices:
+                    device.health.faults += device.is_wanted
                 self._tell(Event.BROKEN, self.error)
-                return self._failed.delay_s()
+                return self._faults.delay_s(now_ns)
 
     async def _close(self, port: Port) -> None:
         with contextlib.suppress(PortError, TimeoutError):
@@ -375,16 +391,3 @@ class Supervisor:
     def _begin(self, keeper: Keeper) -> None:
         assert self._group is not None
         self._tasks[keeper] = self._group.create_task(keeper.run(), name=f"{keeper.name}/keep")
-
-
-def _guarded(device: Device) -> Callable[[Parcel], None]:
-    """Return the device's `serve`, with its faults kept to itself."""
-
-    def serve(parcel: Parcel) -> None:
-        try:
-            device.serve(parcel)
-        except Exception as error:  # supervisor: a broken transform or plan must not stop the other devices
-            log.exception("fault: device=%s", device.name)
-            device.broke(f"{type(error).__name__}: {error}")
-
-    return serve

@@ -193,7 +193,7 @@ class Gateway:
 
     @property
     def lifecycle(self) -> str:
-        return str(ask(str(self.data), "devices")[0]["lifecycle"])
+        return str(ask(str(self.data), None, "devices")[0]["lifecycle"])
 
     @property
     def commands(self) -> list[dict[str, Any]]:
@@ -208,7 +208,7 @@ class Gateway:
 
     def _answers(self) -> bool:
         try:
-            ask(str(self.data), "status")
+            ask(str(self.data), None, "status")
         except (GatewayUnreachableError, UsageError):
             return False
         return True

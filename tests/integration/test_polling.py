@@ -12,6 +12,7 @@ import pytest
 from gateway.app import Gateway
 from gateway.config import DeviceConfig, PortConfig, SiteConfig
 from gateway.framing.modbus_pdu import sealed
+from gateway.ledger import Ledger
 from gateway.profile.build import CompiledProfile
 from gateway.profile.load import find_profile, load_profile
 from hil.sim.modbus import ModbusSlave, ModbusWire
@@ -71,7 +72,7 @@ class Bench:
             loop = asyncio.get_running_loop()
             loop.add_reader(self.cable.fileno(), self.wire.step)
             try:
-                async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+                async with asyncio.timeout(60), asyncio.TaskGroup() as group:
                     group.create_task(self.gateway.run(stop))
                     try:
                         await scenario()
@@ -153,6 +154,36 @@ def test_a_silent_meter_is_counted_and_asked_less_and_comes_back_to_its_pace(ben
         assert both.polls(1)["failing"] == {}
 
     both.play(scenario)
+
+
+def test_a_meter_that_falls_silent_backs_off_says_why_and_until_when_and_the_ledger_tells(bench, tmp_path):
+    both = bench(1, 2)
+
+    def told(unit: int) -> dict[str, Any]:
+        return next(each for each in both.gateway.devices() if each["name"] == f"meter-{unit}")
+
+    async def scenario() -> None:
+        await both.until(lambda: both.polls(1)["answered"] > 5)
+        both.slaves[1].is_silent = True
+        await both.until(lambda: told(1)["lifecycle"] == "BACKING_OFF")
+        entry = told(1)
+        assert entry["stale"]
+        assert entry["next_retry_s"] > 0
+        assert entry["first_error"].endswith("no answer")
+        assert entry["health"]["losses"] == 1
+        assert told(2)["lifecycle"] == "CONNECTED"
+        both.slaves[1].is_silent = False
+        await both.until(lambda: told(1)["lifecycle"] == "CONNECTED")
+        assert told(1)["first_error"] is None
+        assert 0 < told(1)["health"]["availability"] < told(2)["health"]["availability"]
+
+    both.play(scenario)
+    with Ledger.open(tmp_path / "data" / "ledger", read_only=True) as ledger:
+        bodies = [each.body for each in ledger.read() if each.kind == "lifecycle" and each.body["device"] == "meter-1"]
+    states = [body["state"] for body in bodies]
+    assert states[:4] == ["CONNECTING", "CONNECTED", "BACKING_OFF", "CONNECTING"]
+    assert states[-1] == "CONNECTED"
+    assert all({"device", "state", "reason", "attempt"} <= set(body) for body in bodies)
 
 
 def test_a_refused_message_is_counted_by_its_reason_and_keeps_its_last_value(bench):

@@ -80,7 +80,7 @@ def test_a_device_that_is_unplugged_and_comes_back_under_another_name_goes_on(tm
         tmp_path, COBS.format(extra="", state=""), node=str(tmp_path / "node"), other=str(tmp_path / "other")
     )
 
-    async def scenario() -> tuple[float, float]:
+    async def scenario() -> tuple[float, float, dict[tuple[str, str], dict[str, Any]]]:
         assert of(gateway, "node")["state"] != "CONNECTED"
         first, other = FarEnd(tmp_path / "node"), FarEnd(tmp_path / "other")
         await until(lambda: of(gateway, "node")["state"] == of(gateway, "other")["state"] == "CONNECTED", BACK_S)
@@ -95,15 +95,15 @@ def test_a_device_that_is_unplugged_and_comes_back_under_another_name_goes_on(tm
         back_s = await until(lambda: of(gateway, "node")["state"] == "CONNECTED", BACK_S)
         second.send(reading(5))
         await until(lambda: of(gateway, "node")["frames"]["delivered"] == 3, 2)
+        latest = {(entry["device"], entry["message"]): entry for entry in gateway.latest()}
         second.unplug()
         other.unplug()
-        return gone_s, back_s
+        return gone_s, back_s, latest
 
-    gone_s, back_s = during(gateway, scenario)
+    gone_s, back_s, latest = during(gateway, scenario)
     assert gone_s < OFF_CONNECTED_S
     assert back_s < BACK_S
     assert of(gateway, "node")["frames"] == {"in": 5, "delivered": 3, "dropped": 0, "refused": 2, "pending": 0}
-    latest = {(entry["device"], entry["message"]): entry for entry in gateway.latest()}
     assert latest["node", "reading"]["values"] == {"temperature": 2.5}
     assert latest["node", "reading"]["taints"] == ["delivery.reconnected"]
     assert latest["other", "reading"]["taints"] == []

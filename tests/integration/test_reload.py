@@ -244,14 +244,31 @@ def test_a_device_whose_new_profile_understands_nothing_is_not_back_though_its_p
     told: dict[str, Any] = {}
 
     async def play(files: Files) -> None:
+        await files.up("gps")
+        files.tables["gps"] = files.tables["gps"].replace("nmea-gnss", "pms5003")
+        told.update(await files.reload(back_within_s=8.0))
+        await files.up("gps")
+
+    played(tmp_path, play)
+    assert (told["outcome"], told["missing"][0]["lifecycle"]) == ("returned", "CONNECTED")
+    assert "nothing that its profile understands" in told["missing"][0]["reason"]
+
+
+def test_a_device_that_does_not_answer_the_new_questions_is_not_back(tmp_path: Path) -> None:
+    told: dict[str, Any] = {}
+
+    async def play(files: Files) -> None:
         await files.up("node")
         files.change_profile("cobs-node", 'kind  = "cobs"', 'kind  = "slip"')
         told.update(await files.reload(back_within_s=8.0))
         await files.up("node")
 
     played(tmp_path, play)
-    assert (told["outcome"], told["missing"][0]["lifecycle"]) == ("returned", "CONNECTED")
-    assert "nothing that its profile understands" in told["missing"][0]["reason"]
+    assert told["outcome"] == "returned"
+    assert (told["missing"][0]["lifecycle"], told["missing"][0]["reason"]) in {
+        ("BACKING_OFF", "identity: no answer"),
+        ("CONNECTING", "identity: no answer"),  # it is being tried
+    }
 
 
 def test_a_reload_that_a_returned_one_left_is_tried_again_from_the_files(tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ from gateway.errors import PortRefusedError, PortTimeoutError
 from gateway.frame import Address, Element
 from gateway.port import Port
 from gateway.profile.model import LinkSpec
+from gateway.route import Route, Variant
 from gateway.runtime.device import Device
+from gateway.runtime.looks import DeviceLooks
 from gateway.runtime.scheduler import Scheduler
 from gateway.runtime.supervisor import Keeper, Supervisor
 from gateway.testing import AnsweringPort, FakeClock, SampledPort, run_on_fake_clock
@@ -248,3 +250,40 @@ def test_what_a_device_refuses_is_counted_by_its_reason(tmp_path: Path) -> None:
     bench.play(sleep(5.0))
     assert bench.device.polls.exceptions["read not permitted"] >= 1
     assert bench.device.lifecycle.state == "CONNECTED"
+
+
+def test_a_decode_that_breaks_while_connecting_fails_the_device_until_its_steps_succeed(tmp_path: Path) -> None:
+    bench = spi(tmp_path, Chip())
+    trim = bench.device.messages["trim"]
+    real, broken = trim.decode, [True]
+
+    def decode(body: bytes) -> Any:
+        if broken[0]:
+            raise ZeroDivisionError("bug")
+        return real(body)
+
+    trim.decode = decode
+
+    async def look() -> None:
+        bench.note()
+        assert bench.values("sample") is None
+        broken[0] = False
+
+    bench.play(sleep(10.0), look, sleep(70.0))
+    assert bench.states == [("FAILED", "ZeroDivisionError: bug")]
+    assert bench.device.lifecycle.state == "CONNECTED"
+    assert (bench.values("trim"), bench.values("sample")) == (0x1234, 0x0102)
+
+
+def test_a_figure_of_health_is_read_by_its_route(tmp_path: Path) -> None:
+    bench = spi(tmp_path, Chip())
+    told: list[Any] = []
+
+    async def look() -> None:
+        looks = DeviceLooks(bench.keepers, bench.clock)
+        streams = ("availability", "errors_per_min", "nonsense")
+        told.extend(looks.value(Route("it", "health", stream, Variant.HEALTH)) for stream in streams)
+
+    bench.play(sleep(1.0), look)
+    assert (told[0]["value"], told[0]["units"]) == (pytest.approx(1.0, abs=0.05), "1")
+    assert (told[1]["value"], told[1]["units"], told[2]) == (0.0, "/min", None)

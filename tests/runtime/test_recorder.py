@@ -27,6 +27,7 @@ from gateway.runtime.device import Device
 from gateway.runtime.message import Adjust, Message
 from gateway.runtime.parcel import Parcel
 from gateway.runtime.recorder import Recorder, digest_of
+from gateway.runtime.thinning import AT_ONCE, EVERY_S
 from gateway.runtime.timekeeping import Quality
 from gateway.taint import DELIVERY_DEFERRED, DELIVERY_DROPPED, TRUST_ADJUSTED, names_of
 from gateway.testing import FakeClock
@@ -170,7 +171,7 @@ def test_adjusted_values_keep_their_raw_bytes_and_their_taint() -> None:
     assert message.row == (11.0, TRUST_ADJUSTED)
 
 
-def test_a_connection_is_told_where_it_settles_with_reason_and_attempt() -> None:
+def test_every_change_of_a_connection_is_told_with_reason_and_attempt() -> None:
     bench = opened()
     for event, reason in (
         (Event.ATTEMPT, ""),
@@ -180,16 +181,49 @@ def test_a_connection_is_told_where_it_settles_with_reason_and_attempt() -> None
         (Event.ATTEMPT, ""),
         (Event.OPENED, ""),
         (Event.LOST, "unplugged"),
+        (Event.ATTEMPT, ""),
+        (Event.REFUSED, "busy"),
     ):
         bench.device.happened(event, reason)
     bench.work()
     told = [record.body for record in bench.records("lifecycle")]
     assert [(body["state"], body["reason"], body["attempt"]) for body in told] == [
+        ("CONNECTING", "", 1),
         ("ABSENT", "nothing there", 1),
         ("CONNECTED", "", 3),
         ("DISCONNECTED", "unplugged", 0),
+        ("CONNECTING", "", 1),
+        ("BACKING_OFF", "busy", 1),
     ]
     assert bench.records("lifecycle")[0].class_ == "state"
+
+
+def test_attempts_in_a_row_are_told_ever_more_seldom_and_their_number_tells_of_the_others() -> None:
+    bench = opened()
+    for _ in range(100):
+        bench.device.happened(Event.ATTEMPT)
+        bench.device.happened(Event.REFUSED, "busy")
+    bench.work()
+    told = [(record.body["state"], record.body["attempt"]) for record in bench.records("lifecycle")]
+    assert told == [(state, 1 << power) for power in range(7) for state in ("CONNECTING", "BACKING_OFF")]
+
+
+def test_a_connection_that_flaps_is_told_a_bounded_number_of_times_and_what_was_passed_over_is_counted() -> None:
+    bench = opened()
+    for _ in range(1000):
+        for event in (Event.ATTEMPT, Event.OPENED, Event.LOST):
+            bench.device.happened(event, "unplugged" if event is Event.LOST else "")
+    bench.recorder.tick()
+    bench.work()
+    assert len(bench.records("lifecycle")) == AT_ONCE
+    bench.clock.advance(EVERY_S)
+    bench.recorder.tick()
+    bench.recorder.tick()
+    bench.work()
+    *_, last = bench.records("lifecycle")
+    assert len(bench.records("lifecycle")) == AT_ONCE + 1
+    assert (last.body["state"], last.body["reason"]) == ("DISCONNECTED", "unplugged")
+    assert last.body["skipped"] == 3000 - AT_ONCE
 
 
 def test_drops_are_declared_once_a_second_by_who_dropped_them() -> None:
@@ -494,9 +528,9 @@ def test_the_fold_of_what_is_replayed_is_the_state_that_was_live(history: list[t
             told = (recording.message.decode(kept.payload)[:-1], kept.sequence, kept.wall_ns)
         assert told == live[recording.message.name]
     told_state = state_.latest("lifecycle").get("node/lifecycle/state@state")
-    if bench.device.name in bench.recorder._told:
+    if bench.device.name in bench.recorder._chronicle._told:
         assert told_state is not None
-        assert told_state.body["state"] == bench.recorder._told["node"][0]
+        assert told_state.body["state"] == bench.recorder._chronicle._told["node"][0]
     since_boot = [each for each in state_.gaps if state_.boot is not None and each["seq"] > state_.boot.seq]
     assert sum(each["body"]["dropped"] for each in since_boot) == lost
 

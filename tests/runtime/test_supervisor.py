@@ -5,6 +5,8 @@ import logging
 from itertools import pairwise
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.errors import (
     DriverError,
@@ -147,6 +149,57 @@ def test_a_missing_driver_is_a_failed_device_with_the_install_command() -> None:
     runtime.play_for(1)
     assert device.lifecycle.state is State.FAILED
     assert "pip install" in device.lifecycle.reason
+
+
+@pytest.mark.parametrize("error", [MISSING, PortBusyError("wire", "modem manager")])
+def test_a_port_that_fails_while_it_is_open_leaves_no_device_connected(error: Session) -> None:
+    runtime, device = rig(cobs_profile(), [[GOOD, 1.0, error], *[error] * 100])
+    runtime.play_for(1.1)
+    assert device.lifecycle.state is not State.CONNECTED
+    assert device.is_stale(runtime.clock.monotonic_ns())
+
+
+def test_a_driver_that_breaks_again_and_again_is_one_traceback_and_is_tried_ever_more_seldom(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    runtime, device = rig(cobs_profile(), [[7.0, ZeroDivisionError("driver bug")]] * 999)
+    with caplog.at_level(logging.ERROR):
+        runtime.play_for(600)
+    assert [record.exc_info is not None for record in caplog.records] == [True]
+    assert runtime.port.opened < 20
+    assert device.health.faults == runtime.port.opened - device.is_up
+
+
+HINDRANCES = [
+    MISSING, PortBusyError("wire", "busy"), PortOptionError("wire", "no such baud"), ZeroDivisionError("bug"),
+    TimeoutError(), [GOOD, 0.5, LOST], [7.0, ZeroDivisionError("bug")], [GOOD, 2.0, PortBusyError("wire", "busy")],
+]  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from(HINDRANCES), max_size=30))
+def test_whatever_hindered_it_a_device_that_is_there_again_is_connected_within_a_minute_and_no_attempt_is_hurried(
+    hindrances: list[Session],
+) -> None:
+    runtime, device = rig(cobs_profile(), [*hindrances, [GOOD, 600.0]])
+    tried_ns: list[int] = []
+    real_open = runtime.port.open
+
+    async def noted_open() -> None:
+        tried_ns.append(runtime.clock.monotonic_ns())
+        await real_open()
+
+    runtime.port.open = noted_open
+
+    async def scenario() -> None:
+        while len(tried_ns) <= len(hindrances):  # noqa: ASYNC110 - fake time, watched from outside
+            await asyncio.sleep(1)
+
+    runtime.play(scenario)
+    assert device.lifecycle.state is State.CONNECTED
+    assert device.first_error is None
+    pauses_s = [(later - earlier) / 1e9 for earlier, later in pairwise(tried_ns)]
+    assert all(0.4 <= pause <= 72 + 7 for pause in pauses_s)
 
 
 def test_a_state_is_logged_once_however_often_it_is_met_again(caplog: pytest.LogCaptureFixture) -> None:
