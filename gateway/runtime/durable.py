@@ -51,6 +51,11 @@ class Durable:
         if self._committer is not None:
             self._committer.offer(Batch(kind, route, [body], "telemetry"))
 
+    def keep(self, kind: str, route: str | None, body: dict[str, Any]) -> None:
+        """Have a state recorded that nobody waits for; it is never refused."""
+        if self._committer is not None:
+            self._committer.put(Batch(kind, route, [body], "state"))
+
     def _append(self, committer: Committer, ledger: LedgerLike | None) -> None:
         """Append what was asked for, on the ledger's thread; a later call may find nothing left to do."""
         while self._asked:

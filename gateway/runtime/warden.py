@@ -100,6 +100,11 @@ class Warden:
             raise DeniedError(read.message)
         return read.principal
 
+    @property
+    def clock_quality(self) -> ClockQuality:
+        """Return where the wall clock has its time from."""
+        return self._quality()
+
     def moment(self) -> Moment:
         """Return now, as authority judges it."""
         return Moment(
