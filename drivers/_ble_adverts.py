@@ -95,9 +95,13 @@ class AdvertisementPort:
         self._ear: _Ear | None = None
         self._dropped = 0
 
-    def listen_for(self, wanted: Sequence[CanFilter | Element]) -> None:
-        """Give, from the next `open` on, only elements that match a pattern; () for all."""
+    def listen_for(self, wanted: Sequence[CanFilter | Element]) -> bool:
+        """Give, from the next `open` on, only elements that match a pattern; () for all.
+
+        Return whether nothing is open.
+        """
         self._wanted = tuple(element for element in wanted if isinstance(element, Element))
+        return self._ear is None
 
     async def open(self) -> None:
         """Scan. Raises: PortNotFoundError, PortPermissionError, PortBusyError, DriverError."""

@@ -185,10 +185,14 @@ class GattPort:
         self._session: _Session | None = None
         self._dropped = 0
 
-    def listen_for(self, wanted: Sequence[CanFilter | Element]) -> None:
-        """Subscribe, from the next `open` on, to the characteristics that these elements name."""
+    def listen_for(self, wanted: Sequence[CanFilter | Element]) -> bool:
+        """Subscribe, from the next `open` on, to the characteristics that these elements name.
+
+        Return whether nothing is open.
+        """
         elements = [element for element in wanted if isinstance(element, Element)]
         self.wanted = tuple(dict.fromkeys(short_uuid(e.characteristic) for e in elements if e.characteristic))
+        return self._session is None
 
     async def open(self) -> None:
         """Connect.

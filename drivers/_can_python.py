@@ -66,9 +66,13 @@ class PythonCanPort:
         self._overflowed = self._malformed = 0
         self._timeouts: dict[str, int] = {}  # of writes, by why
 
-    def listen_for(self, wanted: Sequence[CanFilter | Element]) -> None:
-        """Leave out other ids from the next `open` on: in the adapter where it can, else in the thread."""
+    def listen_for(self, wanted: Sequence[CanFilter | Element]) -> bool:
+        """Leave out other ids from the next `open` on: in the adapter where it can, else in the thread.
+
+        Return whether nothing is open.
+        """
         self._wanted = tuple(each for each in wanted if isinstance(each, CanFilter))
+        return self._bus is None
 
     async def open(self) -> None:
         """Open the bus. Raises: see `gateway.port.Port.open`."""

@@ -72,11 +72,21 @@ class SocketCanPort:
         self._room_bytes = self._kernel_dropped = self._malformed = self._error_states = self._queue_full = 0
         self._timeouts: dict[str, int] = {}  # of writes, by why
 
-    def listen_for(self, wanted: Sequence[CanFilter | Element]) -> None:
-        """Let the kernel leave out other ids from the next `open` on. Beyond 512 filters it leaves out nothing."""
+    def listen_for(self, wanted: Sequence[CanFilter | Element]) -> bool:
+        """Let the kernel leave out other ids from now on; beyond 512 filters it leaves out nothing.
+
+        Return whether it does, or only from the next `open` on.
+        """
         filters = [each for each in wanted if isinstance(each, CanFilter)]
         self._filters = kernel_filters(filters) if filters else EVERYTHING
         self._is_told = True
+        if self._socket is None:
+            return True
+        try:
+            listen(self._socket, self._filters)
+        except OSError:
+            return False
+        return True
 
     async def open(self) -> None:
         """Open the socket. Raises: see `gateway.port.Port.open`."""

@@ -31,9 +31,10 @@ class UsbCanPort:
         self._wanted: Sequence[CanFilter | Element] | None = None
         self._port: SocketCanPort | None = None
 
-    def listen_for(self, wanted: Sequence[CanFilter | Element]) -> None:
-        """Let the kernel leave out other ids from the next `open` on."""
+    def listen_for(self, wanted: Sequence[CanFilter | Element]) -> bool:
+        """Let the kernel leave out other ids from now on. Return whether it does."""
         self._wanted = wanted
+        return self._port is None or self._port.listen_for(wanted)
 
     async def open(self) -> None:
         """Find the interface and open it. Raises: PortNotFoundError where no such adapter is plugged in, and others."""

@@ -22,33 +22,38 @@ from gateway.authority.settings import grants_of
 from gateway.clock import Clock, SystemClock
 from gateway.config import SiteConfig
 from gateway.envelope import Envelope
-from gateway.errors import ConfigError, Problem, UsageError
+from gateway.errors import ConfigError, LedgerError, Problem, UsageError
 from gateway.ledger import Ledger
 from gateway.lifecycle import State
 from gateway.notation import duration_ns
-from gateway.profile.build import CompiledProfile
-from gateway.profile.setpoint import Setpoint, compile_setpoints
 from gateway.registry import driver_for, transforms_of
 from gateway.route import Route, RoutePattern, Variant
 from gateway.runtime.asks import Asks
+from gateway.runtime.configuring import Configurer
 from gateway.runtime.control import ControlServer
 from gateway.runtime.device import Device
+from gateway.runtime.difference import Configuration
+from gateway.runtime.discovery import Discovery
 from gateway.runtime.dispatch import Dispatch
 from gateway.runtime.doorway import Doorway
 from gateway.runtime.durable import Durable
-from gateway.runtime.looks import DeviceLooks
+from gateway.runtime.evictor import Evictor
+from gateway.runtime.looks import DeviceLooks, routes_in
 from gateway.runtime.message import Message
 from gateway.runtime.outlet import Outlet
 from gateway.runtime.pipeline import COALESCE_S
 from gateway.runtime.recorder import Recorder, digest_of
+from gateway.runtime.reloading import Reloader
+from gateway.runtime.restoring import hand_over
 from gateway.runtime.resuming import Resumer
+from gateway.runtime.roster import Roster
 from gateway.runtime.scheduler import Scheduler
 from gateway.runtime.shadows import Twin
-from gateway.runtime.supervisor import Keeper, Supervisor
+from gateway.runtime.supervisor import Keeper
 from gateway.runtime.timekeeping import clock_quality, machine_boot
 from gateway.runtime.warden import Warden
 from gateway.runtime.watch import Watcher
-from gateway.runtime.wiring import wire
+from gateway.runtime.wiring import Fitter
 
 _NS: Final = 1_000_000_000
 
@@ -66,10 +71,12 @@ class Gateway:
         *,
         folder: Path | None = None,
         coalesce_s: float = COALESCE_S,
+        file: Path | None = None,
     ) -> None:
         """Wire everything and open nothing. `folder` is where relative profile paths start.
 
-        `coalesce_s`: how long a wake-up may wait for more, in seconds; 0 for the lowest latency.
+        `coalesce_s`: how long a wake-up may wait for more, in seconds; 0 for the lowest latency. `file`: where the site
+        was read, and is read again by a reload; None: it stays as it is, a reload reads its profiles again.
         Raises: ConfigError, ProfileError, DriverError, PortError.
         """
         self.name = site.gateway.name or platform.node() or "tidegate"
@@ -79,19 +86,27 @@ class Gateway:
         self._started_ns = self._clock.monotonic_ns()
         self._scheduler = Scheduler(self._clock)
         has_ledger = site.ledger.enabled
-        self._keepers = wire(
-            site, folder, self._clock, driver_for, coalesce_s, bus=self._scheduler.bus, has_store=has_ledger
-        )
-        self._supervisor = Supervisor(self._scheduler, self._keepers)
+        self._configurer = Configurer(folder, file, has_store=has_ledger)
+        configuration = self._configurer.read(site)
+        fitter = Fitter(self._clock, driver_for, coalesce_s, bus=self._scheduler.bus, has_store=has_ledger)
+        self._roster = Roster(configuration, fitter, self._scheduler)
+        self._keepers = self._roster.keepers
         self._watchers: list[Watcher] = []
         self._recorder = self._make_recorder(site) if has_ledger else None
-        self._setpoints: dict[CompiledProfile, dict[str, Setpoint]] = {}
+        self._kept_for = {} if self._recorder is None else self._recorder.keeps()
         self._looks = DeviceLooks(self._keepers, self._clock)
         self._dispatch = self._make_dispatch(site)
-        self.asks = Asks(self._dispatch, self._looks)  # the one door for callers in this process too
-        for keeper in self._keepers:
-            keeper.on_appeared = self._appeared
-            keeper.on_left = self._left
+        self._evictor = Evictor(
+            self._clock, self.boot, self._discoveries, self._recorder,
+            twin_of=self._twin_of, attached=self._dispatch.twins.get,
+        )  # fmt: skip
+        self._looks.recall = self._evictor.recall
+        self.reloader = Reloader(
+            self._clock, configuration, read=lambda: self._configurer.read_again(site),
+            apply=self._change, devices=self._devices, note=self._note,
+        )  # fmt: skip
+        self.asks = Asks(self._dispatch, self._looks, self.reloader)  # the one door for callers in this process too
+        self._roster.on_entered, self._roster.on_left = self._entered, self._left
         self.unused = _unused_tables(site)
 
     async def run(
@@ -122,6 +137,7 @@ class Gateway:
                 for task in working:
                     task.cancel()
         finally:
+            self._dispatch.warden.tell_refusals()
             if self._recorder is not None:
                 await self._recorder.stop()
             doorway.close()
@@ -134,16 +150,23 @@ class Gateway:
             log.warning("no token counts: %s", error)
 
     async def _work(self) -> None:
-        """Bring back what the ledger knows, before any port is opened; then keep ports open and record."""
+        """Bring back what the ledger knows, before any port is opened; then keep ports open and record.
+
+        The first command waits until what builds orders is loaded; ports do not wait for that.
+        """
         commander = self._dispatch.commander
         async with asyncio.TaskGroup() as group:
             group.create_task(commander.run(), name="commander")
             await commander.is_ready.wait()
+            warming = group.create_task(asyncio.to_thread(self._configurer.warm), name="warm")
             if self._recorder is not None:
                 await self._recorder.start()
                 group.create_task(self._recorder.run(), name="recorder")
+            group.create_task(self._roster.supervisor.run(), name="supervisor")
+            group.create_task(self.reloader.run(), name="reloader")
+            group.create_task(self._evictor.run(), name="evictor")
+            await warming
             self._dispatch.is_known.set()
-            group.create_task(self._supervisor.run(), name="supervisor")
 
     def summary(self) -> str:
         """Return how things stand, in one line."""
@@ -162,8 +185,9 @@ class Gateway:
             "pid": os.getpid(),
             "uptime": (self._clock.monotonic_ns() - self._started_ns) / _NS,
             "data": str(self.data_dir),
-            "devices": [self._status_of(keeper, device) for keeper in self._keepers for device in keeper.devices],
-            "ports": [_port_status(keeper) for keeper in self._keepers],
+            "devices": self._looks.statuses(),
+            "ports": self._looks.ports(),
+            "reload": self.reloader.last,
             "scheduler": {
                 "turns": scheduler.turns,
                 "longest_turn_ms": scheduler.longest_turn_ns / 1e6,
@@ -183,27 +207,13 @@ class Gateway:
 
     def routes(self, pattern: RoutePattern) -> list[dict[str, Any]]:
         """Return every route that matches, with unit, last value and age (None: nothing came yet)."""
-        found: dict[str, dict[str, Any]] = {}
-        for entry in self.latest():
-            for name, stream in entry["streams"].items():
-                if not pattern.matches(entry["device"], entry["family"], stream):
-                    continue
-                route = f"{entry['device']}/{entry['family']}/{stream}"
-                seen = found.get(route)  # messages of one family that give the same field are one stream
-                if seen is not None and (entry["age"] is None or (seen["age"] or 0) <= entry["age"]):
-                    continue
-                found[route] = {
-                    "route": route,
-                    "message": entry["message"],
-                    "value": entry["values"].get(name),
-                    "unit": entry["units"][name],
-                    "age": entry["age"],
-                    "t": entry["t"],
-                    "seq": entry["seq"],
-                    "stale": entry["stale"],
-                    "taints": entry["taints"],
-                }
-        return list(found.values())
+        return routes_in(self.latest(), pattern)
+
+    async def routes_left(self, pattern: RoutePattern) -> list[dict[str, Any]]:
+        """Return the same of a discovered device that has left, where the pattern names it in full."""
+        found = await self._evictor.recall(pattern.text.partition("/")[0])
+        now_ns = self._clock.monotonic_ns()
+        return routes_in([] if found is None else [each.latest(now_ns) for each in found[0].all_messages()], pattern)
 
     def envelope(self, route: Route) -> Envelope | None:
         """Return the latest value of one route with where and when it comes from; None: nothing came yet, or no route.
@@ -256,23 +266,46 @@ class Gateway:
             async for record in watcher.records():
                 yield record
 
-    def _appeared(self, device: Device) -> None:
-        """Let those who look on see a device that was discovered meanwhile."""
+    def _entered(self, device: Device) -> None:
+        """Let those who look on see a device that was not there when the gateway started."""
         device.watchers += [watcher for watcher in self._watchers if watcher.pattern.matches(device.name)]
         if self._recorder is not None:
             self._recorder.attach(device)
-        self._command(device)
+        before = self._dispatch.twins.get(device.name)
+        if before is not None:
+            hand_over(before.device, device)
+        self._dispatch.attach(self._twin_of(device))
+        self._evictor.came(device)
 
     def _left(self, device: Device) -> None:
-        """Forget a device that had to make room for another."""
+        """Let go of a device; one that enters again as another keeps its commands until then."""
+        self._evictor.left(device)
+        for watcher in device.watchers:
+            watcher.forget(device.all_messages())
         if self._recorder is not None:
             self._recorder.detach(device)
-        self._dispatch.detach(device.name)
+        if device.name not in self._roster.returning:
+            self._dispatch.detach(device.name)
+
+    # ---- configuration
+
+    async def _change(self, after: Configuration) -> list[str]:
+        """Put another configuration into effect; return what waits for a restart all the same."""
+        await self._roster.change(after)
+        self._configurer.keep(after, [device.profile for device in self._devices()])
+        self._dispatch.warden.grant(grants_of(after.site.grants))
+        keeps = {} if self._recorder is None else self._recorder.keeps()
+        late = {route for route, _ in keeps.items() ^ self._kept_for.items()}
+        return [f"record.keep of {route}" for route in sorted(late)]
+
+    async def _note(self, body: dict[str, Any]) -> None:
+        with contextlib.suppress(LedgerError):
+            await self._durable.append([("note", None, body, "audit", None)])
 
     def _make_dispatch(self, site: SiteConfig) -> Dispatch:
         """Return the door for who wants something done. Raises: ConfigError for setpoints that cannot work."""
         recorder = self._recorder
-        durable = Durable(None if recorder is None else recorder.committer)
+        self._durable = durable = Durable(None if recorder is None else recorder.committer)
         warden = Warden(
             self._clock,
             durable,
@@ -288,20 +321,12 @@ class Gateway:
             resumer = Resumer(dispatch, self._clock, is_clock_trusted=lambda: clock_quality() != "none")
             recorder.on_known = resumer.resume
         for device in self._devices():
-            self._command(device, dispatch)
+            dispatch.attach(self._twin_of(device))
         return dispatch
 
-    def _command(self, device: Device, dispatch: Dispatch | None = None) -> None:
-        """Give a device its shadow, and let it be written to where its profile has setpoints. Raises: ConfigError."""
-        try:
-            compiled = self._setpoints.get(device.profile) or compile_setpoints(device.profile)
-        except ValueError as error:
-            raise ConfigError([Problem(device.profile.profile.profile.id, 0, "setpoint", str(error))]) from error
-        if device.profile not in self._setpoints:
-            self._setpoints[device.profile] = compiled
-            for setpoint in compiled.values():
-                setpoint.warm()
-        (dispatch or self._dispatch).attach(Twin(device, compiled, self._clock))
+    def _twin_of(self, device: Device) -> Twin:
+        """Return a device's shadow; it can be written to where its profile has setpoints."""
+        return Twin(device, self._configurer.setpoints_of(device.profile), self._clock)
 
     def _way_out(self, device: str) -> Outlet | None:
         found = self._looks.keeper_of(device)
@@ -338,47 +363,11 @@ class Gateway:
             raise ConfigError([Problem("", 0, "ledger.ring", str(error))]) from error
         return recorder
 
+    def _discoveries(self) -> list[Discovery]:
+        return [discovery for keeper in self._keepers for discovery in keeper.discoveries]
+
     def _devices(self) -> list[Device]:
-        return [device for keeper in self._keepers for device in keeper.devices]
-
-    def _status_of(self, keeper: Keeper, device: Device) -> dict[str, Any]:
-        now_ns = self._clock.monotonic_ns()
-        life = device.lifecycle
-        return {
-            "name": device.name,
-            "state": life.state,
-            "stale": device.is_stale(now_ns),
-            "since": (now_ns - life.since_ns) / _NS,
-            "attempt": life.attempt,
-            "reason": life.reason,
-            "first_error": device.first_error if life.state is not State.CONNECTED else None,
-            "fault": device.fault,
-            "port": keeper.name,
-            "profile": device.profile.profile.profile.id,
-            "frames": device.frames().as_json(),
-            "polls": device.polls.as_json(),
-            "messages": {message.name: message.sequence for message in device.all_messages()},
-        }
-
-
-def _port_status(keeper: Keeper) -> dict[str, Any]:
-    counts = keeper.counts
-    return {
-        "name": keeper.name,
-        "bus": keeper.bus,
-        "devices": [device.name for device in keeper.devices],
-        "error": keeper.error,
-        "opened": counts.opened,
-        "reads": counts.reads,
-        "bytes": counts.bytes_in,
-        "frames": counts.frames,
-        "unknown": counts.unknown,
-        "dropped": counts.dropped,
-        "garbage": counts.garbage,
-        "garbage_by_reason": dict(counts.reasons),
-        "link": keeper.health(),
-        "discovered": [discovery.as_json() for discovery in keeper.discoveries],
-    }
+        return self._roster.devices
 
 
 def _unused_tables(site: SiteConfig) -> list[str]:

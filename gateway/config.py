@@ -220,6 +220,15 @@ def data_dir(option: Path | str | None = None, site: SiteConfig | None = None) -
     return Path(named).expanduser() if named else user_state_folder()
 
 
+def located(file: Path, problems: Iterable[Problem]) -> list[Problem]:
+    """Return problems that were found after reading with the lines of their keys in the site file."""
+    document = Document(str(file), file.read_bytes())
+    return [
+        each if each.file else Problem(str(file), document.line_of(tuple(each.key.split("."))), each.key, each.message)
+        for each in problems
+    ]
+
+
 def _name_from(profile: str) -> str:
     path = Path(profile.partition("@")[0])
     name = path.parent.name if path.name == "profile.toml" else path.stem

@@ -1,4 +1,4 @@
-"""Layer 0: the only reader of environment variables. An empty variable counts as unset."""
+"""Layer 0: the only reader of environment variables. An empty variable counts as unset, but for the token's."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ from pathlib import Path
 def variable(name: str) -> str | None:
     """Return the value of an environment variable, None where it is unset or empty."""
     return os.environ.get(name) or None
+
+
+def token() -> str | None:
+    """Return `TIDEGATE_TOKEN`, None where it is unset. An empty one is a token: it is refused, never ignored.
+
+    `TIDEGATE_TOKEN="$(cat FILE)"` with a file that is gone must not act by the rights of whoever typed it.
+    """
+    return os.environ.get("TIDEGATE_TOKEN")
 
 
 def user_state_folder() -> Path:

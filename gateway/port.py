@@ -87,11 +87,11 @@ class SamplingPort(AskingPort, Protocol):
 class FilteringPort(Port, Protocol):
     """A link that can leave out what nobody wants, or must be told what to listen to."""
 
-    def listen_for(self, wanted: Sequence[CanFilter | Element]) -> None:
-        """Give, from the next `open` on, only what matches one of `wanted`; () for everything.
+    def listen_for(self, wanted: Sequence[CanFilter | Element]) -> bool:
+        """Give only what matches one of `wanted`; () for everything. Return whether that holds from now on.
 
-        An Element without address is a pattern: the parts that are set must be equal. GATT: the characteristics to
-        subscribe to.
+        False: it does from the next `open` on. An Element without address is a pattern: the parts that are set must be
+        equal. GATT: the characteristics to subscribe to.
         """
         ...
 

@@ -64,7 +64,7 @@ class Route(msgspec.Struct, frozen=True, order=True):
         """Refuse segments that are not `[a-z0-9][a-z0-9_-]*`."""
         for part in (self.owner, self.family, self.stream):
             if not _SEGMENT.fullmatch(part):
-                raise RouteError(f"{part!r} is no route segment; use lower-case letters, digits, '_' and '-'")
+                raise RouteError(f"{part[:80]!r} is no route segment; use lower-case letters, digits, '_' and '-'")
 
     def __str__(self) -> str:
         """Return the one text form."""
@@ -93,7 +93,9 @@ def parse_route(text: str) -> tuple[Route, int | None]:
     path, at_mark, word = rest.partition("@")
     parts = path.split("/")
     if len(parts) != 3:
-        raise RouteError(f"{text!r} is no route; write device/family/stream, for example therm-1/climate/temperature")
+        raise RouteError(
+            f"{text[:80]!r} is no route; write device/family/stream, for example therm-1/climate/temperature"
+        )
     if at_mark and word not in Variant.__members__.values():
         raise RouteError(f"{text!r}: no variant {word!r}; one of {', '.join(Variant)}")
     owner, family, stream = parts
@@ -114,7 +116,7 @@ class RoutePattern:
         """Take up to three globs separated by `/`; raises RouteError for more."""
         parts = text.split("/") if text else ["*"]
         if len(parts) > 3 or "" in parts:
-            raise RouteError(f"{text!r} is no route pattern; write for example 'pump/*/speed' or 'pump'")
+            raise RouteError(f"{text[:80]!r} is no route pattern; write for example 'pump/*/speed' or 'pump'")
         self.text = text
         self._parts = parts
 

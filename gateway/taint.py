@@ -15,6 +15,7 @@ TRUST_CASE: Final = 1 << 3  # undeclared multiplexer value; the other signals st
 TRUST_NAN: Final = 1 << 4  # NaN or infinity on the wire; null
 TRUST_ADJUSTED: Final = 1 << 5  # the site file's `adjust` changed the value
 TRUST_TEXT: Final = 1 << 6  # text that is no number, time ... as declared; that field is null
+TRUST_UNCONFIRMED: Final = 1 << 7  # wanted of a device that confirms nothing (`confirm = "none"`)
 DELIVERY_DROPPED: Final = 1 << 8  # frames before this one were dropped by a full mailbox
 DELIVERY_GARBAGE: Final = 1 << 9  # bytes before this one were refused
 DELIVERY_RECONNECTED: Final = 1 << 10  # first value after the port was away
@@ -34,6 +35,7 @@ NAMES: Final[dict[int, str]] = {
     TRUST_NAN: "trust.nan",
     TRUST_ADJUSTED: "trust.adjusted",
     TRUST_TEXT: "trust.text",
+    TRUST_UNCONFIRMED: "trust.unconfirmed",
     DELIVERY_DROPPED: "delivery.dropped",
     DELIVERY_GARBAGE: "delivery.garbage",
     DELIVERY_RECONNECTED: "delivery.reconnected",

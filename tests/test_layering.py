@@ -39,6 +39,7 @@ LAYERS = {
     "gateway.driver": PORTS,
     "gateway.registry": PORTS,
     "gateway.sysfs": PORTS,
+    "gateway.folder": PORTS,
     "drivers": PORTS,
     "gateway.ledger": STORAGE,
     "gateway.ledger.base": LOGIC,

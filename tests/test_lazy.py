@@ -79,3 +79,14 @@ def test_decoding_with_generated_code_needs_neither_construct_nor_cantools() -> 
 
 def test_the_runtime_loads_no_driver_library_until_a_port_needs_it() -> None:
     assert loaded_by("import gateway.app") & {"construct", "cantools", "can", "serial"} == set()
+
+
+def test_a_gateway_with_setpoints_is_wired_before_what_builds_orders_is_loaded() -> None:
+    code = (
+        "from pathlib import Path\n"
+        "from gateway.app import Gateway\n"
+        "from gateway.config import site_of_arguments\n"
+        "gateway = Gateway(site_of_arguments(['node=cobs-node@/dev/none']), Path('/nonexistent'))\n"
+        "assert gateway.asks is not None"
+    )
+    assert loaded_by(code) & {"construct", "cantools"} == set()

@@ -8,6 +8,7 @@ wrong with it is never mended by the carrier's own rights.
 from __future__ import annotations
 
 from collections.abc import Collection
+from shlex import quote
 from typing import Any, Final, Literal
 
 import msgspec
@@ -127,7 +128,7 @@ def authorise(
         return answer(found, _ungranted(found, principal, verb, shown))
     wall = authority.walls.stopping(scope, verb, authority.ports_of) if heeds_walls else None
     if wall is not None:
-        lift = f"`tidegate wall {wall.subject} {verb} on` lifts it"
+        lift = f"`tidegate wall {quote(wall.subject)} {verb} on` lifts it"
         return answer("wall", f"{wall.by} raised a wall: no {verb} on {wall.subject}; {lift}")
     return answer(found, "")
 

@@ -14,6 +14,7 @@ from typing import Final
 
 from gateway.authority.token import SigningKey
 from gateway.errors import UsageError
+from gateway.folder import sync_names
 
 KEY_NAME: Final = "token.key"
 
@@ -62,7 +63,7 @@ def rotate_key(folder: Path) -> SigningKey:
             new.unlink()
         _write(new, key.to_pem())
         new.replace(folder / KEY_NAME)
-        _sync_folder(folder)
+        sync_names(folder)
     except OSError as error:
         raise UsageError(f"{folder / KEY_NAME} cannot be written: {error.strerror or error}") from error
     return key
@@ -87,11 +88,3 @@ def _write(path: Path, data: bytes) -> None:
         stream.write(data)
         stream.flush()
         os.fsync(descriptor)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

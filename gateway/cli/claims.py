@@ -66,9 +66,10 @@ class Claims:
 def gateway_ports(data: str | None) -> list[str]:
     """Return the port texts of the gateway of a data folder, nothing where none answers."""
     from gateway.cli.client import ask
+    from gateway.environment import token
 
     try:
-        return [str(port["name"]) for port in ask(data, "status")["ports"]]
+        return [str(port["name"]) for port in ask(data, token(), "status")["ports"]]
     except (GatewayError, OSError, ValueError, KeyError, TypeError):  # no gateway, or one of another version
         return []
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import click
 
-from gateway.cli.client import data_option, json_option
-from gateway.cli.talk import ask_once, json_text, token_option
+from gateway.cli.client import data_option, json_option, token_option
+from gateway.cli.set_result import Result
+from gateway.cli.talk import ask_once, json_text
 
 
 @click.command(name="approve")
@@ -23,7 +24,7 @@ def approve(command_id: str, *, as_json: bool, token: str | None, data: str | No
     For example `tidegate approve 01JDQ3`. Exit 2: no such command waits, or denied. 3: no gateway.
     """
     told = _decide(data, token, command_id, "approve")
-    click.echo(json_text(told) if as_json else f"{command_id} is approved; `tidegate commands` tells how it ends")
+    click.echo(told if as_json else f"{command_id} is approved; `tidegate commands` tells how it ends")
 
 
 @click.command(name="reject")
@@ -39,10 +40,9 @@ def reject(command_id: str, *, as_json: bool, token: str | None, data: str | Non
     For example `tidegate reject 01JDQ3`. Exit 2: no such command waits, or denied. 3: no gateway.
     """
     told = _decide(data, token, command_id, "reject")
-    click.echo(json_text(told) if as_json else f"{command_id} is rejected; nothing is sent")
+    click.echo(told if as_json else f"{command_id} is rejected; nothing is sent")
 
 
-def _decide(
-    data: str | None, token: str | None, command_id: str, verdict: Literal["approve", "reject"]
-) -> dict[str, Any]:
-    return ask_once(data, token, "decide", dict[str, Any], id=command_id, verdict=verdict)
+def _decide(data: str | None, token: str | None, command_id: str, verdict: Literal["approve", "reject"]) -> str:
+    """Return where the command stands then, as `set --json` tells it."""
+    return json_text(ask_once(data, token, "decide", Result, id=command_id, verdict=verdict).as_json())

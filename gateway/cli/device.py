@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import click
 
-from gateway.cli.client import data_option, json_option
-from gateway.cli.talk import ask_once, json_text, token_option
+from gateway.cli.client import data_option, json_option, token_option
+from gateway.cli.talk import ask_once, json_text
 
 _MEANS: Final = {
     "connect": "is to be connected",

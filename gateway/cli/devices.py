@@ -6,18 +6,19 @@ import json
 
 import click
 
-from gateway.cli.client import ask, data_option, json_option, table
+from gateway.cli.client import ask, data_option, json_option, table, token_option
 
 
 @click.command(name="devices")
 @json_option
+@token_option
 @data_option
-def command(as_json: bool, data: str | None) -> None:
+def command(as_json: bool, token: str | None, data: str | None) -> None:
     """List the devices of a running gateway: profile, port, where the connection stands and why, messages.
 
     For example `tidegate devices`, or `tidegate devices --json` for programs. Exit 3 where no gateway answers.
     """
-    devices = ask(data, "devices")
+    devices = ask(data, token, "devices")
     if as_json:
         click.echo(json.dumps({"devices": devices}, ensure_ascii=False))
         return

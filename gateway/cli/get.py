@@ -8,8 +8,8 @@ import click
 import msgspec
 
 from gateway.cli import EXIT_NO
-from gateway.cli.client import data_option, json_option
-from gateway.cli.talk import ask_once, json_text, token_option
+from gateway.cli.client import data_option, json_option, token_option
+from gateway.cli.talk import ask_once, json_text
 from gateway.plain import age_text, printable, unit_text, value_text
 
 
@@ -38,7 +38,8 @@ class _Value(msgspec.Struct, frozen=True):
 def command(context: click.Context, *, route: str, as_json: bool, token: str | None, data: str | None) -> None:
     """Print what ROUTE says now, how old that is and how far it can be trusted.
 
-    ROUTE is device/family/name; @desired, @reported or @effective behind it ask for that part of a setpoint.
+    ROUTE is device/family/name; @desired, @reported or @effective behind it ask for that part of a setpoint, which
+    without one tells what is reported.
 
     For example `tidegate get therm-1/climate/temperature`, `tidegate get pump/motor/speed@desired --json`.
 

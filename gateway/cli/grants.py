@@ -7,8 +7,8 @@ from typing import Final
 import click
 import msgspec
 
-from gateway.cli.client import data_option, json_option, table
-from gateway.cli.talk import ask_once, json_text, token_option
+from gateway.cli.client import data_option, json_option, table, token_option
+from gateway.cli.talk import ask_once, json_text
 
 VERBS: Final = ("read", "write", "admin")
 

@@ -7,9 +7,9 @@ from typing import Final
 import click
 import msgspec
 
-from gateway.cli.client import data_option, json_option
+from gateway.cli.client import data_option, json_option, token_option
 from gateway.cli.grants import Grant, grants_text
-from gateway.cli.talk import ask_once, json_text, token_option
+from gateway.cli.talk import ask_once, json_text
 from gateway.plain import printable
 
 _BY: Final = {"peer": "as the system says who connects", "token": "by its token"}

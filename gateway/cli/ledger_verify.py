@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from gateway.cli.client import json_option
+from gateway.cli.gently import gently
 from gateway.cli.ledger_common import existing_ledger, exit_code_of, finish, reading, reading_command
 from gateway.cli.ledger_text import record_line
 from gateway.errors import LedgerError, LedgerFormatError, LedgerStorageError, UsageError
@@ -59,15 +60,17 @@ def verify_command(
 
 
 def _verified(ledger: LedgerLike, folder: Path, against: Head | None, *, deep: bool) -> Verification:
-    """Verify; on a terminal with progress, where there is enough to read for it."""
-    if not deep or not sys.stderr.isatty() or (folder / "ledger.db").exists():
-        return ledger.verify(deep=deep, against=against)
+    """Verify; a deep one gently, and on a terminal with progress."""
+    if not deep:
+        return ledger.verify(against=against)
+    if not sys.stderr.isatty() or (folder / "ledger.db").exists():
+        return gently(lambda: ledger.verify(deep=True, against=against))
     from gateway.ledger.storage import OsStorage
     from gateway.ledger.verify import verify
 
     progress = Progress()
     try:
-        return verify(OsStorage(folder), deep=True, against=against, progress=progress.tell)
+        return gently(lambda: verify(OsStorage(folder), deep=True, against=against, progress=progress.tell))
     finally:
         progress.end()
 

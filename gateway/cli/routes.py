@@ -6,21 +6,22 @@ import json
 
 import click
 
-from gateway.cli.client import ask, data_option, json_option, table
+from gateway.cli.client import ask, data_option, json_option, table, token_option
 from gateway.plain import age_text, unit_text, value_text
 
 
 @click.command(name="routes")
 @click.argument("pattern", default="*")
 @json_option
+@token_option
 @data_option
-def command(pattern: str, as_json: bool, data: str | None) -> None:
+def command(pattern: str, as_json: bool, token: str | None, data: str | None) -> None:
     """List the routes of a running gateway with unit, last value and age.
 
     PATTERN is up to three globs, device/family/stream, for example `tidegate routes pump` or `'*/climate/temp*'`.
     Exit 1 where no route matches, 3 where no gateway answers.
     """
-    routes = ask(data, "routes", pattern=pattern)
+    routes = ask(data, token, "routes", pattern=pattern)
     if as_json:
         click.echo(json.dumps(routes, ensure_ascii=False))
     elif routes:

@@ -14,7 +14,7 @@ import click
 
 from gateway.cli.client import data_option
 from gateway.config import SiteConfig, data_dir, load_site, site_of_arguments
-from gateway.errors import ConfigError, Problem, UsageError
+from gateway.errors import ConfigError, UsageError
 from gateway.notation import duration_ns
 from gateway.runtime.notify import Notifier
 from gateway.runtime.stopping import limit_stop
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gateway.app import Gateway
 
 COALESCE_MOST_S: Final = 0.1
+SWITCH_S: Final = 0.0005  # a command goes from loop to ledger's thread and back: under load each change may take this
 
 
 @click.command(name="run")
@@ -38,7 +39,8 @@ def command(what: tuple[str, ...], coalesce: str, data: str | None) -> None:
     """Run a gateway until interrupted: the devices of a site file, or those named on the command line.
 
     For example `tidegate run gps=nmea-gnss@/dev/ttyACM0 pump=pump.dbc@can0`. NAME may be left out. State changes are
-    logged on stderr. Exit 2 for a site or profile that is wrong or a driver that is missing, 3 where there can be no
+    logged on stderr. SIGHUP, or `tidegate reload`, takes up a changed site file or
+    profile. Exit 2 for a site or profile that is wrong or a driver that is missing, 3 where there can be no
     port.
     """
     site, folder = site_of(what)
@@ -67,6 +69,9 @@ async def run_until_signal(gateway: Gateway, greeting: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)
     notifier = Notifier()
+    loop.add_signal_handler(signal.SIGHUP, gateway.reloader.hang_up)
+    gateway.reloader.on_begun, gateway.reloader.on_done = notifier.reloading, notifier.ready
+    sys.setswitchinterval(SWITCH_S)
     gc.freeze()  # what is there now stays; looking at it again and again would hold the loop longer than a turn
     await gateway.run(stop, on_ready=lambda: click.echo(greeting, err=True), beside=notifier.run(gateway.summary))
 
@@ -89,12 +94,13 @@ def _wired(
 ) -> Gateway:
     from gateway.app import Gateway
 
+    file = None if folder is None else Path(what[0])
     try:
-        return Gateway(site, data_dir(data, site), folder=folder, coalesce_s=coalesce_s)
+        return Gateway(site, data_dir(data, site), file=file, coalesce_s=coalesce_s)
     except ConfigError as error:
         if folder is None:
             raise UsageError("; ".join(f"{each.key}: {each.message}" for each in error.problems)) from error
-        raise ConfigError(located(Path(what[0]), error.problems)) from error
+        raise
 
 
 def _seconds(text: str) -> float:
@@ -105,17 +111,6 @@ def _seconds(text: str) -> float:
     if seconds > COALESCE_MOST_S:
         raise UsageError(f"--coalesce: {text} would make every value late; at most {COALESCE_MOST_S * 1e3:g}ms")
     return seconds
-
-
-def located(file: Path, problems: tuple[Problem, ...]) -> list[Problem]:
-    """Return problems that were found after reading with the lines of their keys in the site file."""
-    from gateway.profile.document import Document
-
-    document = Document(str(file), file.read_bytes())
-    return [
-        each if each.file else Problem(str(file), document.line_of(tuple(each.key.split("."))), each.key, each.message)
-        for each in problems
-    ]
 
 
 def _count(number: int, noun: str) -> str:

@@ -26,6 +26,7 @@ After=network.target bluetooth.target
 Type=notify
 NotifyAccess=main
 ExecStart={program} run {site} --data /var/lib/tidegate
+ExecReload=/bin/kill -HUP $MAINPID
 WatchdogSec=30
 Restart=on-failure
 RestartSec=2

@@ -6,11 +6,11 @@ import sys
 
 import click
 
-from gateway.cli.client import data_option, json_option
+from gateway.cli.client import data_option, json_option, token_option
 from gateway.cli.duration import duration
 from gateway.cli.set_lines import set_lines, word_or_json
 from gateway.cli.set_result import Result, Terms, put
-from gateway.cli.talk import json_text, talking, token_option
+from gateway.cli.talk import json_text, talking
 from gateway.errors import UsageError
 
 
@@ -25,7 +25,11 @@ from gateway.errors import UsageError
 )
 @click.option("--key", help="Names this command: once more with the same key and value tells its result again.")
 @click.option(
-    "--wait", metavar="DURATION", callback=duration, default="3s", help="How long to wait for an outcome [3s]."
+    "--wait",
+    metavar="DURATION",
+    callback=duration,
+    default="3s",
+    help="How long to wait for an outcome [3s; 60s at most].",
 )
 @click.option("--stdin", "from_stdin", is_flag=True, help="Set what comes as JSON lines, one after the other.")
 @json_option
@@ -72,7 +76,7 @@ def command(
     with talking(data, token) as gateway:
         result = put(gateway, route, wanted, terms)
     _show(result, as_json=as_json)
-    if as_json and result.exit_code and result.detail:
+    if as_json and result.exit_code:  # not beside many lines: who reads those may not empty the other pipe
         click.echo(f"tidegate: {result.as_text()}", err=True)
     context.exit(result.exit_code)
 

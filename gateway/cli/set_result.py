@@ -13,7 +13,7 @@ from gateway.errors import GatewayUnreachableError
 from gateway.plain import printable, value_text
 
 CONFIRMED: Final = frozenset({"reported", "acked"})
-_REASONS: Final = {"DeniedError": "denied", "RouteError": "unknown_route", "request": "malformed"}
+_REASONS: Final = {"DeniedError": "denied", "RouteError": "unknown_route", "request": "malformed", "busy": "busy"}
 _WORDS: Final = {
     "reported": "the device reports {reported}",
     "acked": "the device acknowledged {desired}",

@@ -7,8 +7,8 @@ from typing import Any
 import click
 import msgspec
 
-from gateway.cli.client import data_option, json_option, table
-from gateway.cli.talk import ask_once, json_text, token_option
+from gateway.cli.client import data_option, json_option, table, token_option
+from gateway.cli.talk import ask_once, json_text
 from gateway.plain import printable, value_text
 
 

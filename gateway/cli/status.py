@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gateway.cli.client import ask, data_option, json_option, table
+from gateway.cli.client import ask, data_option, json_option, table, token_option
 from gateway.plain import age_text, size_text
 
 FRAMES = ("in", "delivered", "dropped", "refused", "pending")
@@ -15,14 +15,15 @@ FRAMES = ("in", "delivered", "dropped", "refused", "pending")
 
 @click.command(name="status")
 @json_option
+@token_option
 @data_option
-def command(as_json: bool, data: str | None) -> None:
+def command(as_json: bool, token: str | None, data: str | None) -> None:
     """Show what a running gateway does: states, frames, what was lost and why.
 
     For example `tidegate status`, or `tidegate status --json --data /var/lib/tidegate` for programs.
     Exit 3 where no gateway answers.
     """
-    answer = ask(data, "status")
+    answer = ask(data, token, "status")
     click.echo(json.dumps(answer, ensure_ascii=False) if as_json else _plain(answer))
 
 
@@ -43,7 +44,9 @@ def _plain(answer: dict[str, Any]) -> str:
         if port["link"]:
             lines.append(f"{port['name']}: {_facts(port['link'])}")
         for found in port["discovered"]:
-            told = {"evicted": found["evicted"], "frames without room": found["refused"]}
+            told = {
+                "remembered": found["remembered"], "evicted": found["evicted"], "frames without room": found["refused"],
+            }  # fmt: skip
             more = "".join(f", {count:,} {what}" for what, count in told.items() if count)
             lines.append(f"{port['name']}: {found['devices']} of {found['limit']} devices {found['name']}{more}")
     lines += [line for device in answer["devices"] if (line := _polls(device["name"], device["polls"]))]

@@ -14,12 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeVar
 
-import click
 import msgspec
 
 from gateway.cli.client import ANSWER_TIMEOUT_S
 from gateway.config import data_dir
-from gateway.environment import variable
 from gateway.errors import GatewayUnreachableError, UsageError
 from gateway.runtime.doorway import connect
 
@@ -113,16 +111,3 @@ def json_text(told: Any) -> str:
     except UnicodeEncodeError:
         return json.dumps(plain)
     return text
-
-
-def _token(_context: click.Context, _parameter: click.Parameter, given: str | None) -> str | None:
-    """Return the token to hand on. An empty `--token` is handed on too: it must be refused, never ignored."""
-    return variable("TIDEGATE_TOKEN") if given is None else given
-
-
-token_option = click.option(
-    "--token",
-    metavar="TOKEN",
-    callback=_token,
-    help="Act by this token instead of as the local user [TIDEGATE_TOKEN, which no other user sees].",
-)

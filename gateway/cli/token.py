@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 import msgspec
 
-from gateway.cli.client import data_option, json_option
+from gateway.cli.client import data_option, json_option, token_option
 from gateway.cli.duration import duration
 from gateway.cli.grants import VERBS
-from gateway.cli.talk import ask_once, json_text, token_option
+from gateway.cli.talk import ask_once, json_text
 from gateway.errors import UsageError
 from gateway.spelling import did_you_mean
 

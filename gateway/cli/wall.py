@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from gateway.cli.client import data_option, json_option
+from gateway.cli.client import data_option, json_option, token_option
 from gateway.cli.grants import VERBS
-from gateway.cli.talk import ask_once, json_text, token_option
+from gateway.cli.talk import ask_once, json_text
 
 
 @click.command(name="wall")
@@ -23,7 +23,8 @@ def command(target: str, verb: str, state: str, *, as_json: bool, token: str | N
     """Shut VERB off, or let it on again, for a port, a device, or the routes of a pattern: at once, for everybody.
 
     `*` in a pattern is one segment, `**` any number of them. It is recorded, and stands until it is lifted, also over a
-    restart. On again, the grants say who may. Takes the verb admin on what is walled.
+    restart; `tidegate walls` lists those that do. On again, the grants say who may. Takes the verb admin on what is
+    walled.
 
     For example `tidegate wall can0 write off`, `tidegate wall pump write off`, `tidegate wall '**' write on`.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from gateway.cli.client import data_option, follow, json_option
+from gateway.cli.client import data_option, follow, json_option, token_option
 from gateway.plain import clock_text, unit_text, value_text
 
 Fields = dict[str, dict[str, dict[str, list[str]]]]  # device, message, field -> route and unit
@@ -18,15 +18,16 @@ Fields = dict[str, dict[str, dict[str, list[str]]]]  # device, message, field ->
 @click.command(name="watch")
 @click.argument("pattern", default="*")
 @json_option
+@token_option
 @data_option
-def command(pattern: str, as_json: bool, data: str | None) -> None:
+def command(pattern: str, as_json: bool, token: str | None, data: str | None) -> None:
     """Print values of a running gateway as they come, until interrupted.
 
     PATTERN is up to three globs, device/family/stream, for example `tidegate watch pump` or `'*/climate/temp*'`.
     A line is `time device/family/stream value unit`; with --json one line per message. A reader that is too slow is
     told how many messages it missed. Exit 3 where no gateway answers.
     """
-    pieces = follow(data, pattern)
+    pieces = follow(data, token, pattern)
     try:
         fields: Fields = json.loads(next(pieces))["fields"]
         if not fields:

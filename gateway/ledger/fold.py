@@ -70,6 +70,8 @@ class State(msgspec.Struct):
     clock: Latest | None = None
     snapshot: Latest | None = None
     boots: int = 0
+    is_clock_sure: bool = False  # the newest record was made while the network set the clock
+    sure_wall_ns: int = 0  # the newest wall time recorded so: it has certainly passed
     gaps: list[Any] = msgspec.field(default_factory=list)  # bodies of the last MAX_TOLD gap records, with their seq
     damage: list[Any] = msgspec.field(default_factory=list)
     counts: dict[str, int] = msgspec.field(default_factory=dict)  # records by kind
@@ -99,6 +101,17 @@ class State(msgspec.Struct):
         elif kind in {"boot", "clock", "snapshot"}:
             setattr(self, kind, _latest_of(record))
             self.boots += kind == "boot"
+            self._judge_clock(record)
+        if self.is_clock_sure:
+            self.sure_wall_ns = max(self.sure_wall_ns, record.wall_ns)
+
+    def _judge_clock(self, record: Record) -> None:
+        """Take how far the clock can be believed: as its last record says; after a start nobody knows yet."""
+        if record.kind == "boot":
+            self.is_clock_sure = False
+        elif record.kind == "clock":
+            body = _said(record)
+            self.is_clock_sure = isinstance(body, dict) and body.get("quality") == "ntp"
 
     def apply_many(self, records: Iterable[Record | Gap]) -> None:
         """Take records in order; gaps between them say nothing about the state."""

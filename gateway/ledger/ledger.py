@@ -11,6 +11,7 @@ import msgspec
 
 from gateway.clock import Clock, SystemClock
 from gateway.errors import LedgerError, LedgerFormatError, LedgerMissingError, LedgerStorageError
+from gateway.folder import sync_names
 from gateway.ledger.base import LedgerLike, Options
 from gateway.ledger.ldg1 import Ldg1Ledger
 from gateway.ledger.lock import NAME as LOCK
@@ -19,7 +20,7 @@ from gateway.ledger.medium import medium_of
 from gateway.ledger.metafile import read_copies
 from gateway.ledger.opening import create, derived_meta
 from gateway.ledger.readonly import ReadOnlyLedger
-from gateway.ledger.storage import OsStorage, sync_names
+from gateway.ledger.storage import OsStorage
 
 OURS = ("hot", "arc", "snap", "META.a", "META.b", LOCK, "lost+found")  # the last: of a partition of its own
 

@@ -29,8 +29,8 @@ from gateway.errors import (
     LedgerReadOnlyError,
     LedgerStorageError,
 )
+from gateway.folder import sync_names
 from gateway.ledger.frame import first_chain
-from gateway.ledger.storage import sync_names
 
 FILE: Final = "ledger.db"
 SIDE_FILES: Final = (f"{FILE}-wal", f"{FILE}-shm")

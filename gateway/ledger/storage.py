@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
+from gateway.folder import sync_names
+
 T = TypeVar("T")
 TRIES: Final = 3
 
@@ -111,15 +113,6 @@ class OsFile:
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
             os.close(fd)
-
-
-def sync_names(folder: Path) -> None:
-    """Return when the names in a folder are on the medium. Raises: OSError."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def insist(ask: Callable[[], T]) -> T:

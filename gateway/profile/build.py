@@ -54,6 +54,12 @@ class CompiledProfile:
             if spec.when.can_id is not None and spec.direction != "out"
         }
 
+    def warm(self) -> None:
+        """Compile every message that can come now, not when it is first met."""
+        for name, spec in self.profile.message.items():
+            if spec.direction != "out":
+                self.messages[name]
+
     def knows_id(self, can_id: int) -> bool:
         """Return whether some message, or the transport, is bound to this id (linux/can.h flags)."""
         framing = self.profile.framing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import add
 from typing import Any, NamedTuple
 
 
@@ -17,6 +18,11 @@ class Frames(NamedTuple):
     def as_json(self) -> dict[str, int]:
         """Return the object that `status --json` shows."""
         return dict(zip(("in", "delivered", "dropped", "refused", "pending"), self, strict=True))
+
+    def after(self, earlier: tuple[int, int, int, int]) -> Frames:
+        """Return the account that goes on from an earlier one, of which nothing was pending any more."""
+        before = Frames(*earlier, 0)
+        return Frames(*map(add, before, self))
 
 
 class PollCounts:

@@ -19,6 +19,7 @@ from gateway.runtime.dispatch import Dispatch
 from gateway.spelling import did_you_mean
 
 MOST_WAIT_S: Final = 60.0
+MOST_WITHIN_S: Final = 600.0
 MOST_LIFETIME_S: Final = 1e9  # more than any token may live; what is too long is told where that is known
 
 
@@ -29,8 +30,24 @@ class Looks(Protocol):
         """Return the object of `get --json`; None where there is no such route."""
         ...
 
+    async def value_left(self, route: Route) -> dict[str, Any] | None:
+        """Return the same for a device that is remembered only."""
+        ...
+
+    async def shadow_left(self, device: str) -> dict[str, Any] | None:
+        """Return the object of `shadow --json` for a device that is remembered only; None where there is none."""
+        ...
+
     async def lead(self, device: str, verb: str) -> dict[str, Any]:
         """Connect, quiesce or detach a device; return its entry of `devices --json`. Raises: UsageError."""
+        ...
+
+
+class Reloads(Protocol):
+    """What takes up a changed configuration."""
+
+    async def reload(self, by: str, *, within_s: float, is_dry_run: bool) -> dict[str, Any]:
+        """Return the object of `reload --json`. Raises: UsageError."""
         ...
 
 
@@ -75,6 +92,11 @@ class _Decide(_Args, frozen=True, kw_only=True):
     verdict: Literal["approve", "reject"]
 
 
+class _Reload(_Args, frozen=True, kw_only=True):
+    dry_run: bool = False
+    back_within_s: float = 30.0
+
+
 class _Token(_Args, frozen=True, kw_only=True):
     principal: str
     routes: str
@@ -85,8 +107,9 @@ class _Token(_Args, frozen=True, kw_only=True):
 class Asks:
     """Every request by name."""
 
-    def __init__(self, dispatch: Dispatch, looks: Looks) -> None:
-        """Take who does things and who knows things."""
+    def __init__(self, dispatch: Dispatch, looks: Looks, reloads: Reloads) -> None:
+        """Take who does things, who knows things, and who takes up a changed configuration."""
+        self._reloads = reloads
         self._dispatch = dispatch
         self._warden = dispatch.warden
         self._looks = looks
@@ -97,10 +120,12 @@ class Asks:
             "commands": (_Nothing, self._commands),
             "device": (_Lead, self._lead),
             "wall": (_Wall, self._wall),
+            "walls": (_Nothing, self._walls),
             "decide": (_Decide, self._decide),
             "grants": (_Nothing, self._grants),
             "identify": (_Nothing, self._identify),
             "issue_token": (_Token, self._issue_token),
+            "reload": (_Reload, self._reload),
         }
 
     @property
@@ -131,6 +156,12 @@ class Asks:
         route, _ = parse_route(args.route)
         await self._warden.demand(caller, route, "read")
         found = self._dispatch.part(route) if route.variant is not Variant.VALUE else self._looks.value(route)
+        if found is None and route.variant is Variant.VALUE:  # a setpoint that no stream is called like
+            reported = Route(route.owner, route.family, route.stream, Variant.REPORTED)
+            if (found := self._dispatch.part(reported)) is not None:
+                await self._warden.demand(caller, reported, "read")
+        if found is None and route.variant is Variant.VALUE:
+            found = await self._looks.value_left(route)
         if found is None:
             raise RouteError(f"no route {route}; `tidegate routes` lists them")
         return found
@@ -138,6 +169,8 @@ class Asks:
     async def _shadow(self, caller: Caller, args: _Shadow) -> dict[str, Any]:
         await self._warden.demand(caller, Scope.of_device(args.device), "read")
         twin = self._dispatch.twins.get(args.device)
+        if twin is None and (left := await self._looks.shadow_left(args.device)) is not None:
+            return left
         if twin is None:
             near = did_you_mean(args.device, self._dispatch.twins)
             raise UsageError(f"no device {args.device!r} with setpoints{near}")
@@ -154,6 +187,9 @@ class Asks:
     async def _wall(self, caller: Caller, args: _Wall) -> dict[str, Any]:
         return await self._warden.wall(caller, args.target, args.verb, args.state)
 
+    async def _walls(self, caller: Caller, _args: _Nothing) -> dict[str, Any]:
+        return await self._warden.standing(caller)
+
     async def _decide(self, caller: Caller, args: _Decide) -> dict[str, Any]:
         return await self._dispatch.decide(caller, args.id, args.verdict)
 
@@ -162,7 +198,7 @@ class Asks:
         return {"grants": [grant.as_json() for grant in self._warden.authority.grants]}
 
     async def _identify(self, caller: Caller, _args: _Nothing) -> dict[str, Any]:
-        principal = self._warden.principal_of(caller)
+        principal = await self._warden.principal_of(caller)
         mine = [grant.as_json() for grant in self._warden.authority.grants if grant.principal == principal]
         return {"principal": principal, "by": "peer" if caller.token is None else "token", "grants": mine}
 
@@ -170,3 +206,8 @@ class Asks:
         verbs = tuple(args.verbs)
         lifetime_ns = int(min(max(args.expires_s, 0.0), MOST_LIFETIME_S) * 1e9)
         return {"token": await self._warden.issue(caller, args.principal, args.routes, verbs, lifetime_ns)}
+
+    async def _reload(self, caller: Caller, args: _Reload) -> dict[str, Any]:
+        by = await self._warden.demand(caller, EVERYWHERE, "admin")
+        within_s = min(max(args.back_within_s, 0.0), MOST_WITHIN_S)
+        return await self._reloads.reload(by, within_s=within_s, is_dry_run=args.dry_run)

@@ -22,7 +22,7 @@ from gateway.runtime.durable import Durable, Item
 from gateway.runtime.message import Message
 from gateway.runtime.outlet import WayOut
 from gateway.runtime.parcel import Parcel
-from gateway.runtime.running import Bar, Running
+from gateway.runtime.running import Bar, Running, messages_of, stop_timer
 from gateway.runtime.shadows import Twin, fact_body
 from gateway.runtime.telling import told_of
 from gateway.schema.plan import Row
@@ -35,6 +35,7 @@ from gateway.shadow.events import (
     Due,
     Event,
     Finish,
+    Gone,
     Granted,
     Reachable,
     Report,
@@ -97,7 +98,7 @@ class Commander:
             finally:
                 self._group = None
                 for running in self.by_id.values():
-                    _stop_timer(running)
+                    stop_timer(running)
 
     # ---- devices
 
@@ -165,13 +166,31 @@ class Commander:
         """End a command of an earlier run whose setpoint is gone: nobody can tell any more what became of it."""
         self._spawn(self._lost(intent, seq), f"{intent.route}/record")
 
+    def move(self, before: Twin, twin: Twin | None) -> None:
+        """Let what is under way go on at the device that takes the place of another one; without its setpoint it ends.
+
+        None: nothing takes its place.
+        """
+        for running in [each for each in self.open.values() if each.twin is before]:
+            if (
+                twin is None
+                or running.name not in twin.setpoints
+                or twin.route(running.name) != before.route(running.name)
+            ):
+                self.feed(running, Gone())
+                continue
+            self._let_go(running)
+            running.twin, running.attempt = twin, None
+            self._take(running)
+            self.feed(running, Reachable(twin.is_up))
+
     def _take(self, running: Running) -> Running:
         """Make it the open command of its setpoint, and listen for it as long as it is."""
         twin, name = running.twin, running.name
         before = self.open.pop(twin.route(name), None)
         self.open[twin.route(name)] = running
         self.by_id[running.command.intent.id] = running
-        for message in _messages_of(running):
+        for message in messages_of(running):
             self._listening.setdefault(message, []).append(running)
             message.heard = partial(self._heard, message)
         if before is not None:
@@ -182,7 +201,7 @@ class Commander:
     def _let_go(self, running: Running) -> None:
         """It has ended: nothing more is for it."""
         twin, name = running.twin, running.name
-        for message in _messages_of(running):
+        for message in messages_of(running):
             waiting = self._listening[message]
             waiting.remove(running)
             if not waiting:
@@ -220,7 +239,7 @@ class Commander:
             self._group.create_task(work, name=name)
 
     def _wake_at(self, running: Running, at_ns: int) -> None:
-        _stop_timer(running)
+        stop_timer(running)
         delay_s = max(0.0, (at_ns - self._clock.monotonic_ns()) / _NS)
         running.timer = asyncio.get_running_loop().call_later(delay_s, self._due, running)
 
@@ -295,7 +314,7 @@ class Commander:
 
     def _finish(self, running: Running, finish: Finish) -> None:
         """One outcome: into the shadow now, on the medium next, and then to who waits."""
-        _stop_timer(running)
+        stop_timer(running)
         twin = running.twin
         if finish.effective is not None:
             twin.shadow = twin.shadow.settle(running.name, running.version, self._fact(running, finish.effective))
@@ -343,16 +362,3 @@ class Commander:
             | {key: told[key] for key in ("key", "outcome", "receipt")}
             for told in [*self.ended.values(), *open_ones]
         ]
-
-
-def _messages_of(running: Running) -> list[Message]:
-    """Return the messages that report or acknowledge a command's setpoint."""
-    setpoint, messages = running.twin.setpoints[running.name], running.twin.device.messages
-    names = {setpoint.acked_by, setpoint.reported_by[0] if setpoint.reported_by is not None else None}
-    return [messages[name] for name in names if name is not None]
-
-
-def _stop_timer(running: Running) -> None:
-    if running.timer is not None:
-        running.timer.cancel()
-        running.timer = None

@@ -47,6 +47,10 @@ class Answers(Protocol):
         """Return the list of `routes --json`."""
         ...
 
+    async def routes_left(self, pattern: RoutePattern) -> list[dict[str, Any]]:
+        """Return the same of a device that is remembered only, where the pattern names it in full."""
+        ...
+
     def fields(self, pattern: RoutePattern) -> dict[str, dict[str, dict[str, list[str]]]]:
         """Return route and unit by device, message and field: what plain lines need beside the records."""
         ...
@@ -143,7 +147,10 @@ class ControlServer:
                 await self._watch(pattern, reader, writer)
                 return False
             if request.request in self._simple:
-                await _send(writer, {"ok": self._simple[request.request](pattern)})
+                found = self._simple[request.request](pattern)
+                if request.request == "routes" and not found:
+                    found = await self._answers.routes_left(pattern)
+                await _send(writer, {"ok": found})
             elif request.request in self._asks.names:
                 await _send(writer, {"ok": await self._asks.answer(request.request, request.args, caller)})
             else:
@@ -151,6 +158,8 @@ class ControlServer:
                 raise UsageError(f"no request {request.request!r}; one of {', '.join(known)}")
         except msgspec.MsgspecError as error:
             await _send(writer, _problem("request", str(error)))
+        except RecursionError:
+            await _send(writer, _problem("request", "the request is nested too deeply"))
         except (GatewayError, UnicodeDecodeError) as error:
             await _send(writer, _problem(type(error).__name__, str(error)))
         return True

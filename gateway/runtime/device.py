@@ -11,17 +11,17 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.clock import Clock
-from gateway.errors import ConfigError, Problem
 from gateway.frame import Address, Element
 from gateway.lifecycle import Event, Lifecycle, State, Target
 from gateway.notation import duration_ns
 from gateway.profile.build import CompiledProfile
 from gateway.profile.recorded import Adjust
 from gateway.runtime.account import Frames, PollCounts
-from gateway.runtime.mailbox import Lane, Mailbox
+from gateway.runtime.mailbox import Lane, Mailbox, check_policy
 from gateway.runtime.message import Message, Streams, advertisement_of, stale_after_ns
 from gateway.runtime.parcel import Parcel
-from gateway.runtime.watch import Watcher
+from gateway.runtime.stubs import Origin
+from gateway.runtime.watch import Watcher, numbered
 from gateway.schema.plan import Refused, Row
 from gateway.taint import DELIVERY_DROPPED, DELIVERY_GARBAGE, DELIVERY_RECONNECTED
 
@@ -50,6 +50,7 @@ class Device:
         self.profile = profile
         self.label = label
         self.area = area
+        self.origin: Origin | None = None  # of one that was discovered
         self.lifecycle = Lifecycle(since_ns=clock.monotonic_ns())
         self.first_error: str | None = None  # since it last stood CONNECTED: the cause, before its consequences
         self.last_error: str | None = None  # the newest one; stays when it is connected again
@@ -97,16 +98,8 @@ class Device:
         self._in += len(items)
         self.in_hand += len(items)
         self.last_frame_ns = parcel.received_ns
-        whole = Parcel(
-            items,
-            names,
-            parcel.received_ns,
-            parcel.wall_ns,
-            parcel.stamps_ns,
-            parcel.producer,
-            0,
-            parcel.taints,
-        )
+        stamps_ns, producer = parcel.stamps_ns, parcel.producer
+        whole = Parcel(items, names, parcel.received_ns, parcel.wall_ns, stamps_ns, producer, 0, parcel.taints)
         if self._owed or self._owed_each:
             whole = whole.marked(self._debts(names))
         if len(self.mailboxes) == 1:
@@ -217,18 +210,14 @@ class Device:
             recording.owed |= bits
 
     def _settle(self, keys: list[str], rows: list[Row], parcel: Parcel) -> None:
-        watched = bool(self.watchers)
-        if watched and keys.count(keys[0]) != len(keys):
-            self._tell_mixed(keys, rows, parcel)
         last = dict(zip(keys, rows, strict=True))
+        if self.watchers:
+            self._tell(keys, rows, parcel, [self.messages[key] for key in last])
         for key, row in last.items():
             message = self.messages[key]
             count = len(rows) if len(last) == 1 else keys.count(key)
             if message.recording is not None:
                 message.recording.take(rows, parcel, None if len(last) == 1 else key)
-            if watched and len(last) == 1:
-                for watcher in self.watchers:
-                    watcher.offer(message, message.sequence + 1, rows, parcel)
             message.sequence += count
             message.row = row
             message.is_restored = False
@@ -239,19 +228,17 @@ class Device:
                 mine = [place for place, each in enumerate(keys) if each == key]
                 message.heard([rows[place] for place in mine], [parcel.items[place] for place in mine], parcel)
 
-    def _tell_mixed(self, keys: list[str], rows: list[Row], parcel: Parcel) -> None:
-        counts = {key: self.messages[key].sequence for key in set(keys)}
-        numbered = []
-        for key, row in zip(keys, rows, strict=True):
-            counts[key] += 1
-            numbered.append((self.messages[key], counts[key], row))
-        for watcher in self.watchers:
-            watcher.offer_mixed(numbered, parcel)
+    def _tell(self, keys: list[str], rows: list[Row], parcel: Parcel, messages: list[Message]) -> None:
+        """Number the rows, once for all who look on."""
+        wanting = [watcher for watcher in self.watchers if any(map(watcher.wants, messages))]
+        told = numbered(messages, keys, rows) if wanting else []
+        for watcher in wanting:
+            watcher.offer(told, parcel, messages)
 
     def _settle_one(self, message: Message, row: Row, parcel: Parcel, wall_ns: int) -> None:
         for watcher in self.watchers:
             single = Parcel([row], None, parcel.received_ns, wall_ns, taints=parcel.taints)
-            watcher.offer(message, message.sequence + 1, [row], single)
+            watcher.offer([(message, message.sequence + 1, row)], single, [message])
         if message.recording is not None:
             byte = Parcel([bytes([row[0] & 0xFF])], None, parcel.received_ns, wall_ns, taints=parcel.taints)
             message.recording.take([row], byte, None)
@@ -272,13 +259,19 @@ class Device:
     def frames(self) -> Frames:
         """Return the account of frames at this instant."""
         boxes = [mailbox.statistics() for mailbox in self.mailboxes.values()]
-        return Frames(
+        account = Frames(
             self._in,
             self._delivered,
             self._dropped + sum(box.dropped for box in boxes),
             self._refused + self._refused_here + sum(box.refused for box in boxes),
             self.in_hand + sum(box.pending for box in boxes),
         )
+        return account if self.origin is None else account.after(self.origin.earlier)
+
+    @property
+    def has_stored(self) -> bool:
+        """Return whether frames wait on the medium for room in a mailbox."""
+        return any(mailbox.store is not None and mailbox.store.pending for mailbox in self.mailboxes.values())
 
     def happened(self, event: Event, reason: str = "") -> None:
         """Move the lifecycle; a change is logged once."""
@@ -353,9 +346,7 @@ class Device:
 
     def _mailboxes(self) -> dict[Lane, Mailbox]:
         queue = self.profile.profile.queue
-        if queue.when_full == "spill_to_store" and not self._has_store:
-            why = "spill_to_store needs the ledger; let [ledger] of the site be enabled, or take drop_oldest or block"
-            raise ConfigError([Problem(self.profile.profile.profile.id, 0, "queue.when_full", why)])
+        check_policy(queue.when_full, self.profile.profile.profile.id, has_store=self._has_store)
         lanes = sorted({self._lane(key) for key in self.messages} or {queue.lane})
         deadline_ns = duration_ns(queue.deadline) if queue.when_full == "deadline_drop" else None
         return {

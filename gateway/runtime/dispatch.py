@@ -34,7 +34,7 @@ from gateway.shadow.document import Fact
 from gateway.shadow.events import Approved, Declined
 from gateway.shadow.intent import Intent, Outcome, Policy
 from gateway.shadow.keys import Keys, Remembered, digest_of
-from gateway.taint import names_of
+from gateway.taint import TRUST_UNCONFIRMED, names_of
 
 MAX_EXPIRY_S: Final = 7 * 86_400.0
 _NS: Final = 1_000_000_000
@@ -75,17 +75,29 @@ class Dispatch:
         self._beginning: dict[str, asyncio.Event] = {}  # commands whose intent is on its way to the medium, by id
 
     def attach(self, twin: Twin) -> None:
-        """Take a device's setpoints."""
+        """Take a device's setpoints. One that takes the place of another goes on with what that one knew and began."""
+        before = self.twins.get(twin.device.name)
+        if before is not None:
+            twin.inherit(before)
+            self._drop_routes(before)
+            self.standing.move(before, twin)
         self.twins[twin.device.name] = twin
         self.routes |= {twin.route(name): (twin, name) for name in twin.setpoints}
         self.commander.attach(twin)
         twin.on_settled = partial(self._settled, twin)
+        if before is not None:
+            self.commander.move(before, twin)
 
     def detach(self, device: str) -> None:
-        """Forget a device that had to make room."""
-        if self.twins.pop(device, None) is not None:
-            self.routes = {route: each for route, each in self.routes.items() if each[0].device.name != device}
+        """Forget a device that is gone; what was under way there ends."""
+        twin = self.twins.pop(device, None)
+        if twin is not None:
+            self._drop_routes(twin)
             self.standing.forget(device)
+            self.commander.move(twin, None)
+
+    def _drop_routes(self, twin: Twin) -> None:
+        self.routes = {route: each for route, each in self.routes.items() if each[0] is not twin}
 
     # ---- set
 
@@ -105,6 +117,7 @@ class Dispatch:
         `expires_s` and `not_before_s` count from when it is asked for: it is sent between them or not at all.
         """
         shown = text
+        asked_s = asyncio.get_running_loop().time()
         try:
             route = _setpoint_route(text)
             shown = str(route)
@@ -131,7 +144,7 @@ class Dispatch:
             return no_command(shown, value, key, "unknown_route", str(error))
         except LedgerError as error:
             return no_command(shown, value, key, "not_durable", f"nothing was done: {error}")
-        return await self._wait(running, wait_s)
+        return await self._wait(running, wait_s - (asyncio.get_running_loop().time() - asked_s))
 
     def _note_refusal(self, caller: Caller, route: str | None, code: str) -> None:
         """Put on record, without waiting, what did not become a command; a flood of it makes room like telemetry."""
@@ -178,8 +191,9 @@ class Dispatch:
         self.keys.opened(intent, now_ns)
         self._beginning[intent.id] = begun = asyncio.Event()
         twin.version += 1
+        taints = TRUST_UNCONFIRMED if twin.policies[name].ends_by == "none" else 0
         fact = Fact(
-            intent.value, twin.boot, 0, intent.made_wall_ns, mono_ns=now_ns, version=twin.version
+            intent.value, twin.boot, 0, intent.made_wall_ns, mono_ns=now_ns, taints=taints, version=twin.version
         )  # its number in the ledger is not known yet, its version is
         body = msgspec.to_builtins(intent)
         try:
@@ -195,6 +209,7 @@ class Dispatch:
         finally:
             del self._beginning[intent.id]
             begun.set()
+        twin, name = self.routes.get(intent.route, (twin, name))  # a reload may have put another one in its place
         known = twin.shadow.of(name)
         before = known.reported.value if known.wanted is None and known.reported is not None else known.wanted
         twin.shadow = twin.shadow.desire(name, msgspec.structs.replace(fact, seq=numbers[1] or 0))
@@ -268,7 +283,7 @@ class Dispatch:
 
     def _settled(self, twin: Twin, name: str, fact: Fact) -> None:
         """Put on record what a report made of a desired value behind its command's end."""
-        self._durable.keep("effective", twin.route(name), fact_body(fact, ""))
+        self._durable.put("effective", twin.route(name), fact_body(fact, ""), "state")
 
     def _ended(self, intent: Intent, outcome: Outcome, receipt: int | None) -> None:
         self.keys.ended(intent.id, outcome, receipt)

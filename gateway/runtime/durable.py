@@ -51,10 +51,10 @@ class Durable:
         if self._committer is not None:
             self._committer.offer(Batch(kind, route, [body], "telemetry"))
 
-    def keep(self, kind: str, route: str | None, body: dict[str, Any]) -> None:
-        """Have a state recorded that nobody waits for; it is never refused."""
+    def put(self, kind: str, route: str | None, body: dict[str, Any], class_: str) -> None:
+        """Have something recorded that nobody waits for, and that is never refused for want of room."""
         if self._committer is not None:
-            self._committer.put(Batch(kind, route, [body], "state"))
+            self._committer.put(Batch(kind, route, [body], class_))
 
     def _append(self, committer: Committer, ledger: LedgerLike | None) -> None:
         """Append what was asked for, on the ledger's thread; a later call may find nothing left to do."""

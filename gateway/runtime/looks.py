@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from gateway.clock import Clock
 from gateway.errors import UsageError
 from gateway.lifecycle import State
-from gateway.route import Route
+from gateway.route import Route, RoutePattern
 from gateway.runtime.device import Device
 from gateway.runtime.message import Message
+from gateway.runtime.shadows import Twin
 from gateway.runtime.supervisor import Keeper
 from gateway.schema.plan import ABSENT
 from gateway.spelling import did_you_mean
 from gateway.taint import names_of
 
 _NS: Final = 1_000_000_000
+
+Recall = Callable[[str], Awaitable[tuple[Device, Twin] | None]]
 
 
 class DeviceLooks:
@@ -26,6 +29,7 @@ class DeviceLooks:
         """Take who keeps the ports."""
         self._keepers = keepers
         self._clock = clock
+        self.recall: Recall = _nothing  # gives a discovered device that has left, as it left
 
     def keeper_of(self, device: str) -> tuple[Keeper, Device] | None:
         """Return a device with who keeps its port."""
@@ -36,13 +40,26 @@ class DeviceLooks:
     def value(self, route: Route) -> dict[str, Any] | None:
         """Return the object of `get --json`; None where there is no such route."""
         found = self.keeper_of(route.owner)
+        return None if found is None else self._value(found[1], route)
+
+    async def value_left(self, route: Route) -> dict[str, Any] | None:
+        """Return the object of `get --json` for a device that is remembered only; None where there is no such route."""
+        found = await self.recall(route.owner)
+        return None if found is None else self._value(found[0], route)
+
+    async def shadow_left(self, device: str) -> dict[str, Any] | None:
+        """Return the object of `shadow --json` for a device that is remembered only; None where there is none."""
+        found = await self.recall(device)
+        return None if found is None else found[1].view()
+
+    def _value(self, device: Device, route: Route) -> dict[str, Any] | None:
         newest: tuple[Message, int] | None = None
-        for message in found[1].all_messages() if found is not None else ():
+        for message in device.all_messages():
             if message.family == route.family and route.stream in message.streams:
                 place = message.streams.index(route.stream)
                 if newest is None or message.received_ns > newest[0].received_ns:
                     newest = message, place
-        if newest is None or found is None:
+        if newest is None:
             return None
         message, place = newest
         now_ns = self._clock.monotonic_ns()
@@ -53,7 +70,7 @@ class DeviceLooks:
             "value": value,
             "units": message.plan.units[place],
             "age_s": None if row is None else max(0.0, (now_ns - message.received_ns) / _NS),
-            "stale": row is None or message.is_stale(now_ns) or found[1].lifecycle.state is not State.CONNECTED,
+            "stale": row is None or message.is_stale(now_ns) or device.lifecycle.state is not State.CONNECTED,
             "taints": [] if row is None else names_of(row[-1] | message.taints),
             "seq": None if row is None else message.sequence,
         }
@@ -66,11 +83,40 @@ class DeviceLooks:
         """Connect, quiesce or detach a device; return its entry. Raises: UsageError."""
         found = self.keeper_of(device)
         if found is None:
+            if await self.recall(device) is not None:
+                raise UsageError(f"{device} has left; it is a device again when it is heard")
             names = [each.name for keeper in self._keepers for each in keeper.devices]
             raise UsageError(f"no device {device!r}{did_you_mean(device, names)}")
         keeper, mine = found
         keeper.lead(mine, verb)
         return self._entry(keeper, mine)
+
+    def statuses(self) -> list[dict[str, Any]]:
+        """Return the part `devices` of `status --json`."""
+        return [self._status(keeper, device) for keeper in self._keepers for device in keeper.devices]
+
+    def ports(self) -> list[dict[str, Any]]:
+        """Return the part `ports` of `status --json`."""
+        return [_port(keeper) for keeper in self._keepers]
+
+    def _status(self, keeper: Keeper, device: Device) -> dict[str, Any]:
+        now_ns = self._clock.monotonic_ns()
+        life = device.lifecycle
+        return {
+            "name": device.name,
+            "state": life.state,
+            "stale": device.is_stale(now_ns),
+            "since": (now_ns - life.since_ns) / _NS,
+            "attempt": life.attempt,
+            "reason": life.reason,
+            "first_error": device.first_error if life.state is not State.CONNECTED else None,
+            "fault": device.fault,
+            "port": keeper.name,
+            "profile": device.profile.profile.profile.id,
+            "frames": device.frames().as_json(),
+            "polls": device.polls.as_json(),
+            "messages": {message.name: message.sequence for message in device.all_messages()},
+        }
 
     def _entry(self, keeper: Keeper, device: Device) -> dict[str, Any]:
         now_ns = self._clock.monotonic_ns()
@@ -94,5 +140,55 @@ class DeviceLooks:
             "last_error": device.last_error,
             "next_retry_s": None if is_up or due_ns is None else max(0.0, (due_ns - now_ns) / _NS),
             "stale": device.is_stale(now_ns) or not is_up,
+            "first_seen": None if device.origin is None else device.origin.first_seen_ns / _NS,
             "messages": [message.name for message in device.all_messages()],
         }
+
+
+def _port(keeper: Keeper) -> dict[str, Any]:
+    counts = keeper.counts
+    return {
+        "name": keeper.name,
+        "bus": keeper.bus,
+        "devices": [device.name for device in keeper.devices],
+        "error": keeper.error,
+        "opened": counts.opened,
+        "reads": counts.reads,
+        "bytes": counts.bytes_in,
+        "frames": counts.frames,
+        "unknown": counts.unknown,
+        "dropped": counts.dropped,
+        "garbage": counts.garbage,
+        "garbage_by_reason": dict(counts.reasons),
+        "link": keeper.health(),
+        "discovered": [discovery.as_json() for discovery in keeper.discoveries],
+    }
+
+
+def routes_in(entries: list[dict[str, Any]], pattern: RoutePattern) -> list[dict[str, Any]]:
+    """Return the routes that match in what messages said last."""
+    found: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        for name, stream in entry["streams"].items():
+            if not pattern.matches(entry["device"], entry["family"], stream):
+                continue
+            route = f"{entry['device']}/{entry['family']}/{stream}"
+            seen = found.get(route)  # messages of one family that give the same field are one stream
+            if seen is not None and (entry["age"] is None or (seen["age"] or 0) <= entry["age"]):
+                continue
+            found[route] = {
+                "route": route,
+                "message": entry["message"],
+                "value": entry["values"].get(name),
+                "unit": entry["units"][name],
+                "age": entry["age"],
+                "t": entry["t"],
+                "seq": entry["seq"],
+                "stale": entry["stale"],
+                "taints": entry["taints"],
+            }
+    return list(found.values())
+
+
+async def _nothing(_name: str) -> None:
+    """Nothing is remembered."""

@@ -16,7 +16,7 @@ from typing import Final, Literal, Protocol, get_args
 import msgspec
 
 from gateway.clock import Clock, SystemClock
-from gateway.errors import MailboxClosedError, MailboxFullError, UsageError
+from gateway.errors import ConfigError, MailboxClosedError, MailboxFullError, Problem, UsageError
 from gateway.runtime.parcel import Parcel, kinds_of
 from gateway.runtime.shelves import ORDERS, Order, Shelves
 from gateway.taint import DELIVERY_DROPPED, SCHEDULING_LATE
@@ -384,3 +384,10 @@ class Mailbox:
             if not woken.done():
                 woken.set_result(None)
         self._takers.clear()
+
+
+def check_policy(when_full: str, profile: str, *, has_store: bool) -> None:
+    """Raises: ConfigError for an overflow policy that cannot be."""
+    if when_full == "spill_to_store" and not has_store:
+        why = "spill_to_store needs the ledger; let [ledger] of the site be enabled, or take drop_oldest or block"
+        raise ConfigError([Problem(profile, 0, "queue.when_full", why)])

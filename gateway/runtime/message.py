@@ -142,6 +142,11 @@ class Message:
         """Return whether it has been silent for longer than it may, or since before this start; False without value."""
         return self.is_restored or (self.row is not None and now_ns - self.received_ns > self.stale_after_ns)
 
+    @property
+    def is_earlier(self) -> bool:
+        """Return whether the latest row is of an earlier run: only the wall clock tells its age."""
+        return self.is_restored and self.runtime is not None
+
     def restore(self, row: Row, sequence: int, wall_ns: int, received_ns: int, runtime: str | None) -> None:
         """Take the latest row of an earlier run, unless the device has spoken already; numbers go on from there."""
         self.sequence += sequence
@@ -241,13 +246,14 @@ def stale_after_ns(profile: CompiledProfile, spec: MessageSpec) -> int:
     return duration_ns(profile.profile.lifecycle.stale_after)
 
 
+ADVERTISEMENT: Final = "advertisement"
 RSSI: Final = FieldSpec(name="rssi", type="s8", units="dBm", deadband=10)  # it flickers by less, standing still
 
 
 class _Advertisement:
     """The layout that every BLE advertisement has: its signal strength."""
 
-    name = "advertisement"
+    name = ADVERTISEMENT
     names: tuple[str, ...] = ("rssi",)
     units: tuple[str, ...] = ("dBm",)
     fields: tuple[FieldSpec | Any, ...] = (RSSI,)
@@ -271,5 +277,5 @@ class _Advertisement:
 def advertisement_of(device: str, stale_ns: int, streams: Streams) -> Message:
     """Return the message that carries the signal strength of a device's advertisements."""
     return Message(
-        device, "advertisement", family="health", plan_of=_Advertisement, stale_after_ns=stale_ns, streams=streams
+        device, ADVERTISEMENT, family="health", plan_of=_Advertisement, stale_after_ns=stale_ns, streams=streams
     )

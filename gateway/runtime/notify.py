@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -39,6 +40,14 @@ class Notifier:
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as door,
         ):
             door.sendto("\n".join(lines).encode(), self._address)
+
+    def reloading(self) -> None:
+        """Say that a configuration is taken up (sd_notify(3): RELOADING=1)."""
+        self.tell("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+
+    def ready(self) -> None:
+        """Say that this is over."""
+        self.tell("READY=1")
 
     async def run(self, status: Callable[[], str]) -> None:
         """Say READY, then that this loop still turns and how things stand, until cancelled; then STOPPING."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from gateway.errors import PortError, PortOptionError, PortRefusedError, PortTimeoutError
@@ -63,6 +64,10 @@ class Outlet:
                 return WriteFailed(attempt, str(error))
             except (PortError, OSError) as error:
                 return WriteFailed(attempt, str(error))
+
+    def quiet(self) -> AbstractAsyncContextManager[None]:
+        """Return a span in which nothing is written or asked here."""
+        return self._lock
 
     async def _put(self, device: Device, attempt: int, write: Write) -> Written | WriteFailed:
         if write.question is not None and self._poller is not None:

@@ -39,7 +39,8 @@ class _Connecting:
 
     def __init__(self, device: Device, rand: Callable[[], float], now_ns: int) -> None:
         self.steps = device.profile.profile.lifecycle.connect
-        self.due_ns: int | None = now_ns if self.steps else None  # None: connected, or nothing to do
+        is_due = self.steps and device.lifecycle.state is not State.CONNECTED
+        self.due_ns: int | None = now_ns if is_due else None  # None: connected, or nothing to do
         self.is_doubted = False  # connected, and to show once more that it is the right device
         self.backoff = Backoff(*bounds_s(device.profile.profile.lifecycle.reconnect), rand)
 
@@ -142,7 +143,7 @@ class Poller:
         )
         self._plan = plan
         for device in self._devices:
-            if self._connecting[device.name].steps or not device.is_wanted:
+            if self._connecting[device.name].due_ns is not None or not device.is_wanted:
                 plan.hold(device.name)
             else:
                 self._sample(port, device)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from hashlib import sha256
 from itertools import chain
@@ -30,9 +30,9 @@ from gateway.profile.recorded import Transforms
 from gateway.route import Route, Variant
 from gateway.runtime.committer import Batch, Committer
 from gateway.runtime.device import Device
-from gateway.runtime.message import Streams
-from gateway.runtime.record_rule import Rule, merged, rule_of, spill_bytes
-from gateway.runtime.recording import Recording
+from gateway.runtime.parting import Known
+from gateway.runtime.record_rule import spill_bytes
+from gateway.runtime.recording import Recording, recordings_of
 from gateway.runtime.restoring import Remembered
 from gateway.runtime.spill import Spill
 from gateway.runtime.timekeeping import Quality, Timekeeper, clock_quality
@@ -77,6 +77,10 @@ class Recorder:
         self._timekeeper = Timekeeper()
         self._remembered: Remembered | None = None
         self._restored: set[str] = set()  # devices
+        self.on_discovered: Callable[[list[Known], int], None] | None = (
+            None  # told once: who is known, this run's number
+        )
+        self.on_stop: Callable[[], None] | None = None  # called before the ledger is closed
         self._devices: list[Device] = []
         self._recordings: dict[str, list[Recording]] = {}  # of each device
         self._introduced: set[str] = set()  # routes whose layout, devices whose profile this ledger knows
@@ -91,21 +95,11 @@ class Recorder:
 
     def attach(self, device: Device) -> None:
         """Record a device from now on; one that the ledger remembers gets its latest values."""
-        segments = Streams()
-        known: dict[str, Recording] = {}
-        kept = self._recordings[device.name] = []
+        known = recordings_of(device, partial(self._offer, device))
+        kept = self._recordings[device.name] = [each for each in known.values() if each.keeps]
+        for recording in kept:
+            recording.message.recording = recording
         profile = device.profile.profile
-        for message in device.all_messages():
-            spec = profile.message.get(message.name)
-            rule = rule_of(merged(None if spec is None else spec.record, profile.record), message.plan)
-            segment = segments.segment(message.family, message.name)
-            route = str(Route(device.name, message.family, segment, Variant.FRAME))
-            offer = partial(self._offer, device)
-            recording = Recording(message, route, rule or Rule(), profile=profile, adjust=device.adjust, offer=offer)
-            known[message.name] = recording
-            if rule is not None:
-                message.recording = recording
-                kept.append(recording)
         if profile.queue.when_full == "spill_to_store":
             for mailbox in device.mailboxes.values():
                 mailbox.store = self._spill_of(device, known)
@@ -117,12 +111,19 @@ class Recorder:
     def detach(self, device: Device) -> None:
         """Let go of a device that is gone."""
         self._tell_drops(device)
+        for recording in self._recordings[device.name]:
+            recording.late(max(self._clock.monotonic_ns(), recording.due_ns))
         self._devices.remove(device)
         self._introduced -= {each.route for each in self._recordings.pop(device.name)}
         self._told.pop(device.name, None)
         self._restored.discard(device.name)
         for by in device.dropped_by():
             self._dropped.pop((device.name, by), None)
+
+    def remind(self, device: Device) -> None:
+        """Give a device, which need not be attached, what the ledger knew of it when it was opened, if it did."""
+        if self._remembered is not None:
+            self._bring_back(recordings_of(device, lambda _recording, _bodies: False).values())
 
     def keeps(self) -> dict[str, int]:
         """Return for how long readings are kept, in nanoseconds by route, where a profile says so."""
@@ -168,6 +169,8 @@ class Recorder:
     async def stop(self) -> None:
         """Say that this stop is meant, and close the ledger."""
         self.tick()
+        if self.on_stop is not None:
+            self.on_stop()
         body = {"device": None, "state": "STOPPED", "reason": "stopped", "attempt": 0, "boot": self._boot["boot"]}
         self._put("lifecycle", None, body)
         if not await self.committer.stop(STOP_S):
@@ -196,6 +199,7 @@ class Recorder:
         """Bring values back from a ledger that is not open for writing."""
         if self._remembered is None:
             self._remembered = remembered
+            self._tell_discovered()
             for device in self._devices:
                 self._restore(device)
 
@@ -217,6 +221,7 @@ class Recorder:
         self._look_at_clock(self._clock.monotonic_ns())
         for recording in self._all():
             recording.restart()
+        self._tell_discovered()
         for device in self._devices:
             if device.name not in self._restored:
                 self._restore(device)
@@ -227,27 +232,46 @@ class Recorder:
             on_known(state)
         self._is_first.set()
 
+    def _tell_discovered(self) -> None:
+        assert self._remembered is not None
+        known, self._remembered.discovered = self._remembered.discovered, []
+        on_discovered, self.on_discovered = self.on_discovered, None
+        if on_discovered is not None:
+            on_discovered(known, self._remembered.boots + 1)
+
     def _restore(self, device: Device) -> None:
         assert self._remembered is not None
         self._restored.add(device.name)
-        now_ns, wall_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
-        self._remembered.restore(self._recordings[device.name], now_ns, wall_ns, self._started_ns)
+        if device.origin is None or device.origin.stub is not None:
+            self._bring_back(self._recordings[device.name])
+        self._remembered.forget(self._recordings[device.name])
         device.forget()
+
+    def _bring_back(self, recordings: Iterable[Recording]) -> None:
+        assert self._remembered is not None
+        now_ns, wall_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
+        self._remembered.restore(recordings, now_ns, wall_ns, self._started_ns)
 
     def _introduce(self, device: Device, recording: Recording) -> None:
         """Tell the ledger what it needs to read the readings that follow."""
         self._introduced.add(recording.route)
         assert self._remembered is not None
-        about = str(Route(device.name, "lifecycle", "profile", Variant.STATE))
+        owner = device.name if device.origin is None else device.origin.discovery
+        about = str(Route(owner, "lifecycle", "profile", Variant.STATE))
         if about not in self._introduced:
             self._introduced.add(about)
             digest = digest_of(device.profile.profile)
             if not self._remembered.has_profile(about, digest):
                 head = device.profile.profile.profile
                 self._put("profile", about, {"id": head.id, "digest": digest, "title": head.title})
-        schema = recording.schema
-        if not self._remembered.has_schema(recording.route, schema.digest):
-            self.committer.put(Batch("schema", recording.route, list(schema.bodies), "state"))
+        schema, route = recording.schema, recording.route
+        if device.origin is not None:  # once for all that are discovered alike, and another one for another layout
+            route = recording.shared_route(owner)
+            if route in self._introduced:
+                return
+            self._introduced.add(route)
+        if not self._remembered.has_schema(route, schema.digest):
+            self.committer.put(Batch("schema", route, list(schema.bodies), "state"))
 
     # ---- what happens
 
@@ -324,6 +348,8 @@ class Recorder:
         self._told[device.name] = (state, reason)
         route = str(Route(device.name, "lifecycle", "state", Variant.STATE))
         body = {"device": device.name, "state": state, "event": event, "reason": reason, "attempt": attempt}
+        if (origin := device.origin) is not None:
+            body |= {"discovery": origin.discovery, "address": origin.address, "first_seen_ns": origin.first_seen_ns}
         self._put("lifecycle", route, body)
 
     def _tell_drops(self, device: Device) -> None:
@@ -348,7 +374,7 @@ class Recorder:
         self._put("clock", None, body)
         self.committer.ask(lambda ledger: ledger.note_clock(body["quality"]) if ledger is not None else None)
         if body["reason"] == "step":
-            for message in (each for device in self._devices for each in device.all_messages() if each.is_restored):
+            for message in (each for device in self._devices for each in device.all_messages() if each.is_earlier):
                 message.received_ns = now_ns - max(wall_ns - message.wall_ns, now_ns - self._started_ns)
 
     def _put(self, kind: str, route: str | None, body: dict[str, Any], class_: str = "state") -> None:

@@ -14,9 +14,11 @@ from typing import Final
 from gateway.ledger.reading import Reading, encode_reading, encode_run
 from gateway.profile.model import Profile
 from gateway.profile.recorded import Adjust, Layout, Schema, layout_of, schema_of
-from gateway.runtime.message import RSSI, Message
+from gateway.route import Route, Variant, segment_of
+from gateway.runtime.device import Device
+from gateway.runtime.message import RSSI, Message, Streams
 from gateway.runtime.parcel import Parcel
-from gateway.runtime.record_rule import Judge, Rule
+from gateway.runtime.record_rule import Judge, Rule, merged, rule_of
 from gateway.schema.plan import Row
 from gateway.schema.spec import MessageSpec
 
@@ -36,6 +38,7 @@ class Recording:
         "_profile",
         "_schema",
         "due_ns",
+        "keeps",
         "keeps_all",
         "message",
         "owed",
@@ -61,6 +64,7 @@ class Recording:
         self.route = route
         self.rule = rule
         self.owed = 0  # taints that the next reading must carry
+        self.keeps = True  # False: nothing is kept, and the rule holds for frames that wait on the medium alone
         self.keeps_all = rule.keeps_all
         self.due_ns = 0  # no batch before this instant (monotonic) is looked at
         self._judge = Judge(rule)
@@ -84,6 +88,11 @@ class Recording:
         mine = {value: change for value, change in self._adjust.items() if value in names}
         specs = self._profile.message if self.message.name in self._profile.message else ADVERTISEMENT
         return layout_of(self.message.name, specs, mine)
+
+    def shared_route(self, owner: str) -> str:
+        """Return where the layout is told that all devices of `owner` have; another layout has another route."""
+        message, digest = self.message, self.schema.digest.hex()[:16]
+        return str(Route(owner, message.family, f"{segment_of(message.name)}-{digest}", Variant.FRAME))
 
     def take(self, rows: list[Row], parcel: Parcel, key: str | None) -> None:
         """Keep what is worth it of a batch; `key` picks this message's frames out of a mixed one, with their `rows`."""
@@ -159,6 +168,22 @@ class Recording:
     def _keep(self, bodies: list[bytes]) -> None:
         if not self._offer(self, bodies):
             self._judge.forget()
+
+
+def recordings_of(device: Device, offer: Callable[[Recording, list[bytes]], bool]) -> dict[str, Recording]:
+    """Return what keeps each message of a device, by name: of those too of which nothing is kept."""
+    segments = Streams()
+    profile = device.profile.profile
+    found = {}
+    for message in device.all_messages():
+        spec = profile.message.get(message.name)
+        rule = rule_of(merged(None if spec is None else spec.record, profile.record), message.plan)
+        segment = segments.segment(message.family, message.name)
+        route = str(Route(device.name, message.family, segment, Variant.FRAME))
+        recording = Recording(message, route, rule or Rule(), profile=profile, adjust=device.adjust, offer=offer)
+        recording.keeps = rule is not None
+        found[message.name] = recording
+    return found
 
 
 def _last_place(keys: list[str] | None, key: str) -> int:

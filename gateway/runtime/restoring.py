@@ -14,7 +14,9 @@ from gateway.errors import RecordError
 from gateway.ledger.fold import Latest, State
 from gateway.ledger.reading import Reading, decode_reading
 from gateway.profile.recorded import Recorded, Schemas, Transforms
+from gateway.runtime.device import Device
 from gateway.runtime.message import Message
+from gateway.runtime.parting import known_from
 from gateway.runtime.recording import Recording
 from gateway.schema.plan import MessagePlan, Refused, Row
 
@@ -28,9 +30,13 @@ class Remembered:
         """Take the folded state; `transforms` are those that plugins bring."""
         self._readings: dict[str, Latest] = dict(state.latest("reading"))
         self._digests: dict[str, str] = {}
-        self._profiles: dict[str, Any] = {route: latest.body for route, latest in state.latest("profile").items()}
+        self._profiles = {route: _digest_of(latest.body) for route, latest in state.latest("profile").items()}
+        found = (known_from(latest.raw, latest.seq) for latest in state.latest("lifecycle").values())
+        self.discovered = [known for known in found if known is not None]  # the one that was quiet longest first
+        self._forget_readings({known.name for known in self.discovered if known.seq})
         self._transforms = transforms
         self._schemas = Schemas(transforms)
+        self.boots = state.boots  # runs that the ledger saw
         self._boots = _boot_of(state)
         for route, latest in state.latest("schema").items():
             body = latest.body
@@ -44,15 +50,19 @@ class Remembered:
 
     def has_profile(self, route: str, digest: str) -> bool:
         """Return whether that is the profile which the ledger knows for a device."""
-        body = self._profiles.get(route)
-        return isinstance(body, dict) and body.get("digest") == digest
+        return self._profiles.get(route) == digest
+
+    def forget(self, recordings: Iterable[Recording]) -> None:
+        """Let go of what another device left that was called the same."""
+        for recording in recordings:
+            self._readings.pop(recording.route, None)
 
     def restore(self, recordings: Iterable[Recording], now_ns: int, wall_ns: int, started_ns: int) -> None:
-        """Give one device its latest values, each once. Times are now's: monotonic, wall, monotonic of our start."""
+        """Give one device its latest values. Times are now's: monotonic, wall, monotonic of our start."""
         found = [
             (recording, reading, latest)
             for recording in recordings
-            if (latest := self._readings.pop(recording.route, None)) is not None
+            if (latest := self._readings.get(recording.route)) is not None
             and (reading := _reading_of(recording.message, latest)) is not None
         ]
         payloads = {recording.message.name: reading.payload for recording, reading, _ in found}
@@ -64,6 +74,13 @@ class Remembered:
             age_ns = max(wall_ns - reading.wall_ns, now_ns - started_ns)
             runtime = self._boots.get(latest.boot_no, f"boot {latest.boot_no}")
             message.restore(row, reading.sequence, reading.wall_ns, now_ns - age_ns, runtime)
+
+    def _forget_readings(self, owners: set[str]) -> None:
+        """Let go of what devices said whose values lie elsewhere."""
+        if owners:
+            self._readings = {
+                route: latest for route, latest in self._readings.items() if route.partition("/")[0] not in owners
+            }
 
     def _row_of(self, recording: Recording, reading: Reading, payloads: Mapping[str, bytes]) -> Row | None:
         """Return the row that a payload makes, by the layout of its time and in the places of today's."""
@@ -80,6 +97,20 @@ class Remembered:
             log.warning("%s/%s: the latest value does not come back: %s", message.device, message.name, error)
             return None
         return (*row[:-1], row[-1] | reading.taints)
+
+
+def hand_over(before: Device, after: Device) -> None:
+    """Let a device go on with the latest values and numbers of the one that it takes the place of."""
+    for name, message in after.messages.items():
+        old = before.messages.get(name)
+        if old is None or old.row is None or message.row is not None or old.family != message.family:
+            continue
+        row = _moved(old.row, old.plan, message.plan)
+        message.restore(row, old.sequence, old.wall_ns, old.received_ns, old.runtime)
+
+
+def _digest_of(body: Any) -> str | None:
+    return str(body.get("digest")) if isinstance(body, dict) else None
 
 
 def _reading_of(message: Message, latest: Latest) -> Reading | None:

@@ -36,6 +36,7 @@ class Resumer:
             with contextlib.suppress(ValueError):
                 walls = Walls.from_record(latest.body)
                 dispatch.warden.restore(walls)
+        dispatch.warden.has_passed(state.sure_wall_ns)
         for twin in dispatch.twins.values():
             twin.restore(state)
         for kept in state.done_commands.values():

@@ -1,4 +1,4 @@
-"""Layer 6: one command under way, with who waits for it, and what its caller is told of it."""
+"""Layer 6: one command under way: its machine, its device, who waits for its result, and what that caller is told."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from typing import Any, NamedTuple
 
 from gateway.profile.setpoint import Attempt
+from gateway.runtime.message import Message
 from gateway.runtime.shadows import Twin
 from gateway.shadow.command import Command
 from gateway.shadow.intent import Policy
@@ -74,3 +75,17 @@ class Running:
             "key": intent.key,
             "detail": (finish.detail or None) if finish is not None else None,
         }
+
+
+def messages_of(running: Running) -> list[Message]:
+    """Return the messages that report or acknowledge a command's setpoint."""
+    setpoint, messages = running.twin.setpoints[running.name], running.twin.device.messages
+    names = {setpoint.acked_by, setpoint.reported_by[0] if setpoint.reported_by is not None else None}
+    return [messages[name] for name in names if name is not None]
+
+
+def stop_timer(running: Running) -> None:
+    """Let time wake it no more."""
+    if running.timer is not None:
+        running.timer.cancel()
+        running.timer = None

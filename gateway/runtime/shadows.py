@@ -18,7 +18,7 @@ from gateway.runtime.backoff import bounds_s
 from gateway.runtime.device import Device
 from gateway.runtime.message import Message
 from gateway.schema.plan import Row, values_of
-from gateway.shadow.document import Fact, Moment, Rule, Shadow, fact_from, restored, to_plain
+from gateway.shadow.document import Fact, Moment, Rule, SetpointShadow, Shadow, fact_from, restored, to_plain
 from gateway.shadow.intent import Policy
 
 _NS: Final = 1_000_000_000
@@ -122,6 +122,20 @@ class Twin:
             )  # fmt: skip
             self.shadow = self.shadow.join(told)
         self.version = self.shadow.version
+
+    def inherit(self, before: Twin) -> None:
+        """Take what the device was known for that this one takes the place of, as far as it has the same setpoints."""
+        self.boot, self.version = before.boot, before.version
+        self.lost_ns = before.lost_ns if before.lost_ns is not None else self._clock.monotonic_ns()
+        known = before.shadow.setpoints
+        same = [name for name in self.setpoints if name in known and before.route(name) == self.route(name)]
+        self._shadow = Shadow(self.device.name, {name: known[name] for name in same})
+
+    def recall(self, kept: Mapping[str, SetpointShadow]) -> None:
+        """Take the shadow with which the device left, as far as its setpoints are still there."""
+        mine = {name: setpoint for name, setpoint in kept.items() if name in self.setpoints}
+        self._shadow = self._shadow.join(Shadow(self.device.name, mine))
+        self.version = max(self.version, self._shadow.version)
 
     def _fold(self, name: str, message: Message, row: Row) -> None:
         value = self.setpoints[name].reported(row)

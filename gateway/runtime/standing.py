@@ -189,6 +189,15 @@ class Standing:
             else:
                 stand.pause()
 
+    def move(self, before: Twin, twin: Twin) -> None:
+        """Let a device that takes the place of another one keep what stands there; its timers run on."""
+        for route in [route for route, stand in self._stands.items() if stand.twin is before]:
+            stand = self._stands[route]
+            if stand.name in twin.setpoints and twin.route(stand.name) == route:
+                stand.twin = twin
+            else:
+                self._stands.pop(route).stop()
+
     def forget(self, device: str) -> None:
         """Let go of a device."""
         for route in [route for route, stand in self._stands.items() if stand.twin.device.name == device]:

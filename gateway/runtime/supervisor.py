@@ -12,15 +12,16 @@ import contextlib
 import logging
 import random
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from gateway.clock import Clock
 from gateway.errors import DriverError, GatewayError, PortError, PortLostError, PortNotFoundError, PortOptionError
 from gateway.lifecycle import Event, State, Target
-from gateway.port import PluggablePort, Port, ReportingPort
+from gateway.port import FilteringPort, PluggablePort, Port, ReportingPort
 from gateway.runtime.backoff import Backoff, bounds_s
 from gateway.runtime.device import Device
 from gateway.runtime.discovery import Discovery
+from gateway.runtime.listening import Wanted
 from gateway.runtime.outlet import Outlet
 from gateway.runtime.parcel import Parcel
 from gateway.runtime.pipeline import Pipeline, PortCounts
@@ -33,6 +34,7 @@ REFUSED_MOST_S: Final = 10.0  # asking a port of this machine costs nothing, and
 FAILED_MOST_S: Final = 60.0
 HEALTHY_S: Final = 5.0  # a connection that lasted so long starts its backoff anew
 CLOSE_S: Final = 1.0
+QUIET_S: Final = 2.0  # how long a change waits for a write that is under way
 AIMS: Final = {
     "connect": (Target.CONNECTED, Event.RESUME),
     "quiesce": (Target.QUIESCED, Event.QUIESCE),
@@ -40,6 +42,17 @@ AIMS: Final = {
 }
 
 log = logging.getLogger(__name__)
+
+MakePipeline = Callable[[Port, PortCounts], Pipeline]
+
+
+class _Refit(NamedTuple):
+    """A change that waits until nothing is read or written."""
+
+    change: Callable[[], None]
+    make_pipeline: MakePipeline
+    wanted: Sequence[Wanted] | None  # of the port; None: what was wanted before
+    done: asyncio.Future[None]
 
 
 class Keeper:
@@ -50,7 +63,7 @@ class Keeper:
         name: str,
         port: Port | GatewayError,
         devices: list[Device],
-        make_pipeline: Callable[[Port, PortCounts], Pipeline],
+        make_pipeline: MakePipeline,
         clock: Clock,
         *,
         discoveries: Sequence[Discovery] = (),
@@ -72,6 +85,9 @@ class Keeper:
         self._led = asyncio.Event()  # somebody has aimed a device elsewhere
         self._port = port
         self._make_pipeline = make_pipeline
+        self._refit: _Refit | None = None  # what waits to be changed
+        self._scheduler: Scheduler | None = None
+        self._stops: dict[str, list[Stop]] = {}  # of each device
         self._clock = clock
         profile = (devices[0] if devices else discoveries[0]).profile.profile
         self._connect_timeout_s = bounds_s(profile.lifecycle.connect_timeout)[0]
@@ -111,30 +127,70 @@ class Keeper:
 
     def attach(self, scheduler: Scheduler) -> None:
         """Let `scheduler` serve the mailboxes of the devices, and of those that will be discovered."""
-        stops: dict[str, list[Stop]] = {}
-
-        def serve(device: Device) -> None:
-            boxes = device.mailboxes.values()
-            stops[device.name] = [scheduler.attach(mailbox, _guarded(device)) for mailbox in boxes]
-
-        def appeared(device: Device) -> None:
-            serve(device)
-            self.devices.append(device)
-            if self.on_appeared is not None:
-                self.on_appeared(device)
-            device.tell(Event.OPENED, self.name)
-
-        def evicted(device: Device) -> None:
-            self.devices.remove(device)
-            for stop in stops.pop(device.name):
-                scheduler.detach(stop)
-            if self.on_left is not None:
-                self.on_left(device)
-
+        self._scheduler = scheduler
         for device in self.devices:
-            serve(device)
-        for discovery in self.discoveries:
-            discovery.on_appeared, discovery.on_evicted = appeared, evicted
+            self._serve(device)
+        self.look_for(self.discoveries)
+
+    def look_for(self, discoveries: Sequence[Discovery]) -> None:
+        """Take the devices that these discover, and no others."""
+        self.discoveries = discoveries
+        for discovery in discoveries:
+            discovery.on_appeared, discovery.on_evicted = self._appeared, self._evicted
+
+    def enter(self, device: Device) -> None:
+        """Take one more device; it is connected when the port is, and by the next pipeline."""
+        self.devices.append(device)
+        self._serve(device)
+
+    def leave(self, device: Device) -> None:
+        """Let a device go; what waits in its mailboxes is served first."""
+        self.devices.remove(device)
+        assert self._scheduler is not None
+        for stop in self._stops.pop(device.name):
+            self._scheduler.detach(stop)
+            self._scheduler.drain(stop)
+
+    def _serve(self, device: Device) -> None:
+        assert self._scheduler is not None
+        boxes = device.mailboxes.values()
+        self._stops[device.name] = [self._scheduler.attach(mailbox, _guarded(device)) for mailbox in boxes]
+
+    def _appeared(self, device: Device) -> None:
+        self.enter(device)
+        if self.on_appeared is not None:
+            self.on_appeared(device)
+        device.tell(Event.OPENED, self.name)
+
+    def _evicted(self, device: Device) -> None:
+        self.leave(device)
+        if self.on_left is not None:
+            self.on_left(device)
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether the port is open and read."""
+        return self._lease is not None
+
+    async def refit(
+        self, change: Callable[[], None], make_pipeline: MakePipeline, *, wanted: Sequence[Wanted] | None
+    ) -> None:
+        """Let `change` change who is on this open port, when no write is under way and nothing is read.
+
+        Devices that stay notice nothing, except where the port must be opened again to give what is `wanted` (None: as
+        before).
+        """
+        assert self._lease is not None
+        async with contextlib.AsyncExitStack() as quiet:
+            if self.outlet is not None:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(QUIET_S):
+                        await quiet.enter_async_context(self.outlet.quiet())
+            self._refit = _Refit(change, make_pipeline, wanted, asyncio.get_running_loop().create_future())
+            done = self._refit.done
+            if self._lease is not None:
+                self._lease.reschedule(asyncio.get_running_loop().time())
+            await done
 
     async def run(self) -> None:
         """Open, read, and open again, until cancelled; returns when a recording has ended."""
@@ -170,22 +226,49 @@ class Keeper:
                 opened_ns = self._clock.monotonic_ns()
                 self.counts.opened += 1
                 self.error = None
-                pipeline = self._make_pipeline(port, self.counts)
-                self.outlet = pipeline.outlet
-                self._pipeline = pipeline
-                for device in self.devices:
-                    if device.is_wanted and device not in pipeline.sets_up:
-                        device.tell(Event.OPENED, self.name)
-                await self._while_wanted(pipeline)
+                while await self._work(port):
+                    pass
             finally:
-                self.outlet = self._pipeline = None
                 await self._close(port)
+                if self._refit is not None:  # the port was lost meanwhile
+                    self._change(port)
         except EOFError as ended:
             self._tell(Event.CLOSED, str(ended) or "the recording has ended")
             return None
         except Exception as error:  # noqa: BLE001 - supervisor: whatever failed here must not stop the other devices
             return self._failed_with(error, opened_ns)
         return SEEK_FIRST_S
+
+    async def _work(self, port: Port) -> bool:
+        """Read an open port for its devices; return whether to go on, for others, after a change."""
+        pipeline = self._make_pipeline(port, self.counts)
+        self.outlet = pipeline.outlet
+        self._pipeline = pipeline
+        for device in self.devices:
+            is_new = device.is_wanted and device.lifecycle.state is not State.CONNECTED
+            if is_new and device not in pipeline.sets_up:
+                device.tell(Event.OPENED, self.name)
+        try:
+            await self._while_wanted(pipeline)
+        finally:
+            self.outlet = self._pipeline = None
+        return self._refit is not None and self._change(port)
+
+    def _change(self, port: Port) -> bool:
+        """Do what waits to be changed; return whether the port may stay open."""
+        refit, self._refit = self._refit, None
+        assert refit is not None
+        try:
+            refit.change()
+            self._make_pipeline = refit.make_pipeline
+            stays = refit.wanted is None or not isinstance(port, FilteringPort) or port.listen_for(refit.wanted)
+            if not stays:
+                self._tell(Event.CLOSED, "opened again, for another choice of frames")
+        except Exception as error:  # it is theirs who wanted the change
+            refit.done.set_exception(error)
+            raise
+        refit.done.set_result(None)
+        return stays and self._is_wanted
 
     @property
     def _is_wanted(self) -> bool:
@@ -229,6 +312,10 @@ class Keeper:
             case PortOptionError() | DriverError():
                 self._tell(Event.BROKEN, str(error))
                 return self._failed.delay_s()
+            case PortError() | TimeoutError() if opened_ns is not None:
+                self.error = reason = str(error) or f"{self.name} was silent"
+                self._tell(Event.LOST, reason)
+                return self._refused.delay_s()
             case PortError() | TimeoutError():
                 reason = str(error) or f"{self.name} did not open in {self._connect_timeout_s:g} s"
                 self.error = reason
@@ -258,15 +345,36 @@ class Supervisor:
         """Attach every device's mailboxes to the scheduler."""
         self._scheduler = scheduler
         self._keepers = keepers
+        self._group: asyncio.TaskGroup | None = None
+        self._tasks: dict[Keeper, asyncio.Task[None]] = {}
         for keeper in keepers:
             keeper.attach(scheduler)
 
     async def run(self) -> None:
         """Run until cancelled, also when every recording has ended: what is known can still be asked for."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._scheduler.run(), name="scheduler")
+        async with asyncio.TaskGroup() as self._group:
+            self._group.create_task(self._scheduler.run(), name="scheduler")
             for keeper in self._keepers:
-                group.create_task(keeper.run(), name=f"{keeper.name}/keep")
+                self._begin(keeper)
+
+    def add(self, keeper: Keeper) -> None:
+        """Keep one more port open."""
+        self._keepers.append(keeper)
+        keeper.attach(self._scheduler)
+        if self._group is not None:
+            self._begin(keeper)
+
+    async def remove(self, keeper: Keeper) -> None:
+        """Close a port and keep it no longer; its devices have still to leave."""
+        task = self._tasks.pop(keeper, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+        self._keepers.remove(keeper)
+
+    def _begin(self, keeper: Keeper) -> None:
+        assert self._group is not None
+        self._tasks[keeper] = self._group.create_task(keeper.run(), name=f"{keeper.name}/keep")
 
 
 def _guarded(device: Device) -> Callable[[Parcel], None]:

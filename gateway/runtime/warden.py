@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import secrets
 from collections.abc import Callable, Collection
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
 from gateway.authority.decision import Authority, Caller, Decision, authorise, authorise_issue, authorise_wall
 from gateway.authority.grants import Grants, Verb
 from gateway.authority.moment import ClockQuality, Moment
-from gateway.authority.scope import Scope
+from gateway.authority.refusals import GATHER_NS, Refusals
+from gateway.authority.scope import EVERYWHERE, Scope
 from gateway.authority.token import SigningKey, TokenFault, claims_of, read_token
 from gateway.authority.walls import Wall, Walls
 from gateway.clock import Clock
-from gateway.errors import DeniedError, LedgerError
+from gateway.errors import DeniedError, LedgerError, UsageError
 from gateway.route import Route
 from gateway.runtime.durable import Durable
+
+_NS: Final = 1_000_000_000
 
 
 class Warden:
@@ -47,10 +51,20 @@ class Warden:
         self._quality = quality
         self._signing_key = signing_key
         self._boot = boot
+        self._refusals = Refusals()
+        self._passed_ns = 0  # the newest wall time of a clock that the network had set
 
     def restore(self, walls: Walls) -> None:
         """Take the walls of an earlier run."""
         self.authority = msgspec.structs.replace(self.authority, walls=walls)
+
+    def grant(self, grants: Grants) -> None:
+        """Let these grants count, and no others."""
+        self.authority = msgspec.structs.replace(self.authority, grants=grants)
+
+    def has_passed(self, wall_ns: int) -> None:
+        """Take a wall time that has certainly passed: what expired by then has expired, whatever the clock says now."""
+        self._passed_ns = max(self._passed_ns, wall_ns)
 
     def wall_before(self, route: Route) -> Wall | None:
         """Return the wall that stops writing there, None where the way is free."""
@@ -64,7 +78,11 @@ class Warden:
         """Shut a verb off, or let it on again. Raises: DeniedError, UsageError, LedgerError."""
         walls = self.authority.walls
         ports = {name for device in self._devices() for name in self.authority.ports_of(device)}
-        what = walls.subject_of(subject, self._devices(), ports)
+        try:
+            what = walls.subject_of(subject, self._devices(), ports)
+        except UsageError:
+            _principal(await self._record(caller, self._past_walls(caller, "admin")))  # who may not, learns of no name
+            raise
         by = _principal(await self._record(caller, authorise_wall(self.authority, caller, what, self.moment())))
         if state == "off":
             wall = Wall(subject=what.text, kind=what.kind, verb=verb, by=by, since_ns=self._clock.wall_ns())
@@ -74,6 +92,11 @@ class Warden:
         self.authority = msgspec.structs.replace(self.authority, walls=changed)  # at once; the record follows
         await self._durable.append([("wall", None, changed.record(what.text, verb, state, by), "command", None)])
         return {"walls": [msgspec.to_builtins(wall) for wall in changed]}
+
+    async def standing(self, caller: Caller) -> dict[str, Any]:
+        """Return the walls that stand, also to who is behind one. Raises: DeniedError."""
+        _principal(await self._record(caller, self._past_walls(caller, "read")))
+        return {"walls": [msgspec.to_builtins(wall) for wall in self.authority.walls]}
 
     async def issue(
         self, caller: Caller, principal: str, routes: str, verbs: tuple[Verb, ...], lifetime_ns: int
@@ -91,12 +114,15 @@ class Warden:
         await self._durable.append([("grant", None, body, "audit", None)])
         return key.sign(claims)
 
-    def principal_of(self, caller: Caller) -> str | None:
+    async def principal_of(self, caller: Caller) -> str | None:
         """Return in whose name a caller speaks. Raises: DeniedError for a token that counts for nothing."""
         if caller.token is None:
             return caller.principal
         read = read_token(caller.token, self.authority.key, self.moment())
         if isinstance(read, TokenFault):
+            _principal(await self._record(caller, Decision(
+                reason=read.code, principal=caller.principal, verb="read", target=EVERYWHERE.text, message=read.message
+            )))  # fmt: skip
             raise DeniedError(read.message)
         return read.principal
 
@@ -107,9 +133,12 @@ class Warden:
 
     def moment(self) -> Moment:
         """Return now, as authority judges it."""
+        wall_ns, quality = self._clock.wall_ns(), self._quality()
+        if quality == "ntp":
+            self.has_passed(wall_ns)
         return Moment(
-            wall_ns=self._clock.wall_ns(), monotonic_ns=self._clock.monotonic_ns(), boot_id=self._boot,
-            quality=self._quality(),
+            wall_ns=wall_ns, monotonic_ns=self._clock.monotonic_ns(), boot_id=self._boot, quality=quality,
+            floor_ns=self._passed_ns,
         )  # fmt: skip
 
     async def authorise(self, caller: Caller, target: Route | Scope, verb: Verb) -> Decision:
@@ -124,10 +153,25 @@ class Warden:
 
     async def _record(self, caller: Caller, decision: Decision, route: str | None = None) -> Decision:
         """Return a decision whose refusal, if it is one, is on record, as far as there is a ledger that takes it."""
-        if not decision.allowed:
+        if decision.allowed:
+            return decision
+        was_due_ns = self._refusals.due_ns
+        told = self._refusals.take(route, decision.denied_body(caller), self._clock.monotonic_ns())
+        if told is not None:
             with contextlib.suppress(LedgerError):
-                await self._durable.append([("denied", route, decision.denied_body(caller), "audit", None)])
+                await self._durable.append([("denied", told.route, told.body, "audit", None)])
+        elif was_due_ns is None:
+            asyncio.get_running_loop().call_later(GATHER_NS / _NS, self.tell_refusals)
         return decision
+
+    def tell_refusals(self) -> None:
+        """Put on record what was gathered of a flood of refusals, without waiting."""
+        for each in self._refusals.tell():
+            self._durable.put("denied", each.route, each.body, "audit")
+
+    def _past_walls(self, caller: Caller, verb: Verb) -> Decision:
+        """Return whether a caller may use a verb on everything, but for the walls that stand there."""
+        return authorise(self.authority, caller, EVERYWHERE, verb, self.moment(), heeds_walls=False)
 
 
 def _principal(decision: Decision) -> str:

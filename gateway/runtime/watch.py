@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from itertools import repeat
+from collections.abc import AsyncIterator, Collection, Iterable
+from itertools import count, repeat
 from typing import Any, Final
 
 from gateway.clock import Clock
@@ -15,6 +15,17 @@ from gateway.schema.plan import Row
 
 WATCH_FRAMES: Final = 2048  # how far a reader may lag behind before it is told of a gap
 CHUNK_FRAMES: Final = 64  # records made at once: about 0.2 ms of the loop's time
+
+Numbered = tuple[Message, int, Row]  # a row with its message and its number
+
+
+def numbered(messages: list[Message], keys: list[str], rows: list[Row]) -> list[Numbered]:
+    """Return rows that were just decoded, each with its message, one of `messages`, and the number that it gets."""
+    if len(messages) == 1:
+        first = messages[0].sequence + 1
+        return list(zip(repeat(messages[0]), range(first, first + len(rows)), rows))
+    known = {message.name: (message, count(message.sequence + 1)) for message in messages}
+    return [(known[key][0], next(known[key][1]), row) for key, row in zip(keys, rows, strict=True)]
 
 
 class Watcher:
@@ -31,22 +42,18 @@ class Watcher:
         """Return whether any field of that message is meant."""
         return self._places(message) != ()
 
-    def offer(self, message: Message, first: int, rows: list[Row], parcel: Parcel) -> None:
-        """Take rows of one message, numbered from `first`; never waits."""
-        if self._places(message) != ():
-            numbered = list(zip(repeat(message), range(first, first + len(rows)), rows))
-            self._put(numbered, parcel)
+    def offer(self, rows: list[Numbered], parcel: Parcel, messages: Collection[Message]) -> None:
+        """Take numbered rows of these messages, in the order of the wire; never waits.
 
-    def offer_mixed(self, rows: list[tuple[Message, int, Row]], parcel: Parcel) -> None:
-        """Take numbered rows of several messages, in the order of the wire; never waits."""
-        stamps = parcel.stamps_ns
-        if all(self._places(message) != () for message in {message for message, _, _ in rows}):
+        The rows are shared among all who look on: one that takes nothing costs the loop next to nothing a row.
+        """
+        wanted = [message for message in messages if self._places(message) != ()]
+        if len(wanted) == len(messages):
             self._put(rows, parcel)
-            return
-        kept = [index for index, (message, _, _) in enumerate(rows) if self._places(message) != ()]
-        if kept:
-            picked = None if stamps is None else [stamps[index] for index in kept]
-            self._put([rows[index] for index in kept], parcel, picked)
+        elif wanted:
+            kept = [place for place, (message, _, _) in enumerate(rows) if message in wanted]
+            stamps = None if parcel.stamps_ns is None else [parcel.stamps_ns[place] for place in kept]
+            self._put([rows[place] for place in kept], parcel, stamps)
 
     async def records(self) -> AsyncIterator[dict[str, Any]]:
         """Give what `watch --json` prints, for ever; `{"dropped": N}` where N rows were dropped."""
@@ -66,7 +73,12 @@ class Watcher:
             records.append(message.record(sequence, row, wall_ns, parcel.taints, self._places(message)))
         return records
 
-    def _put(self, rows: list[Any], parcel: Parcel, stamps: list[int] | None = None) -> None:
+    def forget(self, messages: Iterable[Message]) -> None:
+        """Let go of messages whose device has left; what waits of theirs is still told."""
+        for message in messages:
+            self._chosen.pop(message, None)
+
+    def _put(self, rows: list[Numbered], parcel: Parcel, stamps: list[int] | None = None) -> None:
         self.mailbox.put_nowait(
             Parcel(
                 rows,

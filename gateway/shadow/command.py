@@ -24,6 +24,7 @@ from gateway.shadow.events import (
     Declined,
     Event,
     Finish,
+    Gone,
     Granted,
     Reachable,
     Report,
@@ -232,6 +233,8 @@ def _after(command: Command, policy: Policy, event: Event, now_ns: int) -> Comma
             return _on_bus(command, policy, event, now_ns)
         case Superseded():
             return ended(command, Outcome.SUPERSEDED)
+        case Gone():
+            return ended(command, Outcome.UNKNOWN if command.may_have_sent else Outcome.REJECTED, "no_setpoint")
         case Approved() if command.phase is Phase.APPROVAL:
             return _replace(command, phase=Phase.HELD)
         case Declined() if not command.may_have_sent:

@@ -102,6 +102,10 @@ class Barred(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
+class Gone(msgspec.Struct, frozen=True):
+    """Event: there is no such setpoint any more: nobody can tell what becomes of it."""
+
+
 class Reachable(msgspec.Struct, frozen=True):
     """Event: the device came or went; a command is held while it is away."""
 
@@ -109,5 +113,5 @@ class Reachable(msgspec.Struct, frozen=True):
 
 
 Event = (
-    Due | Granted | Written | WriteFailed | Ack | Report | Superseded | Approved | Declined | Barred | Reachable
+    Due | Granted | Written | WriteFailed | Ack | Report | Superseded | Approved | Declined | Barred | Gone | Reachable
 )  # fmt: skip

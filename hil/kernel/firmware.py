@@ -15,6 +15,7 @@ from hil.kernel.host import CACHE, ROOT, escaped, run, start, stop, tail
 from hil.kernel.qmp import Qmp
 
 SOURCES: Final = ROOT / "hil" / "firmware" / "cobs-node"
+LET_GO, TURN_BY_HAND, JAM = HANDS = 0xF0, 0xF1, 0xF2
 TOOLS: Final = ("qemu-system-arm", "arm-none-eabi-gcc", "make")
 
 
@@ -48,8 +49,11 @@ class Microcontroller:
             self._log = folder / "log"
             ours, theirs = socket.socketpair()
             undo.callback(ours.close)
-            with theirs:
-                self._child = start(self._command(theirs.fileno()), log=self._log, fds=[theirs.fileno()])
+            self._hand, valve = socket.socketpair()
+            undo.callback(self._hand.close)
+            with theirs, valve:
+                fds = [theirs.fileno(), valve.fileno()]
+                self._child = start(self._command(*fds), log=self._log, fds=fds)
             undo.callback(stop, self._child)
             self.qmp = Qmp(ours)
             undo.callback(self.qmp.close)
@@ -83,16 +87,21 @@ class Microcontroller:
         self.qmp.execute("system_reset")
         self.qmp.wait_for("RESET")
 
+    def touch(self, hand: int) -> None:
+        """Put a hand on the valve, until the next touch: one of `HANDS`, or an end stop in half percent (`plant.c`)."""
+        self._hand.sendall(bytes([hand]))
+
     def kill(self) -> None:
         """Take its power, and its UART with it."""
         self._child.kill()
         self._child.wait()
 
-    def _command(self, monitor: int) -> list[str]:
+    def _command(self, monitor: int, hand: int) -> list[str]:
         uart = f"socket,path={escaped(self._uart)},server=on,wait=off" if self._uart else "pty"
         return [
             *("qemu-system-arm", "-M", "mps2-an385", "-kernel", str(self._firmware)),
             *("-display", "none", "-nodefaults"),
             *("-chardev", f"{uart},id=uart" if self._uart else "pty,id=uart", "-serial", "chardev:uart"),
+            *("-chardev", f"socket,id=hand,fd={hand}", "-serial", "chardev:hand"),
             *("-chardev", f"socket,id=monitor,fd={monitor}", "-mon", "chardev=monitor,mode=control"),
         ]

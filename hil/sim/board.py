@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Self
 
-from hil.kernel.firmware import Microcontroller
+from hil.kernel.firmware import JAM, LET_GO, TURN_BY_HAND, Microcontroller
 from hil.sim.behaviour import GOOD, Behaviour
 from hil.sim.berth import OnCable
 from hil.sim.pty import Cable
 
 CHUNK_BYTES: Final = 65536
 CONNECT_S: Final = 20.0
+HANDS: Final = {"": LET_GO, "manual": TURN_BY_HAND, "blocked": JAM}  # by the condition that they make
 
 
 class BoardOnCable(OnCable):
@@ -39,9 +41,14 @@ class BoardOnCable(OnCable):
         self._line.close()
 
     def behave(self, behaviour: Behaviour) -> None:
-        """Raise ValueError for anything but good: firmware that ships has no switch for lies."""
-        if behaviour != GOOD:
+        """Put a hand on the valve: `condition`, or `clamp` with an end stop.
+
+        Raises: ValueError for what no hand can do. Firmware that ships has no switch for lies.
+        """
+        hand = _hand_for(behaviour)
+        if hand is None:
             raise ValueError(f"the firmware does what its protocol says; it cannot be told {behaviour}")
+        self._board.touch(hand)
 
     def restart(self, now_s: float) -> None:
         """Pull the reset pin."""
@@ -56,3 +63,12 @@ class BoardOnCable(OnCable):
         if heard := self.cable.receive():
             with contextlib.suppress(OSError):
                 self._line.send(heard)
+
+
+def _hand_for(behaviour: Behaviour) -> int | None:
+    """Return the touch that makes the valve behave so; None: no hand can."""
+    if behaviour == replace(GOOD, condition=behaviour.condition):
+        return HANDS.get(behaviour.condition)
+    if behaviour.clamp is None or behaviour != replace(GOOD, clamp=behaviour.clamp) or behaviour.clamp[0] != 0:
+        return None
+    return round(min(behaviour.clamp[1], 100) * 2)

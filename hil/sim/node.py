@@ -46,7 +46,8 @@ class CobsNode:
         self._travel = TRAVEL_PERCENT_PER_S
         self._temperature_cel = 20.4
         self._restarts, self._restart_cause = 1, "power_on"
-        self._counter = self._refused = 0
+        self._counter = self._refused = self._orders = 0
+        self._has_said_orders = True  # they follow each status and each order
         self._start_s: float | None = None  # None: not yet, or not again
         self._boot_s = -math.inf  # it says and hears nothing before
         self._last_s = self._measurement_s = self._status_s = 0.0
@@ -68,6 +69,8 @@ class CobsNode:
         """
         self._restarts, self._restart_cause = (self._restarts + 1) & 0xFFFF, cause
         self._counter = self._refused = 0
+        self._orders = 0 if cause == "power_on" else self._orders
+        self._has_said_orders = True
         self._framer = self._profile.framer()
         self._acks.forget()
         self._valve = Actuator(POWER_ON_PERCENT if cause == "power_on" else self._valve.ordered)
@@ -89,6 +92,10 @@ class CobsNode:
         if now_s + ROUNDING_S >= self._status_s:
             self._status_s = _next(self._status_s, STATUS_PERIOD_S, now_s)
             frames.append(self._status(now_s))
+            self._has_said_orders = False
+        if not self._has_said_orders:
+            self._has_said_orders = True
+            frames.append(self._frame("orders", {"orders": self._orders}))
         if now_s + ROUNDING_S >= self._measurement_s:
             self._measurement_s = _next(self._measurement_s, MEASUREMENT_PERIOD_S, now_s)
             frames.append(self._measurement(now_s))
@@ -129,6 +136,8 @@ class CobsNode:
             reason = CONDITIONS.get(self.behaviour.condition, "valve_blocked")
             return self._ack(body[1], SET_VALVE, reason, self.target_percent)
         self._valve.order(position, self.behaviour, now_s)
+        self._orders = (self._orders + 1) & 0xFFFF
+        self._has_said_orders = False
         self._travel = min(TRAVEL_PERCENT_PER_S, 100 / ramp) if ramp else TRAVEL_PERCENT_PER_S
         return self._ack(body[1], SET_VALVE, "accepted", self.target_percent)
 
@@ -201,7 +210,7 @@ class CobsNode:
         if "counter" in plan.names and "counter" not in values:
             values = {"counter": self._counter, **values}
         body = bytearray(plan.encode(values))
-        if message in ("status", "identity"):
+        if message in ("status", "identity", "orders"):
             body[1] = self._counter  # layout only in the profile: nobody needs its value
         if message != "ack":
             self._counter = (self._counter + 1) & 0xFF
@@ -213,5 +222,8 @@ def _half_steps(percent: float) -> float:
 
 
 def _next(due_s: float, period_s: float, now_s: float) -> float:
-    """Return the next time on the grid that is not past: a late call skips, it does not catch up."""
-    return due_s + period_s * (math.floor((now_s - due_s) / period_s + 1e-6) + 1)
+    """Return the next time on the grid that is half a period away at least: a late call skips, it does not catch up.
+
+    Two reports that are nearer would show a valve on its way as if it stood still.
+    """
+    return due_s + period_s * (math.floor((now_s - due_s) / period_s + 0.5 + 1e-6) + 1)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import bluetooth, commands, decode, ledger, polling, process, spi, streams
+from tests.bench import beacons, bluetooth, commands, decode, ledger, polling, process, spi, streams
 from tests.bench.rows import Row
 
 ROOT = Path(__file__).parent.parent.parent
@@ -26,8 +26,9 @@ PARTS: dict[str, Callable[[Path], list[Row]]] = {
     "ledger": ledger.ledger_rows,
     "recorded": streams.recorded_rows,
     "commands": commands.command_rows,
+    "beacons": beacons.beacon_rows,
     "run": process.run_rows,
-    "start": process.decode_rows,
+    "start": process.start_rows,
 }
 
 

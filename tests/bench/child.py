@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from drivers._can_socket import SocketCanPort
+from gateway.cli.run import SWITCH_S
 from gateway.clock import Clock, SystemClock
 from gateway.config import site_of_arguments
 from gateway.ledger import Ledger
@@ -24,11 +25,12 @@ from gateway.ledger.settings import LedgerConfig
 from gateway.port import Port
 from gateway.profile.model import LinkSpec
 from gateway.registry import driver_for
+from gateway.runtime.blueprint import blueprint
 from gateway.runtime.device import Device
 from gateway.runtime.recorder import Recorder
 from gateway.runtime.scheduler import Scheduler
 from gateway.runtime.supervisor import Supervisor
-from gateway.runtime.wiring import wire
+from gateway.runtime.wiring import Fitter, wire
 
 SILENCE_S = 3.0
 LOOK_S = 0.1  # seldom enough that looking costs nothing beside the frames
@@ -52,9 +54,12 @@ class Latency:
     def __init__(self) -> None:
         self.taken_ns: list[int] = []
 
-    def offer(self, _message: Any, _sequence: int, rows: list[Any], _parcel: Any) -> None:
+    def wants(self, _message: Any) -> bool:
+        return True
+
+    def offer(self, rows: list[Any], _parcel: Any, _messages: Any) -> None:
         now_ns = time.monotonic_ns()
-        self.taken_ns += [now_ns - row[0] for row in rows]
+        self.taken_ns += [now_ns - row[0] for _, _, row in rows]
 
 
 def resident_mb() -> float:
@@ -93,11 +98,13 @@ async def recording(folder: str, device: Device, clock: Clock) -> Recorder:
 
 
 async def main(order: dict[str, Any]) -> None:
+    sys.setswitchinterval(SWITCH_S)
     clock = SystemClock()
     site = site_of_arguments([f"bench={order['profile']}@{order['target']}"])
     make = (lambda _target, _bus: InheritedSocket()) if order["kind"] == "can" else driver_for
     scheduler = Scheduler(clock)
-    keepers = wire(site, None, clock, make, order.get("coalesce_s", 0.002))
+    fitter = Fitter(clock, make, order.get("coalesce_s", 0.002))
+    keepers = [keeper for _, keeper in wire(blueprint(site, None, has_store=False), fitter)]
     device = keepers[0].devices[0]
     latency = Latency()
     if order.get("latency"):

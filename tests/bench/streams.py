@@ -15,6 +15,7 @@ import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from gateway.framing.build import build_framer
@@ -27,7 +28,8 @@ CAN_FRAMES = 1_500_000
 RECORDED_FRAMES = 2_000_000
 FLOOD_FRAMES = 10_000_000
 OBVIOUS_UART_FRAMES, OBVIOUS_CAN_FRAMES = 10_000, 60_000
-PACED_HZ, PACED_FRAMES = 3_500, 28_000
+PACED_HZ, PACED_FRAMES, PACED_ROUNDS = 3_500, 7_000, 5
+CPU_OF_BARE, LATE_OF_BARE = 1.7, 3.0  # measured on a busy machine: 1.4 to 1.55, and 0.9 to 1.9
 
 HEAD = '[profile]\nid = "bench/{name}@1.0.0"\n[link]\nbus = "uart"\nbaud = 115200\n'
 FRAMING = '[framing]\nkind = "cobs"\ncheck = { kind = "crc-16-ibm-3740" }\n'
@@ -209,24 +211,40 @@ def paced_feeder(master: int, frames: int, hz: int) -> Callable[[], None]:
 
 
 def paced_rows(folder: Path) -> list[Row]:
-    """Return CPU per frame and latency at 3,500 frames/s, with coalescing and without."""
+    """Return CPU per frame and latency at 3,500 frames/s, with coalescing and without, against a bare reader's.
+
+    Single frames cost mostly wake-ups, and those cost up to four times as much where others use the processors: so the
+    limits of 12 us and 1.5 ms, which are for a quiet machine, move with what a bare reader of the same wire takes in
+    the same run. They never get lower than they are.
+    """
     profile = str(profile_in(folder, "stamped"))
-    found: dict[str, dict[str, Any]] = {}
-    for name, coalesce_s in (("paced", 0.002), ("low_latency", 0.0)):
-        with pty_pair() as (master, path):
-            order = {"kind": "uart", "profile": profile, "target": path, "frames": PACED_FRAMES}
-            order |= {"coalesce_s": coalesce_s, "latency": True}
-            feed = paced_feeder(master, PACED_FRAMES, PACED_HZ)
-            found[name] = run_child("tests.bench.child", [json.dumps(order)], feed)
-    paced = found["paced"]
-    if paced["delivered"] != PACED_FRAMES:
-        raise AssertionError(f"paced frames were lost: {paced}")
+    coalescing = [_paced_round(profile, 0.002) for _ in range(PACED_ROUNDS)]
+    eager = [_paced_round(profile, 0.0) for _ in range(PACED_ROUNDS)]
+    cpu, bare_cpu = (median(each[side]["cpu_s"] for each in coalescing) / PACED_FRAMES * 1e6 for side in (0, 1))
+    late, bare_late = (median(each[side]["p99_ms"] for each in eager) for side in (0, 1))
+    p99 = median(ours["p99_ms"] for ours, _ in coalescing)
     rate = f"{PACED_HZ} frames/s"
+    cpu_limit, late_limit = max(12.0, CPU_OF_BARE * bare_cpu), max(1.5, LATE_OF_BARE * bare_late)
+    told = f"{cpu / bare_cpu:.2f} times the {bare_cpu:.1f} us of a bare reader"
+    late_told = f"coalescing off; {late / bare_late:.2f} times the {bare_late:.2f} ms of a bare reader"
     return [
-        Row("paced_cpu_us_per_frame", paced["cpu_s"] / paced["delivered"] * 1e6, "us", rate, 12),
-        Row("paced_p99_ms", paced["p99_ms"], "ms", f"{rate}, coalescing 2 ms", 10),
-        Row("low_latency_p99_ms", found["low_latency"]["p99_ms"], "ms", f"{rate}, coalescing off", 1.5),
+        Row("paced_cpu_us_per_frame", cpu, "us", f"{rate}; {told}", cpu_limit),
+        Row("paced_p99_ms", p99, "ms", f"{rate}, coalescing 2 ms", 10),
+        Row("low_latency_p99_ms", late, "ms", f"{rate}, {late_told}", late_limit),
     ]
+
+
+def _paced_round(profile: str, coalesce_s: float) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what the gateway and what a bare reader took for the same frames, one directly after the other."""
+    with pty_pair() as (master, path):
+        order = {"kind": "uart", "profile": profile, "target": path, "frames": PACED_FRAMES, "latency": True}
+        feed = paced_feeder(master, PACED_FRAMES, PACED_HZ)
+        ours = run_child("tests.bench.child", [json.dumps(order | {"coalesce_s": coalesce_s})], feed)
+    if ours["delivered"] != PACED_FRAMES:
+        raise AssertionError(f"paced frames were lost: {ours}")
+    with pty_pair() as (master, path):
+        arguments = [path, str(PACED_FRAMES), str(coalesce_s)]
+        return ours, run_child("tests.bench.reader", arguments, paced_feeder(master, PACED_FRAMES, PACED_HZ))
 
 
 def flood_rows(folder: Path) -> list[Row]:

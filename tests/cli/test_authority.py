@@ -80,6 +80,27 @@ def test_a_wall_that_makes_no_sense_is_asked_of_no_gateway(gate: Gate, words: li
     assert gate.run("wall", *words).code == 2
 
 
+STANDING = {"subject": "pump", "kind": "name", "verb": "write", "by": "user:pi", "since_ns": 1_800_000_000 * 10**9}
+
+
+def test_walls_as_json_are_those_of_the_gateway(gate: Gate) -> None:
+    ran, asked = gate.ask("walls", "--json", answer={"ok": {"walls": [STANDING]}})
+    assert (asked["request"], ran.json) == ("walls", {"walls": [STANDING]})
+
+
+def test_a_person_reads_walls_as_a_table(gate: Gate) -> None:
+    ran, _ = gate.ask("walls", answer={"ok": {"walls": [STANDING]}})
+    assert [line.split() for line in ran.out.splitlines()] == [
+        ["TARGET", "VERB", "SINCE", "BY"], ["pump", "write", "2027-01-15T08:00:00Z", "user:pi"],
+    ]  # fmt: skip
+
+
+def test_where_no_wall_stands_it_says_how_to_raise_one(gate: Gate) -> None:
+    ran, _ = gate.ask("walls", answer={"ok": {"walls": []}})
+    assert (ran.code, ran.out) == (0, "")
+    assert "tidegate wall pump write off" in ran.err
+
+
 ISSUE = ["token", "issue", "--principal", "service:night", "--routes", "pump/**"]
 
 

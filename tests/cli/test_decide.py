@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.cli.answerer import Gate, error
+from tests.cli.set_answers import KEYS, answer
 
 
 @pytest.mark.parametrize(
@@ -19,9 +20,9 @@ def test_an_operators_word_is_handed_on_and_what_follows_is_said(gate: Gate, ver
 
 
 @pytest.mark.parametrize("verdict", ["approve", "reject"])
-def test_json_is_what_the_gateway_told(gate: Gate, verdict: str) -> None:
-    ran, _ = gate.ask(verdict, "c1", "--json", answer={"ok": {"id": "c1"}})
-    assert ran.json == {"id": "c1"}
+def test_json_is_the_object_of_set(gate: Gate, verdict: str) -> None:
+    ran, _ = gate.ask(verdict, "c1", "--json", answer=answer(id="c1", detail="said so"))
+    assert (list(ran.json), ran.json["id"]) == (KEYS, "c1")
 
 
 @pytest.mark.parametrize("verdict", ["approve", "reject"])

@@ -102,6 +102,16 @@ def test_beside_json_people_are_told_why_on_the_error_output(gate: Gate) -> None
     assert ran.err == f"tidegate: {ROUTE}: refused (range: 1500 is beyond 0 to 1200 rpm)\n"
 
 
+def test_beside_json_people_are_told_how_it_ended_without_a_confirmation(gate: Gate) -> None:
+    ran, _ = gate.ask("set", ROUTE, "1500", "--json", answer=answer(outcome="expired", reason="unreachable"))
+    assert ran.err.startswith(f"tidegate: expired: {ROUTE}: 1500 was not confirmed")
+
+
+def test_a_gateway_that_is_busy_refuses_with_that_code(gate: Gate) -> None:
+    ran, _ = gate.ask("set", ROUTE, "1500", "--json", answer=error("busy", "64 connections are open"))
+    assert (ran.code, ran.json["reason"]) == (2, "busy")
+
+
 WORDS = [
     (answer(), f"reported: {ROUTE}: the device reports 1500 (1 attempt, command c1, ledger record 812)"),
     (

@@ -53,6 +53,7 @@ COMMANDS = [
     ["commands"],
     ["device", "pump", "quiesce"],
     ["wall", "can0", "write", "off"],
+    ["walls"],
     ["grants"],
     ["identify"],
     ["approve", "c1"],
@@ -131,3 +132,17 @@ def test_a_request_beyond_what_a_gateway_reads_is_not_sent(gate: Gate) -> None:
 
 def test_half_a_character_is_printed_as_json_writes_it() -> None:
     assert talk.json_text({"value": "\ud800", "units": "°"}) == '{"value": "\\ud800", "units": "\\u00b0"}'
+
+
+def test_an_empty_token_of_the_environment_is_handed_on_to_be_refused(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEGATE_TOKEN", "")
+    _, asked = gate.ask("get", "a/b/c", answer={"ok": {"value": 1, "age_s": 0.0}})
+    assert asked["token"] == ""
+
+
+@pytest.mark.parametrize("command", ["status", "devices", "routes", "watch"])
+def test_who_only_looks_may_do_so_by_a_token_too(gate: Gate, command: str) -> None:
+    _, asked = gate.ask(command, "--token", "tg1.a.b", answer=error("DeniedError", "no"))
+    assert asked["token"] == "tg1.a.b"

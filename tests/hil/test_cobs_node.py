@@ -54,8 +54,8 @@ def decoded(profile, wire):
     return found
 
 
-def test_the_document_has_seven_examples_and_the_check_value():
-    assert len(EXAMPLES) == 7
+def test_the_document_has_eight_examples_and_the_check_value():
+    assert len(EXAMPLES) == 8
     assert crc_of(b"123456789") == 0x29B1
     assert "0x29b1" in DOCUMENT
 
@@ -69,7 +69,8 @@ def test_an_example_is_framed_as_the_document_and_the_profile_say(profile, crc, 
 
 
 def test_the_examples_mean_what_the_document_says(profile):
-    measurement, missing, status, identity, _, ack, _ = (wire for _, _, wire in EXAMPLES)
+    measurement, missing, status, identity, _, ack, _, orders = (wire for _, _, wire in EXAMPLES)
+    assert decoded(profile, orders) == [("orders", {"orders": 12})]
     ((_, values),) = decoded(profile, measurement)
     assert (values["counter"], values["uptime"], values["temperature"]) == (42, 123456, pytest.approx(21.37))
     assert (values["valve_position"], values["mode"], values["heater"], values["alarms"]) == (35, "holding", True, [])
@@ -104,7 +105,14 @@ def test_the_profile_builds_the_commands_of_the_document(profile):
 
 @pytest.mark.parametrize(
     ("heading", "message"),
-    [("4.1", "measurement"), ("4.2", "status"), ("4.3", "identity"), ("5.1", "set_valve"), ("5.3", "ack")],
+    [
+        ("4.1", "measurement"),
+        ("4.2", "status"),
+        ("4.3", "identity"),
+        ("4.4", "orders"),
+        ("5.1", "set_valve"),
+        ("5.3", "ack"),
+    ],
 )
 def test_the_tables_of_the_document_are_the_fields_of_the_profile(profile, heading, message):
     section = DOCUMENT.split(f"### {heading} ")[1].split("\n### ")[0].split("\n## ")[0]
@@ -144,8 +152,15 @@ def test_the_counter_counts_every_frame_of_the_node(profile):
 def test_a_late_call_skips_and_does_not_catch_up(profile):
     node = CobsNode(profile)
     node.due(0.0)
-    assert len(node.due(60.0)) == 2  # one measurement, one status
+    assert len(node.due(60.0)) == 3  # one measurement, one status with its orders
     assert len(node.due(60.04)) == 0
+
+
+def test_two_measurements_are_never_so_near_that_a_moving_valve_seems_to_stand(profile):
+    node = CobsNode(profile)
+    node.due(0.0)
+    found = [len(node.due(now_s)) for now_s in (0.195, 0.2, 0.24, 0.299, 0.3)]
+    assert [found[0] > 0, *found[1:]] == [True, 0, 0, 0, 1]
 
 
 def test_a_valve_that_is_set_is_acknowledged_and_gets_there(profile):
@@ -268,6 +283,32 @@ def test_a_node_that_cannot_or_will_not_says_so_and_stays(profile, facts, result
 def test_a_blocked_valve_raises_its_alarm(profile):
     ((_, values),) = [found for found in Told(profile, condition="blocked").run(0.1) if found[0] == "measurement"]
     assert values["alarms"] == ["valve_blocked"]
+
+
+def orders(said):
+    return [values["orders"] for name, values in said if name == "orders"]
+
+
+def test_a_node_tells_how_many_orders_it_took_after_each_and_after_each_status(profile):
+    told = Told(profile)
+    told.tell(60, 7)
+    told.tell(60, 8)
+    assert orders(told.run(0.04)) == [3]
+    assert orders(told.run(5)) == [3]
+
+
+@pytest.mark.parametrize(("cause", "found"), [("reset_pin", 1), ("power_on", 0)])
+def test_the_count_of_orders_outlives_a_restart_but_not_the_loss_of_power(profile, cause, found):
+    told = Told(profile)
+    told.node.restart(told.now_s, cause)
+    assert orders(told.run(0.2)) == [found]
+
+
+@pytest.mark.parametrize("facts", [{"lies": True}, {"refuses": True}, {"ignores": True}, {"condition": "manual"}])
+def test_an_order_that_a_node_does_not_take_is_not_counted(profile, facts):
+    told = Told(profile, **facts)
+    told.tell(60, 7)
+    assert set(orders(told.run(5.1))) == {1}
 
 
 def test_a_slow_node_acks_at_once_and_moves_later(profile):

@@ -16,10 +16,11 @@ from gateway.profile.build import CompiledProfile
 from gateway.profile.load import find_profile, load_profile
 from gateway.schema.plan import values_of
 from hil.kernel.firmware import SOURCES
+from hil.sim.node import CobsNode
 from tests.hil.test_cobs_node import EXAMPLES, crc_of
 
 PROFILE = CompiledProfile(load_profile(find_profile("cobs-node")))
-IDENTITY, STATUS, MEASUREMENT = 1, 2, 3
+IDENTITY, STATUS, ORDERS, MEASUREMENT = 1, 2, 3, 4
 HOLDING, MOVING, MANUAL, BLOCKED = range(4)
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc: sudo apt install gcc libc6-dev")
@@ -81,7 +82,7 @@ def firmware(tmp_path_factory):
     command = ["gcc", *strict, "-O1", "-fsanitize=undefined", "-shared", "-fPIC", "-o", library, *sources]
     subprocess.run(command, check=True, timeout=60)
     loaded = ctypes.CDLL(str(library))
-    for name in ("cobs_stuff", "node_take", "node_identity", "node_status", "node_measurement"):
+    for name in ("cobs_stuff", "node_take", "node_identity", "node_status", "node_orders", "node_measurement"):
         getattr(loaded, name).restype = ctypes.c_size_t
     loaded.crc16.restype = ctypes.c_uint16
     return loaded
@@ -120,6 +121,8 @@ class Node:
                 self.say("identity")
             elif message == STATUS:
                 self.say("status", now_ms, ctypes.byref(Vitals()))
+            elif message == ORDERS:
+                self.say("orders", 0)
             else:
                 self.say("measurement", now_ms, ctypes.byref(Readings()))
 
@@ -160,7 +163,7 @@ def test_the_firmware_refuses_the_stuffing_that_the_gateway_refuses(firmware, pi
 
 
 def test_the_firmware_says_the_document_s_examples(firmware):
-    measurement, missing, status, identity, *_ = (wire for _, _, wire in EXAMPLES)
+    measurement, missing, status, identity, *_, orders = (wire for _, _, wire in EXAMPLES)
     full = Readings(2137, 4525, 101325, 320, 23984, 70, HOLDING, True, 0)
     nothing = Readings(-32768, 65535, 0xFFFFFF, 65535, 65535, 255, HOLDING, False, 8)
     node = Node(firmware)
@@ -169,6 +172,7 @@ def test_the_firmware_says_the_document_s_examples(firmware):
     assert node.say("measurement", 123456, ctypes.byref(full)) == measurement
     node.state.frames_refused = 5
     assert node.say("status", 3_600_000, ctypes.byref(Vitals(2, 2, 34, 11264))) == status
+    assert node.say("orders", 12) == orders
     node = Node(firmware)
     assert node.say("measurement", 0, ctypes.byref(nothing)) == missing
     assert node.say("identity") == identity
@@ -248,14 +252,22 @@ def test_empty_frames_are_ignored(node):
     assert node.state.frames_refused == 0
 
 
-def test_identity_and_status_come_first_after_power_on(node):
+def test_identity_status_and_orders_come_first_after_power_on(node):
     order = []
-    for _ in range(3):
+    for _ in range(4):
         order.append(node.due(0))
-        message = ["", "identity", "status", "measurement"][order[-1]]
-        facts = {"identity": (), "status": (0, ctypes.byref(Vitals())), "measurement": (0, ctypes.byref(Readings()))}
-        node.say(message, *facts[message])
-    assert [*order, node.due(0)] == [IDENTITY, STATUS, MEASUREMENT, 0]
+        message = ["", "identity", "status", "orders", "measurement"][order[-1]]
+        facts = {"status": (0, ctypes.byref(Vitals())), "orders": (0,), "measurement": (0, ctypes.byref(Readings()))}
+        node.say(message, *facts.get(message, ()))
+    assert [*order, node.due(0)] == [IDENTITY, STATUS, ORDERS, MEASUREMENT, 0]
+
+
+def test_orders_are_due_after_one_that_is_accepted_and_not_after_one_that_is_refused(node):
+    node.settle(0)
+    node.take(set_valve(position=201))
+    assert node.due(0) == 0
+    node.take(set_valve())
+    assert node.due(0) == ORDERS
 
 
 def test_late_measurements_are_skipped_and_not_caught_up(node):
@@ -265,6 +277,13 @@ def test_late_measurements_are_skipped_and_not_caught_up(node):
     node.say("measurement", 345, ctypes.byref(Readings()))
     assert node.due(399) == 0
     assert node.due(400) == MEASUREMENT
+
+
+def test_two_measurements_are_never_so_near_that_a_moving_valve_seems_to_stand(node):
+    node.settle(0)
+    node.say("measurement", 195, ctypes.byref(Readings()))
+    assert node.due(200) == 0
+    assert node.due(300) == MEASUREMENT
 
 
 def test_the_grid_survives_the_wrap_of_the_clock(firmware):
@@ -285,4 +304,49 @@ def test_the_counter_counts_every_frame_but_the_answers_to_commands(node):
     node.take(set_valve())
     node.settle(100)
     (body,) = PROFILE.framer().feed(node.say("identity"))
-    assert body[1] == 4
+    assert body[1] == 6  # identity, status, orders, measurement; orders again, measurement
+
+
+# ---- the simulation beside it
+
+
+class Both:
+    """The firmware's node and the simulated one, at the same place, told the same."""
+
+    def __init__(self, firmware):
+        self.real = Node(firmware)
+        self.simulated = CobsNode(PROFILE)
+
+    def take(self, wire):
+        """Return what each answers, as bodies."""
+        frames = b"".join(self.simulated.receive(wire, 0.0))
+        return self.real.take(wire), PROFILE.framer().feed(frames)
+
+
+def told(bodies):
+    """Return answers without what only one node has: its label and its own frames' counter."""
+    return [body if body[0] == 0x11 else body[:1] for body in bodies]
+
+
+BODIES = st.one_of(
+    st.tuples(st.just(0x10), st.integers(0, 255), st.integers(0, 255), st.integers(0, 255)).map(bytes),
+    st.tuples(st.sampled_from([0x10, 0x12, 0x33]), st.binary(max_size=12)).map(lambda two: bytes([two[0]]) + two[1]),
+    st.binary(max_size=70),
+)
+LINES = st.lists(
+    BODIES.map(PROFILE.framer().encode) | st.binary(max_size=80).map(lambda noise: noise + b"\0"), max_size=12
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, 200), st.integers(0, 240)), max_size=4), LINES)
+def test_the_simulated_node_answers_whatever_comes_as_the_firmware_does(firmware, orders, lines):
+    both = Both(firmware)
+    both.take(set_valve(counter=0, position=70))
+    for number, (position, ramp) in enumerate(orders):
+        real, simulated = both.take(set_valve(number, position, ramp))
+        assert told(simulated) == told(real)
+    for line in lines:
+        real, simulated = both.take(line)
+        assert told(simulated) == told(real)
+    assert both.simulated._refused == both.real.state.frames_refused
+    assert both.simulated.target_percent == both.real.state.position / 2

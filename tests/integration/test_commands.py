@@ -254,6 +254,31 @@ def test_a_wall_stops_writes_at_once_and_after_a_restart(tmp_path: Path) -> None
     assert told == [None, "denied", "denied", "denied"]
 
 
+def test_a_setpoint_that_no_stream_is_called_like_is_what_the_device_reports(tmp_path: Path) -> None:
+    told: list[dict[str, Any]] = []
+
+    async def play(bench: Bench) -> None:
+        await bench.up("node")
+        await bench.set(VALVE, 41)
+        told.extend([await bench.ask("get", route=f"node/node/valve{end}") for end in ("", "@reported")])
+
+    played(tmp_path, play)
+    assert [(each["value"], each["units"], each["stale"]) for each in told] == [(41.0, "%", False)] * 2
+
+
+def test_what_is_wanted_of_a_device_that_confirms_nothing_says_so(tmp_path: Path) -> None:
+    told: list[list[str]] = []
+
+    async def play(bench: Bench) -> None:
+        await bench.up("node")
+        if not told:
+            await bench.set(VALVE, 41)
+        told.append((await bench.ask("get", route=VALVE))["taints"])
+
+    played(tmp_path, play, runs=2, profiles={"node": 'confirm = "none"'})
+    assert told == [["trust.unconfirmed"]] * 2
+
+
 def test_a_desired_value_outlives_a_restart_and_moves_nothing_by_itself(tmp_path: Path) -> None:
     shadows: list[dict[str, Any]] = []
 

@@ -18,12 +18,12 @@ from gateway.profile.model import LinkSpec
 from gateway.runtime.device import Device
 from gateway.runtime.scheduler import Scheduler
 from gateway.runtime.supervisor import Keeper, Supervisor
-from gateway.runtime.wiring import wire
 from hil.sim.spi.analog import Max31855, Mcp3008
 from hil.sim.spi.bosch import Bme280, Bmp280
 from hil.sim.spi.fake import FakeBus
 from hil.sim.spi.line import Line
 from hil.sim.spi.model import SpiModel
+from tests.runtime.wired import wired as fitted
 
 NODE = "spidev0.0"
 
@@ -36,7 +36,7 @@ class Rig:
         self.line: Line = self.bus.plug(NODE, model)
         self._path = str(self.bus.path(NODE))
         text = f'[device.chip]\nprofile = "{profile}"\nport = "{self._path}"\n'
-        self.keepers: list[Keeper] = wire(
+        self.keepers: list[Keeper] = fitted(
             read_site("site.toml", text.encode()), folder, SystemClock(), self._driver_for
         )
         self.device: Device = self.keepers[0].devices[0]

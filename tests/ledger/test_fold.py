@@ -170,3 +170,17 @@ def test_a_command_with_a_key_is_known_for_longer_than_those_without(monkeypatch
         state.apply(record(2 * number + 1, "command_intent", body))
         state.apply(record(2 * number + 2, "command_result", {"id": str(number)}, cause=2 * number + 1))
     assert [command.intent["id"] for command in state.done_commands.values()] == ["11", "13", "15", "17", "19"]
+
+
+def at(seq: int, wall_ns: int, kind: str = "note", **body: Any) -> Record:
+    return Record(seq, 1, kind, None, "state", wall_ns, 1, None, json.dumps(body).encode(), True)
+
+
+def test_the_newest_time_under_a_clock_that_the_network_set_is_known() -> None:
+    state = folded([at(1, 10, "boot"), at(2, 20, "clock", quality="ntp"), at(3, 30), at(4, 5)])
+    assert state.sure_wall_ns == 30
+
+
+def test_a_time_that_nobody_vouches_for_has_not_certainly_passed() -> None:
+    state = folded([at(1, 10, "clock", quality="ntp"), at(2, 99, "boot"), at(3, 99), at(4, 99, "clock", quality="rtc")])
+    assert state.sure_wall_ns == 10

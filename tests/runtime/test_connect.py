@@ -19,8 +19,8 @@ from gateway.profile.model import LinkSpec
 from gateway.runtime.device import Device
 from gateway.runtime.scheduler import Scheduler
 from gateway.runtime.supervisor import Keeper, Supervisor
-from gateway.runtime.wiring import wire
 from gateway.testing import AnsweringPort, FakeClock, SampledPort, run_on_fake_clock
+from tests.runtime.wired import wired as fitted
 
 SENSOR = """
 [profile]
@@ -99,7 +99,7 @@ class Bench:
         self.clock = FakeClock()
         self.port = make(self.clock)
         site = read_site("site.toml", f'[device.it]\nprofile = "p.toml"\nport = "{port_text}"\n'.encode())
-        self.keepers: list[Keeper] = wire(site, folder, self.clock, OneDriver(self.port))
+        self.keepers: list[Keeper] = fitted(site, folder, self.clock, OneDriver(self.port))
         self.device: Device = self.keepers[0].devices[0]
         self.states: list[tuple[str, str]] = []
 

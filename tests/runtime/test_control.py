@@ -36,7 +36,10 @@ class Answers:
         return [{"name": "node"}]
 
     def routes(self, pattern: RoutePattern) -> list[dict[str, Any]]:
-        return [{"pattern": pattern.text}]
+        return [] if pattern.text == "gone" else [{"pattern": pattern.text}]
+
+    async def routes_left(self, pattern: RoutePattern) -> list[dict[str, Any]]:
+        return [{"left": pattern.text}]
 
     def fields(self, pattern: RoutePattern) -> dict[str, Any]:
         return {"of": pattern.text}
@@ -106,6 +109,16 @@ def test_a_bad_token_is_refused_by_whoever_only_looks_too(tmp_path: Path, reques
     assert visit(tmp_path, scenario)["error"]["type"] == "DeniedError"
 
 
+def test_a_request_that_is_nested_too_deeply_is_answered_and_the_next_one_too(tmp_path: Path) -> None:
+    async def scenario(_answers: Answers, reader: Reader, writer: Writer) -> Any:
+        deep = await exchange(
+            reader, writer, b'{"request": "whoami", "args": {"a": ' + b"[" * 9000 + b"]" * 9000 + b"}}"
+        )
+        return deep["error"]["type"], await exchange(reader, writer, b'{"request": "status"}')
+
+    assert visit(tmp_path, scenario) == ("request", {"ok": {"name": "test"}})
+
+
 async def exchange(reader: Reader, writer: Writer, line: bytes) -> Any:
     writer.write(line + b"\n")
     return json.loads(await reader.readline())
@@ -117,6 +130,7 @@ async def exchange(reader: Reader, writer: Writer, line: bytes) -> Any:
         (b'{"request": "status"}', {"ok": {"name": "test"}}),
         (b'{"request": "devices"}', {"ok": [{"name": "node"}]}),
         (b'{"request": "routes", "pattern": "a/b"}', {"ok": [{"pattern": "a/b"}]}),
+        (b'{"request": "routes", "pattern": "gone"}', {"ok": [{"left": "gone"}]}),
     ],
 )
 def test_a_request_is_answered_by_one_line(tmp_path: Path, line: bytes, expected: object) -> None:

@@ -34,6 +34,17 @@ def heard(folder: Path, seconds: float, **environment: str) -> list[str]:
                 return found
 
 
+def test_a_manager_hears_of_a_reload_from_when_it_began(tmp_path: Path) -> None:
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        notifier = Notifier({"NOTIFY_SOCKET": str(path)})
+        notifier.reloading()
+        notifier.ready()
+        first, begun = manager.recv(4096).decode().splitlines()
+        assert (first, begun.partition("=")[0], manager.recv(4096)) == ("RELOADING=1", "MONOTONIC_USEC", b"READY=1")
+
+
 def test_a_manager_hears_ready_first_how_it_stands_and_that_it_stops(tmp_path: Path) -> None:
     assert heard(tmp_path, 0.2) == ["READY=1", "STATUS=1 of 1 devices connected", "STOPPING=1"]
 

@@ -80,6 +80,16 @@ def test_a_reader_that_is_too_slow_is_told_how_much_it_missed_and_then_goes_on()
     assert [record["seq"] for record in found[1:]] == [7, 8, 9, 10]
 
 
+def test_all_who_look_on_share_the_rows_so_that_one_that_hangs_costs_no_copy_of_them() -> None:
+    device = Device("node", cobs_profile(), FakeClock())
+    first, second = (Watcher(RoutePattern("*"), FakeClock()) for _ in range(2))
+    device.watchers += [first, second]
+    for mailbox, parcel in device.parcels([reading(1), reading(2)], ["reading", "reading"], Parcel([], None, 1)):
+        mailbox.put_nowait(parcel)
+        device.serve(mailbox.drain()[0])
+    assert first.mailbox.drain()[0].items is second.mailbox.drain()[0].items
+
+
 def test_records_come_as_they_arrive() -> None:
     watcher = watched("*", [reading(number) for number in range(100)])
 

@@ -10,9 +10,9 @@ from gateway.errors import ConfigError, DriverError, PortOptionError, ProfileErr
 from gateway.port import CanFilter, Port
 from gateway.profile.model import LinkSpec
 from gateway.runtime.supervisor import Keeper
-from gateway.runtime.wiring import wire
 from gateway.testing import FakeClock, ScriptedPort
 from tests.runtime.kit import BEACON, CAN, COBS
+from tests.runtime.wired import wired as fitted
 
 
 class Drivers:
@@ -57,7 +57,7 @@ def site(text: str) -> SiteConfig:
 
 def wired(folder: Path, text: str) -> tuple[list[Keeper], Drivers]:
     drivers = Drivers()
-    return wire(site(text), folder, FakeClock(), drivers), drivers
+    return fitted(site(text), folder, FakeClock(), drivers), drivers
 
 
 def device(name: str, profile: str, port: str, more: str = "") -> str:
@@ -196,14 +196,15 @@ def test_a_port_that_can_leave_out_is_told_what_is_wanted(folder: Path) -> None:
     told: list[object] = []
 
     class Filtering(ScriptedPort):
-        def listen_for(self, wanted: object) -> None:
+        def listen_for(self, wanted: object) -> bool:
             told.append(wanted)
+            return True
 
     class FilteringDrivers(Drivers):
         def make(self, target: str, link: LinkSpec, clock: Clock) -> Port:
             return Filtering(target, [], is_stream=False, clock=clock)
 
-    wire(site(device("a", "can", "can0")), folder, FakeClock(), FilteringDrivers())
+    fitted(site(device("a", "can", "can0")), folder, FakeClock(), FilteringDrivers())
     assert told == [[CanFilter(1, 0xFFFFFFFF)]]
 
 

@@ -13,6 +13,8 @@ static size_t say(struct node *node, enum node_message message, uint8_t *wire)
         const struct node_vitals vitals = board_vitals();
         return node_status(node, now_ms, &vitals, wire);
     }
+    case NODE_ORDERS:
+        return node_orders(node, board_valve_orders(), wire);
     case NODE_MEASUREMENT: {
         const struct node_readings readings = board_readings();
         node->mode = readings.mode;
@@ -33,11 +35,14 @@ int main(void)
     board_init();
     node_init(&node, &board_identity, board_now_ms(), board_valve_order());
     for (;;) {
-        while (board_receive(&byte))
-            board_send(wire, node_take(&node, byte, wire)); /* answers come before what is due */
-        if (node.has_new_order) {
-            node.has_new_order = false;
-            board_move_valve(node.order);
+        while (board_receive(&byte)) { /* answers come before what is due */
+            const size_t size = node_take(&node, byte, wire);
+
+            if (node.has_new_order) { /* before its ack: a reset between the two must not lose what was accepted */
+                node.has_new_order = false;
+                board_move_valve(node.order);
+            }
+            board_send(wire, size);
         }
         const enum node_message due = node_due(&node, board_now_ms());
         if (due != NODE_NOTHING)

@@ -25,7 +25,7 @@ ADDRESS = "F0:F1:F2:F3:F4:F5"
 RECEIVE = "6e400002-b5a3-f393-e0a9-e50e24dcca9e"
 TRANSMIT = "6e400003-b5a3-f393-e0a9-e50e24dcca9e"
 BLUETOOTHD = "/usr/libexec/bluetooth/bluetoothd"
-APPEAR_S = 30.0
+APPEAR_S = 90.0
 OBEY_S = 10.0
 
 

@@ -122,7 +122,7 @@ class Run(Command):
     def status(self):
         """Return what it says of itself, None while it does not answer."""
         try:
-            return ask(str(self.folder), "status")
+            return ask(str(self.folder), None, "status")
         except GatewayError:
             return None
 

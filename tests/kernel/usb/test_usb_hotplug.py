@@ -165,4 +165,4 @@ class Gateway:
     @property
     def node(self):
         """The device, as the socket tells it now."""
-        return ask(self._data, "status")["devices"][0]
+        return ask(self._data, None, "status")["devices"][0]

@@ -91,7 +91,7 @@ REWRITES: Final[dict[str, Rewrite]] = {
         "runtime/shadows.py", "Fact(value, self.boot - 1, message.sequence", "Fact(value, self.boot, message.sequence"
     ),
     "what settles late is not recorded": Rewrite(
-        "runtime/dispatch.py", '        self._durable.keep("effective"', '        (lambda *_: None)("effective"'
+        "runtime/dispatch.py", '        self._durable.put("effective"', '        (lambda *_: None)("effective"'
     ),
     "a device that was away is as it was": Rewrite(
         "shadow/document.py", "(self.lost_ns is not None and reported.mono_ns <= self.lost_ns)", "False"

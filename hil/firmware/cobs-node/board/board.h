@@ -35,6 +35,9 @@ void board_move_valve(struct node_order order);
 /* Where the valve was sent last, in half percent: kept over a reset, not over the loss of power (PROTOCOL 5.1). */
 uint8_t board_valve_order(void);
 
+/* How many orders the valve was sent on its way with since power-on; a reset does not change it (PROTOCOL 4.4). */
+uint16_t board_valve_orders(void);
+
 /* This node's label. */
 extern const struct node_identity board_identity;
 

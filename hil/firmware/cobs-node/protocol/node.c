@@ -5,7 +5,7 @@
 
 enum { CRC_BYTES = 2, BODY_MAX = NODE_WIRE_MAX - CRC_BYTES - 2 }; /* less one code and the closing 00 */
 
-enum type { MEASUREMENT = 0x01, STATUS = 0x02, IDENTITY = 0x03, SET_VALVE = 0x10, ACK = 0x11, ASK_IDENTITY = 0x12 };
+enum type { MEASUREMENT = 0x01, STATUS = 0x02, IDENTITY = 0x03, ORDERS = 0x04, SET_VALVE = 0x10, ACK = 0x11, ASK_IDENTITY = 0x12 };
 
 enum result { ACCEPTED, OUT_OF_RANGE, VALVE_BLOCKED, MANUAL, UNKNOWN_COMMAND };
 
@@ -55,10 +55,13 @@ static struct body begun(struct node *node, enum type type)
     return body;
 }
 
-/* The next time on the grid that is not past: late ones are skipped, not caught up. */
+/*
+ * The next time on the grid that is half a period away at least: late ones are skipped, not caught up, and two are never
+ * so near each other that a valve on its way seems to stand still.
+ */
 static uint32_t next(uint32_t due_ms, uint32_t period_ms, uint32_t now_ms)
 {
-    return due_ms + period_ms * ((now_ms - due_ms) / period_ms + 1);
+    return due_ms + period_ms * ((now_ms - due_ms + period_ms / 2) / period_ms + 1);
 }
 
 size_t node_identity(struct node *node, uint8_t *wire)
@@ -83,6 +86,16 @@ size_t node_status(struct node *node, uint32_t now_ms, const struct node_vitals 
     put(&body, vitals->free_memory_bytes, 2);
     put(&body, node->frames_refused, 4);
     node->status_ms = next(node->status_ms, NODE_STATUS_MS, now_ms);
+    node->has_said_orders = false; /* they follow each status, and each order */
+    return sealed(&body, wire);
+}
+
+size_t node_orders(struct node *node, uint16_t orders, uint8_t *wire)
+{
+    struct body body = begun(node, ORDERS);
+
+    put(&body, orders, 2);
+    node->has_said_orders = true;
     return sealed(&body, wire);
 }
 
@@ -128,6 +141,7 @@ static enum result set_valve(struct node *node, const uint8_t *body, size_t size
         return VALVE_BLOCKED;
     node->order = (struct node_order){ .position_half_percent = body[2], .ramp_s = body[3] };
     node->has_new_order = true;
+    node->has_said_orders = false;
     return ACCEPTED;
 }
 
@@ -194,6 +208,8 @@ enum node_message node_due(const struct node *node, uint32_t now_ms)
         return NODE_IDENTITY;
     if (is_past(node->status_ms, now_ms))
         return NODE_STATUS;
+    if (!node->has_said_orders)
+        return NODE_ORDERS;
     if (is_past(node->measurement_ms, now_ms))
         return NODE_MEASUREMENT;
     return NODE_NOTHING;

@@ -38,7 +38,7 @@ enum node_alarm {
 enum node_restart { NODE_POWER_ON = 1, NODE_WATCHDOG, NODE_BROWN_OUT, NODE_SOFTWARE, NODE_RESET_PIN };
 
 /* What a node says by itself, in the order in which it is due after power-on. */
-enum node_message { NODE_NOTHING, NODE_IDENTITY, NODE_STATUS, NODE_MEASUREMENT };
+enum node_message { NODE_NOTHING, NODE_IDENTITY, NODE_STATUS, NODE_ORDERS, NODE_MEASUREMENT };
 
 struct node_identity {
     uint8_t serial_number[NODE_SERIAL_BYTES];
@@ -81,7 +81,7 @@ struct node {
     struct node_identity identity;
     uint32_t start_ms, measurement_ms, status_ms;
     uint8_t counter;
-    bool has_said_identity;
+    bool has_said_identity, has_said_orders;
     uint8_t received[NODE_WIRE_MAX];
     uint8_t received_bytes;
     bool is_too_long;
@@ -99,6 +99,7 @@ enum node_message node_due(const struct node *node, uint32_t now_ms);
 /* Write a frame to `wire` (NODE_WIRE_MAX bytes), return its size; the next of its kind is then due a period later. */
 size_t node_identity(struct node *node, uint8_t *wire);
 size_t node_status(struct node *node, uint32_t now_ms, const struct node_vitals *vitals, uint8_t *wire);
+size_t node_orders(struct node *node, uint16_t orders, uint8_t *wire);
 size_t node_measurement(struct node *node, uint32_t now_ms, const struct node_readings *readings, uint8_t *wire);
 
 #endif

@@ -2,8 +2,12 @@
  * The board has no sensors and no valve: a room with a radiator takes their place, in whole numbers. A valve moves
  * towards where it was ordered, flow follows the valve, temperature follows the flow. A reset of the processor does not
  * turn a valve: the room is where a reset leaves it, and only the loss of power lets it begin anew.
+ *
+ * A hand may be on the valve. It is at UART1, one byte for what it does now: 0 to 200, an end stop that lets the valve
+ * open so far and no further, in half percent; 0xf1, it turns the valve itself; 0xf2, it jams it; 0xf0, it lets go.
  */
 #include "board.h"
+#include "registers.h"
 #include "startup.h"
 
 enum {
@@ -24,11 +28,15 @@ static struct {
     int32_t valve;       /* half percent x TRAVEL_SCALE */
     int32_t target;
     int32_t travel_ms;
+    int32_t stop;        /* half percent x TRAVEL_SCALE; the valve opens no further */
     int32_t temperature; /* centicel x WARMING_MS */
+    uint16_t orders;
+    enum node_mode held; /* by the hand: NODE_MANUAL, NODE_BLOCKED; NODE_HOLDING: it is not */
 } plant __attribute__((section(".noinit")));
 static bool is_running;
 
 enum { TRAVEL_SCALE = 10000 };
+enum { LET_GO = 0xf0, TURN_BY_HAND = 0xf1, JAM = 0xf2 };
 
 static int32_t noise(int32_t amplitude)
 {
@@ -44,9 +52,27 @@ static void begin(void)
         plant.valve = plant.target = START * TRAVEL_SCALE;
         plant.travel_ms = TRAVEL_MS;
         plant.temperature = 2040 * WARMING_MS;
+        plant.stop = FULL_TRAVEL * TRAVEL_SCALE;
+        plant.orders = 0;
+        plant.held = NODE_HOLDING;
     }
     plant.at_ms = board_now_ms();
     is_running = true;
+}
+
+static void feel_hand(void)
+{
+    while (UART1->state & UART_RECEIVE_FULL) {
+        const uint8_t byte = (uint8_t)UART1->data;
+
+        plant.held = byte == TURN_BY_HAND ? NODE_MANUAL : byte == JAM ? NODE_BLOCKED : NODE_HOLDING;
+        plant.stop = (byte < FULL_TRAVEL ? byte : FULL_TRAVEL) * TRAVEL_SCALE;
+    }
+}
+
+static int32_t way_to_go(void)
+{
+    return plant.held != NODE_HOLDING ? 0 : (plant.target < plant.stop ? plant.target : plant.stop) - plant.valve;
 }
 
 static void advance(void)
@@ -57,7 +83,8 @@ static void advance(void)
     const uint32_t passed_ms = now_ms - plant.at_ms;
     const int32_t passed = (int32_t)(passed_ms < 1000 ? passed_ms : 1000);
     const int32_t step = FULL_TRAVEL * TRAVEL_SCALE / plant.travel_ms * passed;
-    const int32_t missing = plant.target - plant.valve;
+    feel_hand();
+    const int32_t missing = way_to_go();
 
     plant.at_ms = now_ms;
     plant.valve += missing > step ? step : missing < -step ? -step : missing;
@@ -68,6 +95,7 @@ static void advance(void)
 void board_move_valve(struct node_order order)
 {
     advance();
+    plant.orders++;
     plant.target = order.position_half_percent * TRAVEL_SCALE;
     plant.travel_ms = order.ramp_s * 1000 > TRAVEL_MS ? order.ramp_s * 1000 : TRAVEL_MS;
 }
@@ -78,11 +106,16 @@ uint8_t board_valve_order(void)
     return (uint8_t)(plant.target / TRAVEL_SCALE);
 }
 
+uint16_t board_valve_orders(void)
+{
+    return plant.orders;
+}
+
 struct node_readings board_readings(void)
 {
     advance();
     const int32_t valve = plant.valve / TRAVEL_SCALE;
-    const bool is_moving = plant.valve != plant.target;
+    const bool is_moving = way_to_go() != 0;
 
     return (struct node_readings){
         .temperature_centicel = (int16_t)(plant.temperature / WARMING_MS + noise(2)),
@@ -91,8 +124,8 @@ struct node_readings board_readings(void)
         .flow_centilitres_per_min = (uint16_t)(FULL_FLOW * valve / FULL_TRAVEL),
         .supply_mv = (uint16_t)(SUPPLY_MV - (is_moving ? MOTOR_DROP_MV : 0) + noise(10)),
         .valve_half_percent = (uint8_t)valve,
-        .mode = is_moving ? NODE_MOVING : NODE_HOLDING,
+        .mode = is_moving ? NODE_MOVING : plant.held,
         .is_heater_on = valve > HEATER_ON_HALF_PERCENT,
-        .alarms = 0,
+        .alarms = plant.held == NODE_BLOCKED ? NODE_VALVE_BLOCKED : 0,
     };
 }

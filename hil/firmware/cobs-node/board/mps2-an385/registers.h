@@ -16,7 +16,8 @@ struct uart {
     volatile uint32_t interrupts; /* cleared by writing 1 */
     volatile uint32_t divider;    /* clock / baud, at least 16 */
 };
-#define UART0 ((struct uart *)0x40004000u)
+#define UART0 ((struct uart *)0x40004000u) /* the line */
+#define UART1 ((struct uart *)0x40005000u) /* the hand on the valve: plant.c */
 
 enum { UART_SEND_FULL = 1 << 0, UART_RECEIVE_FULL = 1 << 1, UART_RECEIVE_OVERRUN = 1 << 3 };              /* state */
 enum { UART_SEND_ON = 1 << 0, UART_RECEIVE_ON = 1 << 1, UART_RECEIVE_INTERRUPT_ON = 1 << 3 };             /* control */
