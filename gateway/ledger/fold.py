@@ -52,6 +52,7 @@ class Command(msgspec.Struct, frozen=True, gc=False):
     route: str | None
     intent: Any
     sent: int | None = None
+    sendings: int = 0
     outcome: int | None = None
     result: Any = None
 
@@ -157,7 +158,9 @@ class State(msgspec.Struct):
             return
         command = self.open_commands[intent]
         if record.kind == "command_sent":
-            self.open_commands[intent] = msgspec.structs.replace(command, sent=record.seq)
+            self.open_commands[intent] = msgspec.structs.replace(
+                command, sent=record.seq, sendings=command.sendings + 1
+            )
             return
         del self.open_commands[intent]
         self.done_commands[intent] = msgspec.structs.replace(command, outcome=record.seq, result=body)

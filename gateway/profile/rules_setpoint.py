@@ -11,9 +11,9 @@ from gateway.profile.model import ConnectStep, Profile, SetpointSpec
 from gateway.profile.positions import Path
 from gateway.profile.rules_link import check_duration_range, check_name
 from gateway.profile.rules_message import all_fields
+from gateway.shadow.intent import EXPIRY_NS
 from gateway.spelling import did_you_mean
 
-DEFAULT_EXPIRY_NS: Final = 2_000_000_000  # of a command without `expires`
 _STEPS: Final = ("ask", "write", "send", "set", "wait")
 
 
@@ -146,11 +146,11 @@ def _check_attempts(spec: SetpointSpec, path: Path, found: Findings) -> None:
         return
     if spec.attempts > 1 and not spec.idempotent:
         found.error((*path, "attempts"), "more than one attempt needs idempotent = true")
-    if ends is None or spec.expires is not None:
+    if ends is None or spec.confirm == "operator":
         return
     waits = sum(min(ends[0] << doubling, ends[1]) for doubling in range(min(spec.attempts - 1, 64)))
     needed = spec.attempts * duration_ns(spec.timeout) + waits
-    if needed > DEFAULT_EXPIRY_NS:
+    if needed > EXPIRY_NS:
         message = f"all attempts need {needed / 1e9:g} s, more than the 2 s after which a command expires"
         found.warn((*path, "attempts" if spec.attempts > 1 else "timeout"), message)
 

@@ -63,6 +63,7 @@ class _Set(_Args, frozen=True, kw_only=True):
     route: str
     value: Any
     expires_s: float | None = None
+    not_before_s: float = 0.0
     key: str | None = None
     wait_s: float = 3.0
 
@@ -147,8 +148,9 @@ class Asks:
     async def _set(self, caller: Caller, args: _Set) -> dict[str, Any]:
         wait_s = min(max(args.wait_s, 0.0), MOST_WAIT_S)
         return await self._dispatch.set(
-            caller, args.route, args.value, expires_s=args.expires_s, key=args.key, wait_s=wait_s
-        )
+            caller, args.route, args.value, expires_s=args.expires_s, not_before_s=args.not_before_s, key=args.key,
+            wait_s=wait_s,
+        )  # fmt: skip
 
     async def _get(self, caller: Caller, args: _Get) -> dict[str, Any]:
         route, _ = parse_route(args.route)

@@ -24,6 +24,7 @@ from gateway.runtime.outlet import WayOut
 from gateway.runtime.parcel import Parcel
 from gateway.runtime.running import Bar, Running, messages_of, stop_timer
 from gateway.runtime.shadows import Twin, fact_body
+from gateway.runtime.telling import told_of
 from gateway.schema.plan import Row
 from gateway.shadow.command import Command, begin, step
 from gateway.shadow.document import Fact
@@ -163,8 +164,7 @@ class Commander:
 
     def lose(self, intent: Intent, seq: int) -> None:
         """End a command of an earlier run whose setpoint is gone: nobody can tell any more what became of it."""
-        body = {"id": intent.id, "route": intent.route, "outcome": "unknown", "reason": "no_setpoint"}
-        self._spawn(self._kept([("command_result", intent.route, body, "command", seq)]), f"{intent.route}/record")
+        self._spawn(self._lost(intent, seq), f"{intent.route}/record")
 
     def move(self, before: Twin, twin: Twin | None) -> None:
         """Let what is under way go on at the device that takes the place of another one; without its setpoint it ends.
@@ -253,6 +253,8 @@ class Commander:
     # ---- the wire
 
     async def _send(self, running: Running, attempt: int) -> None:
+        """Write when the wire is ours. The ledger knows of the attempt before by then: a crash forgets one at most."""
+        await running.is_noted.wait()
         outlet = self._way_out(running.twin.device.name)
         if outlet is None:
             self.feed(running, WriteFailed(attempt, "the port is not open for writing", may_have_sent=False))
@@ -260,10 +262,11 @@ class Commander:
         result = await outlet.write(running.twin.device, attempt, partial(self._let_out, running, attempt))
         if result is None:
             return
+        if isinstance(result, Written) or result.may_have_sent:
+            self._note(running, attempt)
         if isinstance(result, Written) and running.attempt is not None:
             now_ns = self._clock.monotonic_ns()
             running.twin.setpoints.written(running.attempt, now_ns)
-            self._note(running, attempt)
             self._on_written(running, now_ns - running.begun_ns)
         self.feed(running, result)
 
@@ -287,16 +290,15 @@ class Commander:
     # ---- the ledger
 
     def _note(self, running: Running, attempt: int) -> None:
-        """Let the ledger know that bytes went out; nobody waits for it."""
-        intent = running.command.intent
-        item: Item = ("command_sent", intent.route, {"id": intent.id, "attempt": attempt}, "command", running.seq)
-        self._spawn(self._keep(item), f"{intent.route}/note")
+        """Let the ledger know that bytes went out, or may have; only the next attempt waits for it."""
+        running.is_noted.clear()
+        self._spawn(self._noted(running, attempt), f"{running.command.intent.route}/note")
 
-    async def _keep(self, item: Item) -> None:
-        try:
-            await self._durable.append([item])
-        except LedgerError as error:
-            log.warning("not recorded: %s of %s: %s", item[0], item[1], error)
+    async def _noted(self, running: Running, attempt: int) -> None:
+        intent = running.command.intent
+        body = {"id": intent.id, "attempt": attempt}
+        await self._kept([("command_sent", intent.route, body, "command", running.seq)])
+        running.is_noted.set()
 
     async def _kept(self, items: list[Item]) -> int | None:
         """Return the number of a result when it is on the medium; a ledger that fails is waited for, however long."""
@@ -325,6 +327,11 @@ class Commander:
             version=running.version,
         )  # fmt: skip
 
+    async def _lost(self, intent: Intent, seq: int) -> None:
+        body = {"id": intent.id, "route": intent.route, "outcome": str(Outcome.UNKNOWN), "reason": "no_setpoint"}
+        receipt = await self._kept([("command_result", intent.route, body, "command", seq)])
+        self._has_ended(intent, Outcome.UNKNOWN, told_of(intent, body, receipt))
+
     async def _record(self, running: Running, finish: Finish) -> None:
         intent = running.command.intent
         items: list[Item] = [
@@ -334,39 +341,22 @@ class Commander:
             body = fact_body(self._fact(running, finish.effective), intent.id)
             items.append(("effective", intent.route, body, "command", running.seq))
         receipt = await self._kept(items)
-        answer = self.answer(running, receipt, is_recorded=True)
+        answer = running.answer(receipt, is_recorded=True)
         self.by_id.pop(intent.id, None)
-        self.ended[intent.id] = answer
-        while len(self.ended) > KEPT_ENDED:
-            del self.ended[next(iter(self.ended))]
         assert finish.outcome is not None
-        self._on_ended(intent, finish.outcome, receipt)
+        self._has_ended(intent, finish.outcome, answer)
         running.done.set_result(answer)
 
-    def answer(self, running: Running, receipt: int | None = None, *, is_recorded: bool = False) -> dict[str, Any]:
-        """Return what `set --json` tells of a command; its outcome is told when it is on the medium, not before."""
-        command, twin = running.command, running.twin
-        intent, finish = command.intent, command.finish if is_recorded else None
-        reported = twin.shadow.of(running.name).reported
-        return {
-            "id": intent.id,
-            "route": intent.route,
-            "outcome": None if finish is None else str(finish.outcome),
-            "reason": (finish.reason or None) if finish is not None else None,
-            "desired": intent.value,
-            "reported": finish.reported if finish is not None else (reported.value if reported is not None else None),
-            "effective": finish.effective if finish is not None else None,
-            "clamped": finish.clamped if finish is not None else False,
-            "coherence": twin.coherence(running.name),
-            "attempts": command.attempt,
-            "receipt": receipt,
-            "key": intent.key,
-            "detail": (finish.detail or None) if finish is not None else None,
-        }
+    def _has_ended(self, intent: Intent, outcome: Outcome, told: dict[str, Any]) -> None:
+        """The result is on the medium: from now on it can be told."""
+        self.ended[intent.id] = told
+        while len(self.ended) > KEPT_ENDED:
+            del self.ended[next(iter(self.ended))]
+        self._on_ended(intent, outcome, told["receipt"])
 
     def listing(self) -> list[dict[str, Any]]:
         """Return the list of `commands --json`, ended ones first, as they ended."""
-        open_ones = [self.answer(running) for running in self.by_id.values()]
+        open_ones = [running.answer() for running in self.by_id.values()]
         return [
             {"id": told["id"], "route": told["route"], "value": told["desired"]}
             | {key: told[key] for key in ("key", "outcome", "receipt")}

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import secrets
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, Literal
 
 import msgspec
@@ -27,6 +28,7 @@ from gateway.runtime.outlet import WayOut
 from gateway.runtime.running import Bar, Running
 from gateway.runtime.shadows import Twin, fact_body
 from gateway.runtime.standing import GATEWAY, RESTORE, Standing
+from gateway.runtime.telling import no_command
 from gateway.runtime.warden import Warden
 from gateway.shadow.document import Fact
 from gateway.shadow.events import Approved, Declined
@@ -82,6 +84,7 @@ class Dispatch:
         self.twins[twin.device.name] = twin
         self.routes |= {twin.route(name): (twin, name) for name in twin.setpoints}
         self.commander.attach(twin)
+        twin.on_settled = partial(self._settled, twin)
         if before is not None:
             self.commander.move(before, twin)
 
@@ -105,10 +108,14 @@ class Dispatch:
         value: Any,
         *,
         expires_s: float | None = None,
+        not_before_s: float = 0.0,
         key: str | None = None,
         wait_s: float = 3.0,
     ) -> dict[str, Any]:
-        """Return the object of `set --json`: of the command, or why it did not become one."""
+        """Return the object of `set --json`: of the command, or why it did not become one.
+
+        `expires_s` and `not_before_s` count from when it is asked for: it is sent between them or not at all.
+        """
         shown = text
         asked_s = asyncio.get_running_loop().time()
         try:
@@ -117,14 +124,16 @@ class Dispatch:
             await self._until_known(wait_s)
             twin, name, principal = await self._allowed(caller, route)
             checked = _good(twin.setpoints.check(name, value))
+            expiry_ns = _expiry_ns(expires_s, twin.policies[name])
+            not_before_ns = _not_before_ns(not_before_s, expiry_ns)
             digest = None if key is None else digest_of({"route": shown, "value": _as_written(checked)})
-            known = None if key is None or digest is None else self._known(principal, key, digest)
+            known = None if key is None or digest is None else await self._known(principal, key, digest)
             if known is not None:
                 return await self._again(known, shown, checked, key, wait_s)
             intent = Intent(
                 id=secrets.token_hex(8), route=shown, value=_good(twin.setpoints.admit(name, checked, twin.latest)),
-                principal=principal, made_wall_ns=self._clock.wall_ns(),
-                expires_after_ns=_expiry_ns(expires_s, twin.policies[name]), key=key, digest=digest,
+                principal=principal, made_wall_ns=self._clock.wall_ns(), clock=self.warden.clock_quality,
+                expires_after_ns=expiry_ns, not_before_ns=not_before_ns, key=key, digest=digest,
             )  # fmt: skip
             running = await self._begin(twin, name, intent)
         except _NoCommandError as why:
@@ -160,9 +169,15 @@ class Dispatch:
             raise _NoCommandError("unknown_route", self._unknown(route))
         return *found, decision.principal or ""
 
-    def _known(self, principal: str, key: str, digest: str) -> Remembered | None:
-        """Return the command that a key stands for already. Raises: _NoCommandError where it is another one."""
+    async def _known(self, principal: str, key: str, digest: str) -> Remembered | None:
+        """Return the command that a key stands for already. Raises: _NoCommandError where it is another one.
+
+        One whose intent is on its way to the medium is waited for: nobody hears of what may not come there.
+        """
         verdict, known = self.keys.look(principal, key, digest, self._clock.monotonic_ns())
+        while known is not None and (begun := self._beginning.get(known.id)) is not None:
+            await begun.wait()
+            verdict, known = self.keys.look(principal, key, digest, self._clock.monotonic_ns())
         if verdict == "reused":
             raise _NoCommandError("key_reused", f"key {key!r} stands for another command of {principal}")
         return known
@@ -194,6 +209,7 @@ class Dispatch:
         finally:
             del self._beginning[intent.id]
             begun.set()
+        twin, name = self.routes.get(intent.route, (twin, name))  # a reload may have put another one in its place
         known = twin.shadow.of(name)
         before = known.reported.value if known.wanted is None and known.reported is not None else known.wanted
         twin.shadow = twin.shadow.desire(name, msgspec.structs.replace(fact, seq=numbers[1] or 0))
@@ -216,7 +232,8 @@ class Dispatch:
                 return
             intent = Intent(
                 id=secrets.token_hex(8), route=route, value=value, principal=GATEWAY,
-                made_wall_ns=self._clock.wall_ns(), expires_after_ns=twin.policies[name].expiry_ns,
+                made_wall_ns=self._clock.wall_ns(), clock=self.warden.clock_quality,
+                expires_after_ns=twin.policies[name].expiry_ns,
             )  # fmt: skip
             await self._begin(twin, name, intent, why)
         except LedgerError as error:
@@ -224,9 +241,6 @@ class Dispatch:
 
     async def _again(self, known: Remembered, route: str, value: Any, key: str | None, wait_s: float) -> dict[str, Any]:
         """Answer for a command that was asked for before: its recorded outcome, or that of the one under way."""
-        begun = self._beginning.get(known.id)
-        if begun is not None:
-            await begun.wait()
         running = self.commander.by_id.get(known.id)
         if running is not None:
             return await self._wait(running, wait_s)
@@ -241,7 +255,7 @@ class Dispatch:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, wait_s)):
                 return await asyncio.shield(running.done)
-        return self.commander.answer(running)
+        return running.answer()
 
     def _unknown(self, route: Route) -> str:
         from gateway.spelling import did_you_mean
@@ -267,6 +281,10 @@ class Dispatch:
         refusal = running.twin.setpoints[running.name].interlocked(running.twin.latest)
         return None if refusal is None else Bar(refusal.code, refusal.message)
 
+    def _settled(self, twin: Twin, name: str, fact: Fact) -> None:
+        """Put on record what a report made of a desired value behind its command's end."""
+        self._durable.put("effective", twin.route(name), fact_body(fact, ""), "state")
+
     def _ended(self, intent: Intent, outcome: Outcome, receipt: int | None) -> None:
         self.keys.ended(intent.id, outcome, receipt)
         if outcome is Outcome.REJECTED and (found := self.routes.get(intent.route)) is not None:
@@ -289,7 +307,7 @@ class Dispatch:
         self.commander.feed(running, Approved() if verdict == "approve" else Declined())
         if verdict == "reject":
             return await self._wait(running, 3.0)
-        return self.commander.answer(running)
+        return running.answer()
 
     def part(self, route: Route) -> dict[str, Any] | None:
         """Return one part of a setpoint's shadow as `get --json` tells it; None where there is no such setpoint."""
@@ -341,10 +359,10 @@ def _expiry_ns(expires_s: float | None, policy: Policy) -> int:
     return int(expires_s * _NS)
 
 
-def no_command(route: str, value: Any, key: str | None, reason: str, detail: str) -> dict[str, Any]:
-    """Return what `set --json` tells of what did not become a command."""
-    return {
-        "id": None, "route": route, "outcome": None, "reason": reason, "desired": value, "reported": None,
-        "effective": None, "clamped": False, "coherence": None, "attempts": 0, "receipt": None, "key": key,
-        "detail": detail,
-    }  # fmt: skip
+def _not_before_ns(not_before_s: float, expiry_ns: int) -> int:
+    """Return the span in which nothing is sent yet. Raises: _NoCommandError for one in which the command expires."""
+    if not 0 <= not_before_s < expiry_ns / _NS:
+        raise _NoCommandError(
+            "range", f"not before {not_before_s:g} s, and it expires after {expiry_ns / _NS:g} s: it is never sent"
+        )
+    return int(not_before_s * _NS)

@@ -11,7 +11,8 @@ import msgspec
 from gateway.authority.walls import Walls
 from gateway.clock import Clock
 from gateway.ledger.fold import Command, State
-from gateway.runtime.dispatch import Dispatch, no_command
+from gateway.runtime.dispatch import Dispatch
+from gateway.runtime.telling import told_of
 from gateway.shadow.intent import Intent, Outcome
 from gateway.shadow.restart import restarted
 
@@ -49,7 +50,7 @@ class Resumer:
         intent = _intent_of(kept)
         if intent is None or not isinstance(kept.result, dict):
             return
-        self._dispatch.commander.ended[intent.id] = _told(intent, kept.result, kept.outcome)
+        self._dispatch.commander.ended[intent.id] = told_of(intent, kept.result, kept.outcome)
         self._key_of(intent)
         with contextlib.suppress(ValueError):
             outcome = Outcome(str(kept.result.get("outcome")))
@@ -69,14 +70,23 @@ class Resumer:
         reported = twin.shadow.of(name).reported
         command, actions = restarted(
             intent, twin.policies[name], self._clock.monotonic_ns(), self._clock.wall_ns(),
-            attempts=1 if kept.sent is not None else 0, is_approved=intent.id in approved,
-            is_clock_trusted=self._is_clock_trusted, old=None if reported is None else reported.value, is_up=twin.is_up,
+            attempts=max(kept.sendings, kept.sent is not None), is_approved=intent.id in approved,
+            is_clock_trusted=self._is_age_known(intent), old=None if reported is None else reported.value,
+            is_up=twin.is_up,
         )  # fmt: skip
         dispatch.commander.resume(twin, name, command, actions, seq=kept.seq)
 
     def _key_of(self, intent: Intent) -> None:
-        age_ns = self._clock.wall_ns() - intent.made_wall_ns if self._is_clock_trusted else 0
+        age_ns = self._clock.wall_ns() - intent.made_wall_ns if self._is_age_known(intent) else 0
         self._dispatch.keys.opened(intent, self._clock.monotonic_ns(), age_ns)
+
+    def _is_age_known(self, intent: Intent) -> bool:
+        """Return whether the wall clock tells how old an intent is: it was as good then as it is now.
+
+        A board without a battery starts with any time; what it made before the network told the right one is not as
+        old as it looks.
+        """
+        return self._is_clock_trusted and intent.clock in {"", self._dispatch.warden.clock_quality}
 
 
 def _intent_of(kept: Command) -> Intent | None:
@@ -88,12 +98,3 @@ def _intent_of(kept: Command) -> Intent | None:
 
 def _is_yes(body: Any) -> bool:
     return isinstance(body, dict) and body.get("verdict") == "approve"
-
-
-def _told(intent: Intent, result: dict[str, Any], receipt: int | None) -> dict[str, Any]:
-    """Return what `set --json` tells of a command of an earlier run."""
-    told = {key: result[key] for key in ("outcome", "reason", "reported", "effective", "attempts") if key in result}
-    return no_command(intent.route, intent.value, intent.key, "", "") | told | {
-        "id": intent.id, "clamped": bool(result.get("clamped")), "receipt": receipt,
-        "reason": result.get("reason") or None, "detail": result.get("detail") or None,
-    }  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -36,6 +36,7 @@ class Twin:
         self.open: set[str] = set()  # setpoints with a command under way
         self.boot = 1  # number of this run
         self.version = 0  # of the shadow, with the desired values that are on their way to the medium
+        self.on_settled: Callable[[str, Fact], None] | None = None  # told of an effective value that no command brought
         self.policies = {name: _policy(setpoint) for name, setpoint in self.setpoints.items()}
         self.rules = {name: self._rule(setpoint) for name, setpoint in self.setpoints.items()}
         self._clock = clock
@@ -140,7 +141,11 @@ class Twin:
             value, self.boot, message.sequence, message.wall_ns, mono_ns=message.received_ns,
             taints=row[-1] | message.taints,
         )  # fmt: skip
+        before = self._shadow.of(name).effective
         self._shadow = self._shadow.report(name, fact, self.rules[name].tolerance, is_open=name in self.open)
+        settled = self._shadow.of(name).effective
+        if settled is not None and settled != before and self.on_settled is not None:
+            self.on_settled(name, settled)
 
     def _report_of(self, setpoint: Setpoint) -> Message | None:
         by = setpoint.reported_by

@@ -126,6 +126,11 @@ class Warden:
             raise DeniedError(read.message)
         return read.principal
 
+    @property
+    def clock_quality(self) -> ClockQuality:
+        """Return where the wall clock has its time from."""
+        return self._quality()
+
     def moment(self) -> Moment:
         """Return now, as authority judges it."""
         wall_ns, quality = self._clock.wall_ns(), self._quality()

@@ -136,8 +136,8 @@ class Shadow(msgspec.Struct, frozen=True, omit_defaults=True):
     def report(self, name: str, fact: Fact, tolerance: float, *, is_open: bool = False) -> Self:
         """Take what the device says. A value that cannot be stored, or is not newer, changes nothing.
 
-        Without a command under way (`is_open`) a report that agrees with the desired value settles it: late is not
-        never. While one is, only its machine says what settles.
+        Without a command under way (`is_open`) a report that agrees with the desired value settles it, once: late is
+        not never. While one is, only its machine says what settles.
         """
         if not is_storable(fact.value):
             return self
@@ -145,7 +145,7 @@ class Shadow(msgspec.Struct, frozen=True, omit_defaults=True):
         joined = self._joined(name, SetpointShadow(reported=fact))
         if joined is self or is_open or known.wanted is None or not agree(fact.value, known.wanted, tolerance):
             return joined
-        if known.effective is not None and agree(known.effective.value, fact.value, tolerance):
+        if known.effective is not None and agree(known.effective.value, known.wanted, tolerance):
             return joined
         return joined.settle(name, known.version, fact)
 

@@ -69,6 +69,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     value: Any
     principal: str
     made_wall_ns: int  # since 1970
+    clock: str = ""  # where that time was from ("none", "rtc", "ntp"); "": nobody wrote it down
     expires_after_ns: int
     not_before_ns: int = 0  # counted from when it was made
     key: str | None = None  # idempotency key, within the principal

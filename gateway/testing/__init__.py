@@ -8,6 +8,7 @@ from typing import Any, Final
 _HOMES: Final = {
     "FakeClock": "gateway.testing.clock",
     "run_on_fake_clock": "gateway.testing.clock",
+    "loop_on_fake_clock": "gateway.testing.clock",
     "ScriptedPort": "gateway.testing.ports",
     "AnsweringPort": "gateway.testing.ports",
     "SampledPort": "gateway.testing.ports",

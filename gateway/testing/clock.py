@@ -82,5 +82,10 @@ def run_on_fake_clock(coroutine: Coroutine[Any, Any, T], clock: FakeClock | None
     time, so threads and other processes do not belong here.
     """
     fake = clock or FakeClock()
-    with asyncio.Runner(loop_factory=lambda: _FakeTimeLoop(fake)) as runner:
+    with asyncio.Runner(loop_factory=lambda: loop_on_fake_clock(fake)) as runner:
         return runner.run(coroutine)
+
+
+def loop_on_fake_clock(clock: FakeClock) -> asyncio.AbstractEventLoop:
+    """Return a new event loop whose time is `clock`, for who runs it step by step; see `run_on_fake_clock`."""
+    return _FakeTimeLoop(clock)

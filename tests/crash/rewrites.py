@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
-from importlib.abc import MetaPathFinder, SourceLoader
-from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from types import ModuleType
 from typing import Final, NamedTuple
+
+from tests.crash.instead import changed, instead
 
 HOME: Final = Path(__file__).parent.parent.parent / "gateway" / "ledger"
 STATES: Final = 250
@@ -198,47 +196,13 @@ REWRITES: Final[dict[str, Rewrite]] = {
 
 def rewritten(rewrite: Rewrite) -> str:
     """Return the source of the changed file."""
-    source = (HOME / rewrite.file).read_text()
-    if source.count(rewrite.old) != 1:
-        raise LookupError(f"{rewrite.file} does not hold exactly once: {rewrite.old!r}")
-    return source.replace(rewrite.old, rewrite.new)
-
-
-class _Finder(MetaPathFinder, SourceLoader):
-    """Imports one module of the ledger from changed source."""
-
-    def __init__(self, rewrite: Rewrite) -> None:
-        self._name = f"gateway.ledger.{Path(rewrite.file).stem}"
-        self._path = str(HOME / rewrite.file)
-        self._source = rewritten(rewrite)
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if fullname != self._name:
-            return None
-        spec = PathFinder.find_spec(fullname, path, target)
-        assert spec is not None
-        spec.loader = self
-        return spec
-
-    def get_filename(self, fullname: str) -> str:
-        return self._path
-
-    def get_data(self, path: str | bytes) -> bytes:
-        return self._source.encode()
-
-    def path_stats(self, path: str | bytes) -> dict[str, float]:
-        raise OSError  # never from a cache, never into one
-
-    def set_data(self, path: str, data: bytes, **_: object) -> None:
-        pass
+    return changed(HOME / rewrite.file, rewrite.old, rewrite.new)
 
 
 def main(name: str) -> int:
     """Enumerate with a rewritten ledger; return 1 where that is noticed."""
     rewrite = REWRITES[name]
-    sys.meta_path.insert(0, _Finder(rewrite))
+    instead(HOME / rewrite.file, rewritten(rewrite))
     logging.disable(logging.CRITICAL)
     from tests.crash.campaign import Job, run_job
 

@@ -186,6 +186,32 @@ def test_of_commands_of_one_setpoint_the_newest_counts_and_the_others_are_supers
     assert [each["outcome"] for each in told] == ["superseded"] * 39 + ["reported"]
 
 
+def test_a_command_for_later_is_sent_then_and_not_before(tmp_path: Path) -> None:
+    told: list[Any] = []
+
+    async def play(bench: Bench) -> None:
+        await bench.up("node")
+        told.append((await bench.set(VALVE, 21, not_before_s=1.0, wait_s=0.7))["outcome"])
+        told.append(bench.records("command_sent"))
+        await until(lambda: not bench.gateway._dispatch.commander.by_id, 10)
+        told.extend(each["outcome"] for each in (await bench.ask("commands"))["commands"])
+
+    played(tmp_path, play)
+    assert told == [None, [], "reported"]
+
+
+@pytest.mark.parametrize("not_before_s", [-1.0, 2.0, float("nan"), float("inf")])
+def test_a_command_for_when_it_has_expired_is_none(tmp_path: Path, not_before_s: float) -> None:
+    told: list[Any] = []
+
+    async def play(bench: Bench) -> None:
+        await bench.up("node")
+        told.append(await bench.set(VALVE, 21, not_before_s=not_before_s))
+
+    bench = played(tmp_path, play)
+    assert (told[0]["id"], told[0]["reason"], bench.records("command_intent")) == (None, "range", [])
+
+
 def test_a_key_names_one_command_also_after_a_restart(tmp_path: Path) -> None:
     told: list[dict[str, Any]] = []
 

@@ -75,6 +75,12 @@ def test_a_command_is_open_until_its_result(answers: str) -> None:
     assert (state.open_commands, state.done_commands[1].result) == ({}, {"outcome": "acked"})
 
 
+def test_every_sending_of_a_command_is_counted() -> None:
+    sent = [record(seq, "command_sent", {"attempt": seq - 1}, cause=1) for seq in (2, 3, 4)]
+    state = folded([record(1, "command_intent", {"value": 5}), *sent])
+    assert (state.open_commands[1].sendings, state.open_commands[1].sent) == (3, 4)
+
+
 def test_a_cursor_never_goes_back() -> None:
     state = folded(
         [record(9, "cursor", {"consumer": "mqtt", "seq": 7}), record(10, "cursor", {"consumer": "mqtt", "seq": 3})]

@@ -110,6 +110,14 @@ def test_the_whole_profile_has_no_problem() -> None:
     assert found(PUMP) == []
 
 
+@pytest.mark.parametrize(
+    ("more", "severities"), [("", ["warning"]), ('expires = "10m"', ["warning"]), ('confirm = "operator"', [])]
+)
+def test_attempts_that_need_longer_than_a_command_lives_are_warned_of(more: str, severities: list[str]) -> None:
+    text = PUMP.replace('timeout = "400ms"\nattempts = 3', f'timeout = "900ms"\nattempts = 3\n{more}')
+    assert [each.severity for each in found(text)] == severities
+
+
 LAST_FIELD = 'name = "counter", type = "u8"'
 LAST = LAST_FIELD + " },\n]\n\n[message.command"
 MISTAKES = [  # replace, by, text of the line it is told at, key

@@ -123,6 +123,12 @@ def test_what_is_no_value_never_replaces_a_reported_one(value: Any) -> None:
     assert shadow.report("speed", fact(value, 10), 10) is shadow
 
 
+def test_what_settled_at_the_desired_value_is_not_settled_again_by_every_flicker() -> None:
+    shadow = Shadow("pump").desire("speed", fact(1200, 40)).report("speed", fact(1209, 1), 10)
+
+    assert shadow.report("speed", fact(1191, 2), 10).of("speed").effective == shadow.of("speed").effective
+
+
 def test_nan_is_never_desired() -> None:
     shadow = settled()
 
