@@ -9,11 +9,13 @@ import ast
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 from hypothesis import settings
 
 from tests.crash.instead import ROOT
+from tests.runtime.crashing.histories import HISTORIES, play_out
 from tests.runtime.crashing.machine import Commands
 from tests.runtime.crashing.rewrites import REWRITES, STEPS, rewritten
 
@@ -23,6 +25,11 @@ TestCommands = Commands.TestCase
 TestCommands.settings = settings(
     max_examples=int(EXAMPLES or 150), stateful_step_count=STEPS, derandomize=not EXAMPLES
 )  # fmt: skip
+
+
+@pytest.mark.parametrize("history", HISTORIES, ids=lambda history: history.__name__)
+def test_a_written_history_ends_well(history: Callable[[Commands], None]) -> None:
+    play_out(history)
 
 
 @pytest.mark.parametrize("name", REWRITES)

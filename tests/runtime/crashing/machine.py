@@ -122,7 +122,10 @@ class Commands(RuleBasedStateMachine):
     @precondition(lambda self: self.keys)
     @rule(data=st.data(), times=st.integers(1, 3))
     def somebody_asks_again(self, data: st.DataObject, times: int) -> None:
-        principal, key, name, value = data.draw(st.sampled_from(self.keys))
+        self.somebody_asks_again_for(data.draw(st.sampled_from(self.keys)), times)
+
+    def somebody_asks_again_for(self, known: tuple[str, str, str, int], times: int) -> None:
+        principal, key, name, value = known
         for _ in range(times):
             self.ask(name, value, principal, key, 2.0)
         self.live(0)
@@ -186,18 +189,18 @@ class Commands(RuleBasedStateMachine):
     # ---- ends
 
     @rule(
-        wanted=st.sampled_from([None, *NAMES]), soon_s=st.sampled_from([0.0, 0.03, 0.35, 0.8]),
+        wanted=st.sampled_from([None, *NAMES, "speed"]), expires_s=st.sampled_from([2.0, 20.0]),
+        hangs=st.booleans(), soon_s=st.sampled_from([0.0, 0.03, 0.35, 0.8]),
         seed=st.integers(0, 1 << 16), how=st.sampled_from(["killed", "killed", "power", "quits"]),
-        works_on=st.booleans(), down_s=st.sampled_from([0.0, 0.1, 3.0]),
+        works_on=st.booleans(), down_s=st.sampled_from([0.0, 0.1, 1.7, 3.0]),
         is_clock_trusted=st.sampled_from([True, True, False]), is_plugged=st.sampled_from([True, True, False]),
     )  # fmt: skip
     def it_ends_and_starts_again(
-        self, wanted: str | None, soon_s: float, seed: int, how: str, *, works_on: bool, down_s: float,
-        is_clock_trusted: bool, is_plugged: bool,
+        self, wanted: str | None, expires_s: float, soon_s: float, seed: int, how: str, *, hangs: bool, works_on: bool,
+        down_s: float, is_clock_trusted: bool, is_plugged: bool,
     ) -> None:  # fmt: skip
         if wanted is not None:
-            self.next_value += 10
-            self.ask(wanted, self.next_value, PRINCIPALS[0], None, 20.0)
+            self.one_more(wanted, expires_s, hangs=hangs)
         self.live(soon_s)
         run, rng = self.run, Random(seed)
         if how == "quits":
@@ -216,6 +219,16 @@ class Commands(RuleBasedStateMachine):
         for told in self.run.dispatch.commander.listing():
             if told["outcome"] is not None:
                 self.books.ended(told["id"], told["outcome"], told["receipt"])
+
+    def one_more(self, name: str, expires_s: float, *, hangs: bool) -> None:
+        """Let somebody set something just before an end; the ledger `hangs` when it has the intent and nothing else."""
+        self.run.committer.news_s = 0.03
+        self.next_value += 10
+        self.ask(name, self.next_value, PRINCIPALS[0], None, expires_s)
+        self.live(0)
+        if hangs:
+            self.run.committer.lag_s = None
+        self.run.committer.news_s = 0.0
 
     def left_of(self, floor: int, end: int, rng: Random, *, is_power: bool) -> Image:
         """Return what lies there after a crash at any operation since what anybody heard of."""
@@ -262,6 +275,8 @@ class Commands(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """In the end every command has its outcome, and everybody who waited an answer."""
+        if self.run.loop.is_closed():  # between two runs something was wrong
+            return
         try:
             self.run.committer.lag_s, self.run.committer.news_s = 0.0, 0.0
             self.run.now(self.run.committer.go_on)

@@ -65,9 +65,6 @@ REWRITES: Final[dict[str, Rewrite]] = {
     "an attempt goes out while the one before is on no record": Rewrite(
         "runtime/commander.py", "        await running.is_noted.wait()\n", ""
     ),
-    "a bus that came late is written to": Rewrite(
-        "runtime/commander.py", "        if not running.is_let_out:\n", "        if False:\n"
-    ),
     "walls are forgotten at a restart": Rewrite(
         "runtime/resuming.py", "                dispatch.warden.restore(walls)\n", "                pass\n"
     ),
@@ -111,6 +108,7 @@ def main(name: str) -> int:
     from hypothesis import HealthCheck, Phase, settings
     from hypothesis.stateful import run_state_machine_as_test
 
+    from tests.runtime.crashing.histories import HISTORIES, play_out
     from tests.runtime.crashing.machine import Commands
 
     plain = settings(
@@ -118,6 +116,8 @@ def main(name: str) -> int:
         phases=[Phase.generate], suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     try:
+        for history in HISTORIES:
+            play_out(history)
         run_state_machine_as_test(Commands, settings=plain)  # type: ignore[no-untyped-call]
     except Exception as error:  # noqa: BLE001 - a gateway that breaks is noticed too
         print(f"{type(error).__name__}: {error}")
