@@ -317,7 +317,7 @@ class Gateway:
         )
         dispatch = Dispatch(self._clock, durable, warden, way_out=self._way_out)
         if recorder is not None:
-            resumer = Resumer(dispatch, self._clock, is_clock_trusted=lambda: clock_quality() != "none")
+            resumer = Resumer(dispatch)
             recorder.on_known = resumer.resume
         for device in self._devices():
             dispatch.attach(self._twin_of(device))

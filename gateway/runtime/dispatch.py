@@ -132,8 +132,8 @@ class Dispatch:
                 return await self._again(known, shown, checked, key, wait_s)
             intent = Intent(
                 id=secrets.token_hex(8), route=shown, value=_good(twin.setpoints.admit(name, checked, twin.latest)),
-                principal=principal, made_wall_ns=self._clock.wall_ns(), clock=self.warden.clock_quality,
-                expires_after_ns=expiry_ns, not_before_ns=not_before_ns, key=key, digest=digest,
+                principal=principal, **self._now(), expires_after_ns=expiry_ns, not_before_ns=not_before_ns, key=key,
+                digest=digest,
             )  # fmt: skip
             running = await self._begin(twin, name, intent)
         except _NoCommandError as why:
@@ -232,12 +232,18 @@ class Dispatch:
                 return
             intent = Intent(
                 id=secrets.token_hex(8), route=route, value=value, principal=GATEWAY,
-                made_wall_ns=self._clock.wall_ns(), clock=self.warden.clock_quality,
-                expires_after_ns=twin.policies[name].expiry_ns,
+                **self._now(), expires_after_ns=twin.policies[name].expiry_ns,
             )  # fmt: skip
             await self._begin(twin, name, intent, why)
         except LedgerError as error:
             log.warning("%s was not set (%s): %s", route, why, error)
+
+    def _now(self) -> dict[str, Any]:
+        """Return when an intent is made, by every clock there is."""
+        now = self.warden.moment()
+        return {
+            "made_wall_ns": now.wall_ns, "clock": now.quality, "made_ns": now.monotonic_ns, "machine": now.boot_id
+        }  # fmt: skip
 
     async def _again(self, known: Remembered, route: str, value: Any, key: str | None, wait_s: float) -> dict[str, Any]:
         """Answer for a command that was asked for before: its recorded outcome, or that of the one under way."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 
 from gateway.authority.walls import Walls
-from gateway.clock import Clock
 from gateway.ledger.fold import Command, State
 from gateway.runtime.dispatch import Dispatch
 from gateway.runtime.telling import told_of
@@ -20,17 +19,15 @@ from gateway.shadow.restart import restarted
 class Resumer:
     """Brings one dispatch back to where the last run left it."""
 
-    def __init__(self, dispatch: Dispatch, clock: Clock, *, is_clock_trusted: Callable[[], bool]) -> None:
-        """Take the dispatch; `is_clock_trusted`: whether the wall clock can tell now how old an open command is."""
+    def __init__(self, dispatch: Dispatch) -> None:
+        """Take the dispatch."""
         self._dispatch = dispatch
-        self._clock = clock
-        self._ask_clock = is_clock_trusted
-        self._is_clock_trusted = False
+        self._moment = dispatch.warden.moment()
 
     def resume(self, state: State) -> None:
         """Take shadows, walls and keys of earlier runs, and go on with the commands that are open."""
         dispatch = self._dispatch
-        self._is_clock_trusted = self._ask_clock()
+        self._moment = dispatch.warden.moment()
         latest = state.latest("wall").get("")
         if latest is not None:
             with contextlib.suppress(ValueError):
@@ -69,24 +66,18 @@ class Resumer:
         twin, name = found
         reported = twin.shadow.of(name).reported
         command, actions = restarted(
-            intent, twin.policies[name], self._clock.monotonic_ns(), self._clock.wall_ns(),
+            intent, twin.policies[name], self._moment.monotonic_ns, self._age_ns(intent),
             attempts=max(kept.sendings, kept.sent is not None), is_approved=intent.id in approved,
-            is_clock_trusted=self._is_age_known(intent), old=None if reported is None else reported.value,
-            is_up=twin.is_up,
+            old=None if reported is None else reported.value, is_up=twin.is_up,
         )  # fmt: skip
         dispatch.commander.resume(twin, name, command, actions, seq=kept.seq)
 
     def _key_of(self, intent: Intent) -> None:
-        age_ns = self._clock.wall_ns() - intent.made_wall_ns if self._is_age_known(intent) else 0
-        self._dispatch.keys.opened(intent, self._clock.monotonic_ns(), age_ns)
+        self._dispatch.keys.opened(intent, self._moment.monotonic_ns, self._age_ns(intent) or 0)
 
-    def _is_age_known(self, intent: Intent) -> bool:
-        """Return whether the wall clock tells how old an intent is: it was as good then as it is now.
-
-        A board without a battery starts with any time; what it made before the network told the right one is not as
-        old as it looks.
-        """
-        return self._is_clock_trusted and intent.clock in {"", self._dispatch.warden.clock_quality}
+    def _age_ns(self, intent: Intent) -> int | None:
+        now = self._moment
+        return intent.age_ns(now.monotonic_ns, now.wall_ns, machine=now.boot_id, clock=now.quality)
 
 
 def _intent_of(kept: Command) -> Intent | None:

@@ -70,7 +70,21 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     principal: str
     made_wall_ns: int  # since 1970
     clock: str = ""  # where that time was from ("none", "rtc", "ntp"); "": nobody wrote it down
+    made_ns: int = 0  # monotonic, of this start of the machine:
+    machine: str = ""  # its boot id; "": nobody wrote it down
     expires_after_ns: int
     not_before_ns: int = 0  # counted from when it was made
     key: str | None = None  # idempotency key, within the principal
     digest: str | None = None  # of the body that came with the key
+
+    def age_ns(self, now_ns: int, wall_ns: int, *, machine: str, clock: str) -> int | None:
+        """Return how old it is at `now_ns` (monotonic) and `wall_ns`; None: nothing tells.
+
+        While the machine has not started anew its monotonic clock does. Else the wall clock does, where it was as good
+        then as it is now (`clock`, not "none"), and shows no time before the intent: a board without a battery starts
+        with any time, and what it made before the network told the right one is not as old as it looks.
+        """
+        if self.machine and self.machine == machine and now_ns >= self.made_ns:
+            return now_ns - self.made_ns
+        age_ns = wall_ns - self.made_wall_ns
+        return age_ns if clock != "none" and self.clock in {"", clock} and age_ns >= 0 else None

@@ -19,26 +19,23 @@ def restarted(
     intent: Intent,
     policy: Policy,
     now_ns: int,
-    wall_ns: int,
+    age_ns: int | None,
     *,
     attempts: int = 0,
     is_approved: bool = False,
-    is_clock_trusted: bool = True,
     old: Any = None,
     is_up: bool = False,
 ) -> tuple[Command, tuple[Action, ...]]:
     """Return the command of an intent without outcome, and what to do.
 
-    `attempts` is how many sendings the ledger knows, `is_approved` whether it holds an operator's yes, `old` what the
-    device last told. A wall clock that is not trusted, or stands before the intent, cannot tell that time is left:
-    then it is over. What was told before the restart confirms nothing.
+    `age_ns` is how old the intent is (`Intent.age_ns`); where nothing tells, its time is over. `attempts` is how many
+    sendings the ledger knows, `is_approved` whether it holds an operator's yes, `old` what the device last told. What
+    was told before the restart confirms nothing.
     """
-    age_ns = wall_ns - intent.made_wall_ns
-    is_age_known = is_clock_trusted and age_ns >= 0
     awaits_approval = policy.needs_approval and not is_approved
-    is_early = is_age_known and age_ns < intent.not_before_ns
+    is_early = age_ns is not None and age_ns < intent.not_before_ns
     may_have_sent = attempts > 0 or not (awaits_approval or is_early)
-    made_ns = now_ns - max(age_ns, 0)
+    made_ns = now_ns - (age_ns or 0)
     command = Command(
         intent=intent,
         phase=Phase.APPROVAL if awaits_approval else Phase.HELD,
@@ -52,7 +49,7 @@ def restarted(
     )
     if may_have_sent and not policy.is_idempotent:
         command = ended(command, Outcome.UNKNOWN, "restarted")
-    elif not is_age_known or age_ns >= intent.expires_after_ns:
+    elif age_ns is None or age_ns >= intent.expires_after_ns:
         command = ended(command, Outcome.EXPIRED, "restarted")
     elif attempts >= policy.attempts:
         due_ns = now_ns + policy.backoff_ns(attempts)

@@ -85,6 +85,7 @@ class Gateway(RuleBasedStateMachine):
             elif record.kind == "command_result":
                 del open_ones[record.body["id"]]
                 self.keys.ended(record.body["id"], Outcome(record.body["outcome"]), record.seq)
+        clock = "ntp" if is_clock_trusted else "none"
         for intent in open_ones.values():
             if self.command is not None:
                 self.happens(Superseded())
@@ -92,9 +93,8 @@ class Gateway(RuleBasedStateMachine):
                 intent,
                 self.policy,
                 self.now_ms * MS,
-                WALL_NS + self.wall_ms * MS,
+                intent.age_ns(self.now_ms * MS, WALL_NS + self.wall_ms * MS, machine="", clock=clock),
                 attempts=sendings[intent.id],
-                is_clock_trusted=is_clock_trusted,
                 is_up=True,
             )
             self.obey(actions)

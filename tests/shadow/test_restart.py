@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.shadow.command import Command
@@ -15,10 +16,17 @@ NOW_NS = 50 * MS  # the monotonic clock of the new boot knows nothing of the old
 
 
 def restart(
-    policy: Policy, *, after_ms: int = 500, expires_ms: int = 2000, not_before_ms: int = 0, **facts: Any
+    policy: Policy,
+    *,
+    after_ms: int = 500,
+    expires_ms: int = 2000,
+    not_before_ms: int = 0,
+    clock: str = "ntp",
+    **facts: Any,
 ) -> tuple[Command, tuple[Action, ...]]:
     intent = intent_of(expires_ms=expires_ms, not_before_ms=not_before_ms)
-    return restarted(intent, policy, NOW_NS, WALL_NS + after_ms * MS, **({"is_up": True} | facts))
+    age_ns = intent.age_ns(NOW_NS, WALL_NS + after_ms * MS, machine="new", clock=clock)
+    return restarted(intent, policy, NOW_NS, age_ns, **({"is_up": True} | facts))
 
 
 def end_of(told: tuple[Command, tuple[Action, ...]]) -> tuple[str, str] | None:
@@ -78,7 +86,7 @@ def test_what_is_idempotent_expires_when_its_time_is_over(after_ms: int) -> None
 
 
 def test_a_clock_that_is_not_trusted_leaves_no_time() -> None:
-    assert end_of(restart(MOTOR, is_clock_trusted=False)) == ("expired", "restarted")
+    assert end_of(restart(MOTOR, clock="none")) == ("expired", "restarted")
 
 
 def test_a_clock_before_the_intent_leaves_no_time() -> None:
@@ -91,7 +99,7 @@ def test_what_was_not_due_yet_waits_for_its_time(policy: Policy) -> None:
 
 
 def test_what_was_not_due_by_a_clock_that_is_not_trusted_may_have_been_sent() -> None:
-    assert end_of(restart(ONE_SHOT, not_before_ms=700, is_clock_trusted=False)) == ("unknown", "restarted")
+    assert end_of(restart(ONE_SHOT, not_before_ms=700, clock="none")) == ("unknown", "restarted")
 
 
 def test_what_was_sent_before_its_time_by_this_clock_was_sent_all_the_same() -> None:
@@ -132,3 +140,20 @@ def test_the_outcome_of_a_restart_is_told_once() -> None:
     _, actions = restart(ONE_SHOT)
 
     assert [type(action) for action in actions] == [Finish]
+
+
+@pytest.mark.parametrize(
+    ("machine", "now_ms", "clock", "expected"),
+    [
+        ("m1", 700, "none", 200 * MS),  # the machine runs on: its monotonic clock tells, whatever the wall clock says
+        ("m1", 499, "none", None),  # no time before the intent
+        ("m2", 700, "none", None),
+        ("m2", 700, "rtc", None),  # better than then: the time of then may be anything
+        ("", 700, "none", None),
+    ],
+)
+def test_an_age_is_told_by_a_clock_that_knew_the_time_then_and_does_now(
+    machine: str, now_ms: int, clock: str, expected: int | None
+) -> None:
+    intent = msgspec.structs.replace(intent_of(), made_ns=500 * MS, machine="m1", clock="none")
+    assert intent.age_ns(now_ms * MS, WALL_NS + 60_000 * MS, machine=machine, clock=clock) == expected

@@ -44,6 +44,7 @@ class Commands(RuleBasedStateMachine):
         self.last_wall = 0
         self.violation: AssertionError | None = None
         self.clock = FakeClock()
+        self.machine = 0  # starts of the machine, not of the gateway
         self.run: Run
         self.start(is_clock_trusted=True, is_plugged=True)
 
@@ -53,7 +54,7 @@ class Commands(RuleBasedStateMachine):
         self.storage = MemoryStorage(self.image)
         self.heard, self.has_spoken = None, False
         self.run = Run(
-            self.storage, self.clock, is_clock_trusted=is_clock_trusted,
+            self.storage, self.clock, is_clock_trusted=is_clock_trusted, machine=f"m{self.machine}",
             witness=self.record_seen, on_write=self.write_seen, on_heard=self.heard_of,
         )  # fmt: skip
         self.run.doser.values, self.run.doser.manner = self.doser_values, self.manner
@@ -212,6 +213,7 @@ class Commands(RuleBasedStateMachine):
         self.verdicts.clear()
         true_ns = self.true_ns + round(down_s * S)
         monotonic_ns = self.clock.monotonic_ns() + round(down_s * S) if how != "power" else rng.randrange(10 * S)
+        self.machine += how == "power"
         self.wall_error_ns = 0 if is_clock_trusted else rng.choice((-400 * 86_400, -1, 1, 3600)) * S
         self.clock = FakeClock(monotonic_ns, true_ns + self.wall_error_ns)
         self.books.reread(list(ReadOnlyLedger(MemoryStorage(self.image)).read()))

@@ -44,10 +44,13 @@ REWRITES: Final[dict[str, Rewrite]] = {
         "runtime/dispatch.py", "        self.keys.opened(intent, now_ns)\n", ""
     ),
     "keys are forgotten at a restart": Rewrite(
-        "runtime/resuming.py", "        self._dispatch.keys.opened(intent, self._clock.monotonic_ns(), age_ns)\n", ""
+        "runtime/resuming.py", "self._dispatch.keys.opened(intent, self._moment.monotonic_ns, ", "print("
     ),
     "the age of a key by a clock that was wrong": Rewrite(
-        "runtime/resuming.py", "self._is_clock_trusted and intent.clock in", "self._is_clock_trusted or intent.clock in"
+        "shadow/intent.py", 'clock != "none" and self.clock in {"", clock} and age_ns >= 0', "age_ns >= 0"
+    ),
+    "the monotonic clock of another start of the machine is believed": Rewrite(
+        "shadow/intent.py", "self.machine and self.machine == machine and now_ns", "now_ns"
     ),
     "a caller hears of an intent that is on its way": Rewrite(
         "runtime/dispatch.py", "        while known is not None and (begun", "        while False and (begun"
@@ -56,7 +59,7 @@ REWRITES: Final[dict[str, Rewrite]] = {
         "shadow/command.py", "start_ns = now_ns if made_ns is None else made_ns", "start_ns = now_ns"
     ),
     "a command's time runs from the restart": Rewrite(
-        "shadow/restart.py", "made_ns = now_ns - max(age_ns, 0)", "made_ns = now_ns"
+        "shadow/restart.py", "made_ns = now_ns - (age_ns or 0)", "made_ns = now_ns"
     ),
     "attempts of earlier runs are not counted": Rewrite(
         "runtime/resuming.py", "attempts=max(kept.sendings, kept.sent is not None)",

@@ -94,6 +94,7 @@ class Run:
         clock: FakeClock,
         *,
         is_clock_trusted: bool,
+        machine: str = "m",
         witness: Callable[[int, str, str | None, Any], None],
         on_write: Callable[[str, int], None],
         on_heard: Callable[[Frame], None],
@@ -123,12 +124,12 @@ class Run:
         durable = Durable(self.committer)
         self.warden = Warden(
             clock, durable, grants=grants_of(_GRANTS), devices=lambda: [DEVICE], ports_of=lambda _device: {"wire"},
-            quality=lambda: quality, signing_key=_no_key, boot="m",
+            quality=lambda: quality, signing_key=_no_key, boot=machine,
         )  # fmt: skip
         self.dispatch = Dispatch(clock, durable, self.warden, way_out=self._way_out)
         self.twin = Twin(self.device, SETPOINTS, clock)
         self.dispatch.attach(self.twin)
-        self.recorder.on_known = Resumer(self.dispatch, clock, is_clock_trusted=lambda: is_clock_trusted).resume
+        self.recorder.on_known = Resumer(self.dispatch).resume
         self._outlet: Outlet | None = None
         self.do(self._begin())
 
