@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine
@@ -122,6 +123,8 @@ class FakeBluez:
 
     def _emit(self, path: str, interface: str, member: str, signature: str, body: list[Any]) -> None:
         if self._bus is not None:
+            # dbus-fast ends a connection whose socket is full: wait until the daemon has read some of it
+            select.select([], [self._bus._fd], [], CONTROL_S)  # noqa: SLF001 - it tells nobody else
             self._bus.send(Message.new_signal(path, interface, member, signature, body))
 
     def _answer(self, message: Message) -> Message | bool | None:
