@@ -54,6 +54,8 @@ from gateway.runtime.timekeeping import clock_quality, machine_boot
 from gateway.runtime.warden import Warden
 from gateway.runtime.watch import Watcher
 from gateway.runtime.wiring import Fitter
+from gateway.sinks.sinks import Sinks, unused_keys
+from gateway.sinks.surroundings import Surroundings
 
 _NS: Final = 1_000_000_000
 
@@ -94,6 +96,7 @@ class Gateway:
         self._roster = Roster(configuration, fitter, self._scheduler)
         self._keepers = self._roster.keepers
         self._watchers: list[Watcher] = []
+        self._transforms = transforms_of(*(device.profile.profile for device in self._devices()))
         self._recorder = self._make_recorder(site) if self._has_ledger else None
         self._kept_for = {} if self._recorder is None else self._recorder.keeps()
         self._looks = DeviceLooks(self._keepers, self._clock)
@@ -104,7 +107,12 @@ class Gateway:
         )  # fmt: skip
         self.asks = Asks(self._dispatch, self._looks, self.reloader)  # the one door for callers in this process too
         self._roster.on_entered, self._roster.on_left = self._entered, self._left
-        self.unused = _unused_tables(site)
+        around = Surroundings(
+            name=self.name, boot=self.boot, clock=self._clock, does=self.asks, knows=self, commands=self._dispatch,
+            devices=self._devices,
+        )  # fmt: skip
+        self.sinks = Sinks(site, self._folder, around, self._recorder, transforms=self._transforms)
+        self.unused = unused_keys(site)
 
     async def run(
         self,
@@ -157,6 +165,7 @@ class Gateway:
             self._dispatch.is_known.set()
             group.create_task(self._roster.supervisor.run(), name="supervisor")
             group.create_task(self.reloader.run(), name="reloader")
+            group.create_task(self.sinks.run(), name="sinks")
 
     def summary(self) -> str:
         """Return how things stand, in one line."""
@@ -184,6 +193,7 @@ class Gateway:
                 "frames": scheduler.frames,
             },
             "ledger": {"mode": "off"} if self._recorder is None else self._recorder.status(),
+            "sinks": self.sinks.status(),
         }
 
     def devices(self) -> list[dict[str, Any]]:
@@ -287,8 +297,6 @@ class Gateway:
         if device.name not in self._roster.returning:
             self._dispatch.detach(device.name)
 
-    # ---- configuration
-
     def _read(self, site: SiteConfig) -> Configuration:
         """Return a site with its profiles, checked and compiled. Raises: ConfigError, ProfileError."""
         try:
@@ -375,15 +383,11 @@ class Gateway:
             boot=boot,
             reader=lambda: Ledger.open(folder, read_only=True),
             gather_s=duration_ns(site.ledger.gather) / _NS,
-            transforms={
-                name: function
-                for device in self._devices()
-                for name, function in transforms_of(device.profile.profile).items()
-            },
+            transforms=self._transforms,
         )
         for device in self._devices():
             recorder.attach(device)
-        options = site.ledger.options(recorder.keeps())
+        options = site.ledger.options(recorder.keeps(), tells_early=site.mqtt is not None)
         try:
             check_geometry(options)
         except UsageError as error:
@@ -392,8 +396,3 @@ class Gateway:
 
     def _devices(self) -> list[Device]:
         return self._roster.devices
-
-
-def _unused_tables(site: SiteConfig) -> list[str]:
-    """Return the tables of the site that this version reads and checks, and does not act on."""
-    return [name for name, table in (("mqtt", site.mqtt), ("http", site.http)) if table is not None]
