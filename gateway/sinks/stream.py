@@ -18,7 +18,7 @@ from gateway.runtime.batch import Batch
 from gateway.sinks.decoder import FACTS, Decoder, Run
 from gateway.sinks.values import Item, Missing, Stretch, seq_of
 
-HELD_RECORDS: Final = 8_192  # more than can wait in memory for the medium: 64 KiB of bodies of 22 bytes at least
+HELD_RECORDS: Final = 16_384  # far more than waits for the medium: 64 KiB of bodies of 22 bytes at least
 WAITING_RECORDS: Final = 65_536  # not decoded yet; beyond it they come from the medium
 SLICE_RECORDS: Final = 256  # decoded at once: about a millisecond of the loop's time
 _MS: Final = 1_000_000

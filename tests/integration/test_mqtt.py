@@ -325,3 +325,23 @@ def test_a_broker_that_refuses_us_is_asked_again(tmp_path: Path, far: FarEnd) ->
     with broker:
         gateway = gateway_at(tmp_path, port, str(tmp_path / "tty"))
         during(gateway, lambda: until(lambda: sink(gateway)["state"] == "disconnected"))
+
+
+def test_a_broker_that_takes_only_small_messages_gets_small_ones(tmp_path: Path, far: FarEnd) -> None:
+    port = free_port()
+    broker = Broker(tmp_path, f"listener {port} 127.0.0.1", "allow_anonymous true", "max_packet_size 2000")
+    broker.port = port
+    gateway = gateway_at(tmp_path, port, str(tmp_path / "tty"))
+
+    async def scenario() -> None:
+        await connected(gateway)
+        for number in range(300):
+            far.send(reading(number))
+        await until(lambda: gateway.status()["ledger"]["readings"] == 300)
+        with broker, Subscriber(port) as ear:
+            await until(lambda: all_told(gateway), 60)
+            values = [item["v"] for item in ear.items() if item.get("route") == TEMPERATURE]
+            assert sorted(set(values)) == [number * 0.5 for number in range(300)]
+            assert sink(gateway)["set_aside"] == 0
+
+    during(gateway, scenario)
