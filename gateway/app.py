@@ -32,6 +32,7 @@ from gateway.runtime.configuring import Configurer
 from gateway.runtime.control import ControlServer
 from gateway.runtime.device import Device
 from gateway.runtime.difference import Configuration
+from gateway.runtime.digest import digest_of
 from gateway.runtime.discovery import Discovery
 from gateway.runtime.dispatch import Dispatch
 from gateway.runtime.doorway import Doorway
@@ -41,7 +42,7 @@ from gateway.runtime.looks import DeviceLooks, routes_in
 from gateway.runtime.message import Message
 from gateway.runtime.outlet import Outlet
 from gateway.runtime.pipeline import COALESCE_S
-from gateway.runtime.recorder import Recorder, digest_of
+from gateway.runtime.recorder import Recorder
 from gateway.runtime.reloading import Reloader
 from gateway.runtime.restoring import hand_over
 from gateway.runtime.resuming import Resumer
@@ -53,6 +54,8 @@ from gateway.runtime.timekeeping import clock_quality, machine_boot
 from gateway.runtime.warden import Warden
 from gateway.runtime.watch import Watcher
 from gateway.runtime.wiring import Fitter
+from gateway.sinks.sinks import Sinks, unused_keys
+from gateway.sinks.surroundings import Surroundings
 
 _NS: Final = 1_000_000_000
 
@@ -91,6 +94,7 @@ class Gateway:
         self._roster = Roster(configuration, fitter, self._scheduler)
         self._keepers = self._roster.keepers
         self._watchers: list[Watcher] = []
+        self._transforms = transforms_of(*(device.profile.profile for device in self._devices()))
         self._recorder = self._make_recorder(site) if has_ledger else None
         self._kept_for = {} if self._recorder is None else self._recorder.keeps()
         self._looks = DeviceLooks(self._keepers, self._clock)
@@ -106,7 +110,12 @@ class Gateway:
         )  # fmt: skip
         self.asks = Asks(self._dispatch, self._looks, self.reloader)  # the one door for callers in this process too
         self._roster.on_entered, self._roster.on_left = self._entered, self._left
-        self.unused = _unused_tables(site)
+        around = Surroundings(
+            name=self.name, boot=self.boot, clock=self._clock, does=self.asks, knows=self, commands=self._dispatch,
+            devices=self._devices,
+        )  # fmt: skip
+        self.sinks = Sinks(site, self._configurer.folder, around, self._recorder, transforms=self._transforms)
+        self.unused = unused_keys(site)
 
     async def run(
         self,
@@ -164,6 +173,7 @@ class Gateway:
             group.create_task(self._roster.supervisor.run(), name="supervisor")
             group.create_task(self.reloader.run(), name="reloader")
             group.create_task(self._evictor.run(), name="evictor")
+            group.create_task(self.sinks.run(), name="sinks")
             await warming
             self._dispatch.is_known.set()
 
@@ -193,6 +203,7 @@ class Gateway:
                 "frames": scheduler.frames,
             },
             "ledger": {"mode": "off"} if self._recorder is None else self._recorder.status(),
+            "sinks": self.sinks.status(),
         }
 
     def devices(self) -> list[dict[str, Any]]:
@@ -347,15 +358,11 @@ class Gateway:
             boot=boot,
             reader=lambda: Ledger.open(folder, read_only=True),
             gather_s=duration_ns(site.ledger.gather) / _NS,
-            transforms={
-                name: function
-                for device in self._devices()
-                for name, function in transforms_of(device.profile.profile).items()
-            },
+            transforms=self._transforms,
         )
         for device in self._devices():
             recorder.attach(device)
-        options = site.ledger.options(recorder.keeps())
+        options = site.ledger.options(recorder.keeps(), tells_early=site.mqtt is not None)
         try:
             check_geometry(options)
         except UsageError as error:
@@ -367,8 +374,3 @@ class Gateway:
 
     def _devices(self) -> list[Device]:
         return self._roster.devices
-
-
-def _unused_tables(site: SiteConfig) -> list[str]:
-    """Return the tables of the site that this version reads and checks, and does not act on."""
-    return [name for name, table in (("mqtt", site.mqtt), ("http", site.http)) if table is not None]

@@ -18,7 +18,7 @@ class Configurer:
 
     def __init__(self, folder: Path | None, file: Path | None, *, has_store: bool) -> None:
         """Take where relative profile paths start, and the site file, if it is one that can be read again."""
-        self._folder = folder if file is None else file.parent
+        self.folder = folder if file is None else file.parent  # where relative paths of the site start
         self._file = file
         self._has_store = has_store
         self._setpoints: dict[CompiledProfile, dict[str, Setpoint]] = {}
@@ -26,7 +26,7 @@ class Configurer:
     def read(self, site: SiteConfig) -> Configuration:
         """Return a site with its profiles, checked. Raises: ConfigError, ProfileError."""
         try:
-            configuration = Configuration(site, blueprint(site, self._folder, has_store=self._has_store))
+            configuration = Configuration(site, blueprint(site, self.folder, has_store=self._has_store))
             for profile in _profiles_of(configuration):
                 self.setpoints_of(profile)
         except ConfigError as error:

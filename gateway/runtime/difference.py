@@ -17,7 +17,7 @@ from gateway.runtime.blueprint import DevicePlan, WirePlan
 What = Literal["added", "removed", "changed"]
 Fate = Literal["stays", "refitted", "reopened", "gone", "new"]
 
-NEEDS_RESTART: Final = ("ledger", "gateway")  # tables that are read once, when the gateway starts
+NEEDS_RESTART: Final = ("ledger", "gateway", "mqtt")  # tables that are read once, when the gateway starts
 
 
 class Change(NamedTuple):

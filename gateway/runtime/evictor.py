@@ -21,7 +21,8 @@ from gateway.errors import GatewayError
 from gateway.ledger.base import LedgerLike
 from gateway.ledger.record import Record
 from gateway.route import Route, Variant
-from gateway.runtime.committer import Batch, Committer
+from gateway.runtime.batch import Batch
+from gateway.runtime.committer import Committer
 from gateway.runtime.device import Device
 from gateway.runtime.discovery import Discovery
 from gateway.runtime.parting import Kept, Known, NotKeptError, body_of, give_back, kept_of, left_from, stub_of

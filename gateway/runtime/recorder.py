@@ -10,26 +10,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from hashlib import sha256
 from itertools import chain
-from typing import Any, Final
-
-import msgspec
-from msgspec import structs
+from typing import Any, Final, Protocol
 
 from gateway.clock import Clock
 from gateway.errors import GatewayError
 from gateway.ledger.base import LedgerLike
 from gateway.ledger.fold import State as Folded
 from gateway.ledger.record import MAX_BODY_BYTES
-from gateway.profile.model import Profile
 from gateway.profile.recorded import Transforms
 from gateway.route import Route, Variant
+from gateway.runtime.batch import Batch
 from gateway.runtime.chronicle import Chronicle
-from gateway.runtime.committer import Batch, Committer
+from gateway.runtime.committer import Committer
 from gateway.runtime.device import Device
+from gateway.runtime.digest import digest_of
 from gateway.runtime.parting import Known
 from gateway.runtime.record_rule import spill_bytes
 from gateway.runtime.recording import Recording, recordings_of
@@ -43,6 +40,18 @@ OPEN_WAIT_S: Final = 5.0  # a card that takes longer holds up no device: its val
 STOP_S: Final = 1.2  # of the 1.7 s that a stop may take in all
 
 log = logging.getLogger(__name__)
+
+
+class Follower(Protocol):
+    """Who hears of every record as it is numbered: before it is durable, on the loop."""
+
+    def opened(self, state: Folded, log_id: str, incarnation: int) -> None:
+        """Take what a ledger holds that was just opened; what was heard before and is not in it is lost."""
+        ...
+
+    def appended(self, first: int, batches: Sequence[Batch]) -> None:
+        """Take records numbered from `first` on. Numbers that nobody tells of are the ledger's own."""
+        ...
 
 
 class Recorder:
@@ -67,7 +76,7 @@ class Recorder:
         self.shed: dict[str, int] = {}  # readings that were not kept since the start, by reason
         self.committer = Committer(self._open, clock, on_open=self._opened, on_lost=self._lost, gather_s=gather_s)
         self._opener = opener
-        self._reader = reader
+        self._reader = self._looker = reader
         self._clock = clock
         self._boot = boot
         self._quality = quality
@@ -89,6 +98,7 @@ class Recorder:
         self._chronicle = Chronicle(clock, self._put)
         self._unsure = 0  # records of the committer's count that a gap record has told
         self._is_first = asyncio.Event()
+        self.follower: Follower | None = None  # told of everything that this ledger takes
         self.on_known: Callable[[Folded], None] | None = None  # told once what the ledger knew, latest values restored
 
     # ---- wiring
@@ -107,6 +117,16 @@ class Recorder:
         device.listeners.append(partial(self._chronicle.changed, device))
         if self._remembered is not None:
             self._restore(device)
+
+    def lead(self, follower: Follower, wait_s: float) -> None:
+        """Let one follow the ledger from its opening on; telemetry is numbered after `wait_s` then."""
+        self.follower, self.committer.wait_s = follower, wait_s
+        self.committer.on_appended = follower.appended
+
+    def open_to_read(self) -> LedgerLike:
+        """Return the ledger, opened for reading beside its writer. Raises: LedgerError, OSError."""
+        assert self._looker is not None
+        return self._looker()
 
     def detach(self, device: Device) -> None:
         """Let go of a device that is gone."""
@@ -211,11 +231,14 @@ class Recorder:
         stopped = state.latest("lifecycle").get("")
         unclean = state.boot is not None and (stopped is None or stopped.seq < state.boot.seq)
         remembered = Remembered(state, self._transforms)
-        return lambda: self._begin(remembered, state, unclean=unclean)
+        facts = ledger.status() if self.follower is not None else {}
+        return lambda: self._begin(remembered, state, facts, unclean=unclean)
 
-    def _begin(self, remembered: Remembered, state: Folded, *, unclean: bool) -> None:
+    def _begin(self, remembered: Remembered, state: Folded, facts: dict[str, Any], *, unclean: bool) -> None:
         """Record in this ledger from now on."""
         self._remembered = remembered
+        if self.follower is not None:
+            self.follower.opened(state, facts["log_id"], facts["incarnation"])
         self._introduced = set()
         opening = self.committer.openings
         self._put("boot", None, {**self._boot, "unclean": unclean and opening == 1, "opening": opening})
@@ -370,10 +393,3 @@ def _post(loop: asyncio.AbstractEventLoop, run: Callable[[], None]) -> None:
         loop.call_soon_threadsafe(run)
     except RuntimeError:
         return
-
-
-def digest_of(document: Any) -> str:
-    """Return the hex digest of a profile or site; a key that was put into a profile is left out of it."""
-    if isinstance(document, Profile):
-        document = structs.replace(document, link=structs.replace(document.link, key=None))
-    return sha256(msgspec.json.encode(msgspec.to_builtins(document), order="deterministic")).hexdigest()

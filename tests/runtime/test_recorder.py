@@ -24,9 +24,10 @@ from gateway.profile.build import CompiledProfile
 from gateway.profile.recorded import Schemas
 from gateway.runtime import committer as committer_module
 from gateway.runtime.device import Device
+from gateway.runtime.digest import digest_of
 from gateway.runtime.message import Adjust, Message
 from gateway.runtime.parcel import Parcel
-from gateway.runtime.recorder import Recorder, digest_of
+from gateway.runtime.recorder import Recorder
 from gateway.runtime.thinning import AT_ONCE, EVERY_S
 from gateway.runtime.timekeeping import Quality
 from gateway.taint import DELIVERY_DEFERRED, DELIVERY_DROPPED, TRUST_ADJUSTED, names_of
