@@ -13,9 +13,10 @@ import msgspec
 from gateway.authority.decision import Caller
 from gateway.authority.grants import Verb
 from gateway.authority.scope import EVERYWHERE, Scope
-from gateway.errors import RouteError, UsageError
+from gateway.errors import UnknownError, UsageError
 from gateway.route import Route, Variant, parse_route
 from gateway.runtime.dispatch import Dispatch
+from gateway.runtime.patching import patch
 from gateway.spelling import did_you_mean
 
 MOST_WAIT_S: Final = 60.0
@@ -57,14 +58,27 @@ class _Set(_Args, frozen=True, kw_only=True):
     expires_s: float | None = None
     key: str | None = None
     wait_s: float = 3.0
+    version: int | None = None
 
 
 class _Get(_Args, frozen=True, kw_only=True):
     route: str
 
 
+class _Command(_Args, frozen=True, kw_only=True):
+    id: str
+    wait_s: float = 0.0
+
+
 class _Shadow(_Args, frozen=True, kw_only=True):
     device: str
+
+
+class _Patch(_Args, frozen=True, kw_only=True):
+    device: str
+    desired: dict[str, Any]
+    version: int | None = None
+    wait_s: float = 3.0
 
 
 class _Lead(_Args, frozen=True, kw_only=True):
@@ -108,7 +122,9 @@ class Asks:
             "set": (_Set, self._set),
             "get": (_Get, self._get),
             "shadow": (_Shadow, self._shadow),
+            "patch_shadow": (_Patch, self._patch),
             "commands": (_Nothing, self._commands),
+            "command": (_Command, self._command),
             "device": (_Lead, self._lead),
             "wall": (_Wall, self._wall),
             "decide": (_Decide, self._decide),
@@ -138,7 +154,7 @@ class Asks:
     async def _set(self, caller: Caller, args: _Set) -> dict[str, Any]:
         wait_s = min(max(args.wait_s, 0.0), MOST_WAIT_S)
         return await self._dispatch.set(
-            caller, args.route, args.value, expires_s=args.expires_s, key=args.key, wait_s=wait_s
+            caller, args.route, args.value, expires_s=args.expires_s, key=args.key, wait_s=wait_s, version=args.version
         )
 
     async def _get(self, caller: Caller, args: _Get) -> dict[str, Any]:
@@ -146,7 +162,7 @@ class Asks:
         await self._warden.demand(caller, route, "read")
         found = self._dispatch.part(route) if route.variant is not Variant.VALUE else self._looks.value(route)
         if found is None:
-            raise RouteError(f"no route {route}; `tidegate routes` lists them")
+            raise UnknownError("route", f"no route {route}; `tidegate routes` lists them")
         return found
 
     async def _shadow(self, caller: Caller, args: _Shadow) -> dict[str, Any]:
@@ -154,12 +170,23 @@ class Asks:
         twin = self._dispatch.twins.get(args.device)
         if twin is None:
             near = did_you_mean(args.device, self._dispatch.twins)
-            raise UsageError(f"no device {args.device!r} with setpoints{near}")
+            raise UnknownError("device", f"no device {args.device!r} with setpoints{near}")
         return twin.view()
+
+    async def _patch(self, caller: Caller, args: _Patch) -> dict[str, Any]:
+        wait_s = min(max(args.wait_s, 0.0), MOST_WAIT_S)
+        return await patch(self._dispatch, caller, args.device, args.desired, version=args.version, wait_s=wait_s)
 
     async def _commands(self, caller: Caller, _args: _Nothing) -> dict[str, Any]:
         await self._warden.demand(caller, EVERYWHERE, "read")
         return {"commands": self._dispatch.commander.listing()}
+
+    async def _command(self, caller: Caller, args: _Command) -> dict[str, Any]:
+        await self._warden.demand(caller, EVERYWHERE, "read")
+        found = await self._dispatch.fate(args.id, min(max(args.wait_s, 0.0), MOST_WAIT_S))
+        if found is None:
+            raise UnknownError("command", f"no command {args.id!r}; `tidegate commands` lists those that are known")
+        return found
 
     async def _lead(self, caller: Caller, args: _Lead) -> dict[str, Any]:
         await self._warden.demand(caller, Scope.of_device(args.device), "admin")

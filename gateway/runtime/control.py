@@ -1,6 +1,7 @@
 """Layer 6: what a gateway answers on its socket: one JSON line asks, JSON lines answer.
 
 {"request": "status"} | {"request": "devices"} | {"request": "routes", "pattern": "pump/*"} -> {"ok": ...}
+{"request": "values", "pattern": "pump/*"} -> {"ok": [...]}
 {"request": "watch", "pattern": "*"} -> {"ok": {"fields": ...}}, then a line per message until the reader leaves
 what cannot be answered -> {"error": {"type": ..., "message": ...}}
 
@@ -45,6 +46,10 @@ class Answers(Protocol):
 
     def routes(self, pattern: RoutePattern) -> list[dict[str, Any]]:
         """Return the list of `routes --json`."""
+        ...
+
+    def values(self, pattern: RoutePattern) -> list[dict[str, Any]]:
+        """Return what routes say now: the object of `get --json` with its route."""
         ...
 
     def fields(self, pattern: RoutePattern) -> dict[str, dict[str, dict[str, list[str]]]]:
@@ -93,6 +98,7 @@ class ControlServer:
             "status": lambda _pattern: answers.status(),
             "devices": lambda _pattern: answers.devices(),
             "routes": answers.routes,
+            "values": answers.values,
         }
 
     async def run(self) -> None:

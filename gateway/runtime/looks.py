@@ -58,6 +58,14 @@ class DeviceLooks:
             "seq": None if row is None else message.sequence,
         }
 
+    def were_tried(self) -> bool:
+        """Return whether every port that anybody wants was open once, or failed to be."""
+        return all(
+            keeper.counts.opened or keeper.fault is not None or keeper.error is not None
+            for keeper in self._keepers
+            if any(device.is_wanted for device in keeper.devices) or not keeper.devices
+        )
+
     def lifecycles(self) -> list[dict[str, Any]]:
         """Return the list of `devices --json`."""
         return [self._entry(keeper, device) for keeper in self._keepers for device in keeper.devices]

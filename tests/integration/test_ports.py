@@ -103,7 +103,7 @@ def test_a_device_that_is_unplugged_and_comes_back_under_another_name_goes_on(tm
     assert gone_s < OFF_CONNECTED_S
     assert back_s < BACK_S
     assert of(gateway, "node")["frames"] == {"in": 5, "delivered": 3, "dropped": 0, "refused": 2, "pending": 0}
-    latest = {(entry["device"], entry["message"]): entry for entry in gateway.latest()}
+    latest = {(entry["device"], entry["message"]): entry for entry in gateway.queries.latest()}
     assert latest["node", "reading"]["values"] == {"temperature": 2.5}
     assert latest["node", "reading"]["taints"] == ["delivery.reconnected"]
     assert latest["other", "reading"]["taints"] == []

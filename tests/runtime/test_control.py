@@ -38,6 +38,9 @@ class Answers:
     def routes(self, pattern: RoutePattern) -> list[dict[str, Any]]:
         return [{"pattern": pattern.text}]
 
+    def values(self, pattern: RoutePattern) -> list[dict[str, Any]]:
+        return [{"pattern": pattern.text, "value": 1}]
+
     def fields(self, pattern: RoutePattern) -> dict[str, Any]:
         return {"of": pattern.text}
 
@@ -117,6 +120,7 @@ async def exchange(reader: Reader, writer: Writer, line: bytes) -> Any:
         (b'{"request": "status"}', {"ok": {"name": "test"}}),
         (b'{"request": "devices"}', {"ok": [{"name": "node"}]}),
         (b'{"request": "routes", "pattern": "a/b"}', {"ok": [{"pattern": "a/b"}]}),
+        (b'{"request": "values", "pattern": "a/b"}', {"ok": [{"pattern": "a/b", "value": 1}]}),
     ],
 )
 def test_a_request_is_answered_by_one_line(tmp_path: Path, line: bytes, expected: object) -> None:
