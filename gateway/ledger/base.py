@@ -38,6 +38,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     archive_bytes: int = 1024 * MIB  # of sealed history: beyond it the oldest telemetry goes, then the oldest of all
     sheds: bool = False  # True: while archiving lags, telemetry is refused and counted; False: appending waits
     archives_in_child: bool = False  # True: sealing runs in a child process of low priority
+    tells_early: bool = False  # True: others hear of telemetry, by its number, before it is durable
 
 
 class Head(msgspec.Struct, frozen=True):

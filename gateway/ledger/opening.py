@@ -95,6 +95,9 @@ def open_log(
         told = meta.meta
         ring = Ring(storage, told.segment_bytes, told.segments)
         found = recover(storage, told, known, ring)
+        if options.tells_early and not found.is_clean:
+            found.recovery.note_incarnation(meta.meta.incarnation)
+            found.recovery.begin_anew()
         _settle(storage, ring, meta, known, found)
         recovery = found.recovery
         log = Log(

@@ -119,6 +119,10 @@ class Recovery:
         """Take what META tells; numbers are never given twice in one incarnation."""
         self.incarnation = max(self.incarnation, incarnation)
 
+    def begin_anew(self) -> None:
+        """Go on with the next incarnation: others may have heard of numbers that were never durable."""
+        self.incarnation += 1
+
     def lost_behind(self, evidence_seq: int, reason: str) -> None:
         """Tell that numbers up to `evidence_seq` were durable: what of them is not here is missing."""
         if evidence_seq >= self.next_seq:

@@ -62,7 +62,7 @@ class SqliteLedger(Readable):
         self._clock = clock
         self._held = hold(folder)
         try:
-            self.log = SqliteLog(self._path, clock)
+            self.log = SqliteLog(self._path, clock, tells_early=options.tells_early)
         except BaseException:
             self._held.release()
             raise

@@ -67,9 +67,10 @@ class _Laid:
 class SqliteLog:
     """The rows of one ledger, from their end."""
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock, *, tells_early: bool = False) -> None:
         """Open for writing and tell the start. Raises: LedgerError."""
         self._clock = clock
+        self._tells_early = tells_early
         self.database = Database(path)
         self.counters = Counters()
         self.found: list[Damage] = []  # what opening found missing
@@ -100,8 +101,9 @@ class SqliteLog:
         seq, self._chain = max(last + gone, default=(0, first_chain(about.log_id)))
         end_seq = max(seq, about.last_seq)
         is_end_gone = end_seq > seq
+        is_anew = is_end_gone or (self._tells_early and not about.is_clean)
         self.about = msgspec.structs.replace(
-            about, boot_no=about.boot_no + 1, incarnation=about.incarnation + is_end_gone, is_clean=False,
+            about, boot_no=about.boot_no + 1, incarnation=about.incarnation + is_anew, is_clean=False,
             last_seq=end_seq, chain=self._chain,
         )  # fmt: skip
         self.next_seq, self.durable_seq = end_seq + 1, seq

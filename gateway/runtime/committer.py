@@ -14,17 +14,16 @@ import logging
 import random
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import chain, repeat
+from itertools import chain
 from typing import Any, Final, Literal
-
-import msgspec
 
 from gateway.clock import Clock
 from gateway.errors import GatewayError, LedgerBehindError, LedgerError, LedgerReadOnlyError, RecordError
-from gateway.ledger.base import NS, Item, LedgerLike
+from gateway.ledger.base import NS, LedgerLike
 from gateway.runtime.backoff import Backoff
+from gateway.runtime.batch import Batch
 
 MOST_RECORDS: Final = 32_768  # waiting: at 200,000 a second what comes in a stall of 160 ms
 MOST_BYTES: Final = 4 << 20
@@ -40,25 +39,6 @@ log = logging.getLogger(__name__)
 
 Mode = Literal["opening", "durable", "memory"]
 Post = Callable[[Callable[[], None]], None]  # run this on the loop
-
-
-class Batch(msgspec.Struct, gc=False):
-    """Records of one kind, route and class, on their way into the ledger."""
-
-    kind: str
-    route: str | None
-    bodies: list[Any]
-    class_: str = "telemetry"
-    size: int = 0  # bytes of the bodies, as far as they are counted
-    routes: list[str] | None = None  # of each body, where they differ; then `route` is None
-    on_settled: Callable[[range | None], None] | None = None  # called on the loop: stored as what numbers; None: lost
-
-    def items(self) -> Iterator[Item]:
-        """Give the records as the ledger takes them."""
-        routes = repeat(self.route) if self.routes is None else self.routes
-        if self.class_ == "telemetry":  # what is meant where nothing is said: the ledger's shortest way
-            return zip(repeat(self.kind), routes, self.bodies)
-        return zip(repeat(self.kind), routes, self.bodies, repeat(self.class_))
 
 
 class Committer:
@@ -86,6 +66,8 @@ class Committer:
         self.refused = 0  # records that the ledger does not take, whatever state it is in: a fault of ours
         self.forgotten = 0  # batches that waited for a ledger and had to make room
         self.unsure = 0  # records that a ledger had in memory when it failed: they may be lost
+        self.wait_s = TELEMETRY_WAIT_S  # telemetry is numbered that late
+        self.on_appended: Callable[[int, Sequence[Batch]], None] | None = None  # on the loop: numbered from this on
         self._opener = opener
         self._clock = clock
         self._on_open = on_open
@@ -271,7 +253,7 @@ class Committer:
         """Wait until there is something to do, and a little longer for company."""
         with self._wake:
             self._wake.wait_for(lambda: self._is_woken or self._is_stopping, self._until_committed_s())
-            self._wake.wait_for(lambda: self._is_urgent or self._is_now or self._is_stopping, TELEMETRY_WAIT_S)
+            self._wake.wait_for(lambda: self._is_urgent or self._is_now or self._is_stopping, self.wait_s)
             if self._is_urgent:
                 self._wake.wait_for(lambda: self._is_now or self._is_stopping, self._gather_now_s())
 
@@ -341,11 +323,17 @@ class Committer:
             return
         self._last_seq = seqs.stop - 1
         first = seqs.start
+        self.tell(first, batches)
         for batch in batches:
             after = first + len(batch.bodies)
             if batch.on_settled is not None:
                 self.post(partial(batch.on_settled, range(first, after)))
             first = after
+
+    def tell(self, first: int, batches: Sequence[Batch]) -> None:
+        """Let who follows the ledger hear of records that were numbered from `first` on."""
+        if self.on_appended is not None:
+            self.post(partial(self.on_appended, first, batches))
 
     def _append_alone(self, batch: Batch) -> None:
         try:

@@ -15,7 +15,8 @@ from typing import Any, Final, NamedTuple
 
 from gateway.errors import LedgerReadOnlyError, RecordError
 from gateway.ledger.base import LedgerLike
-from gateway.runtime.committer import Batch, Committer
+from gateway.runtime.batch import Batch
+from gateway.runtime.committer import Committer
 
 Item = tuple[str, str | None, Any, str, int | None]  # kind, route, body, class, cause
 MOST_TOGETHER: Final = 512  # records in one commit
@@ -71,8 +72,10 @@ class Durable:
         if ledger is None:
             _answer(committer, some, LedgerReadOnlyError(committer.reason or "the ledger is not open"))
             return
-        seqs = iter(ledger.append_many([item for each in some for item in each.items]))
-        numbers: list[list[int | None]] = [[next(seqs) for _ in each.items] for each in some]
+        seqs = ledger.append_many([item for each in some for item in each.items])
+        committer.tell(seqs.start, [Batch(*item[:2], [item[2]], item[3]) for each in some for item in each.items])
+        numbered = iter(seqs)
+        numbers: list[list[int | None]] = [[next(numbered) for _ in each.items] for each in some]
         for each, mine in zip(some, numbers, strict=True):
             committer.post(partial(_settle, each.done, mine, None))
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from hashlib import sha256
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec import structs
@@ -28,7 +28,8 @@ from gateway.lifecycle import Event, Lifecycle, State
 from gateway.profile.model import Profile
 from gateway.profile.recorded import Transforms
 from gateway.route import Route, Variant
-from gateway.runtime.committer import Batch, Committer
+from gateway.runtime.batch import Batch
+from gateway.runtime.committer import Committer
 from gateway.runtime.device import Device
 from gateway.runtime.message import Streams
 from gateway.runtime.record_rule import Rule, merged, rule_of, spill_bytes
@@ -43,6 +44,18 @@ OPEN_WAIT_S: Final = 5.0  # a card that takes longer holds up no device: its val
 STOP_S: Final = 1.2  # of the 1.7 s that a stop may take in all
 
 log = logging.getLogger(__name__)
+
+
+class Follower(Protocol):
+    """Who hears of every record as it is numbered: before it is durable, on the loop."""
+
+    def opened(self, state: Folded, log_id: str, incarnation: int) -> None:
+        """Take what a ledger holds that was just opened; what was heard before and is not in it is lost."""
+        ...
+
+    def appended(self, first: int, batches: Sequence[Batch]) -> None:
+        """Take records numbered from `first` on. Numbers that nobody tells of are the ledger's own."""
+        ...
 
 
 class Recorder:
@@ -85,6 +98,7 @@ class Recorder:
         self._told: dict[str, tuple[State, str]] = {}  # device -> state and reason that a record has told
         self._unsure = 0  # records of the committer's count that a gap record has told
         self._is_first = asyncio.Event()
+        self.follower: Follower | None = None  # told of everything that this ledger takes
         self.on_known: Callable[[Folded], None] | None = None  # told once what the ledger knew, latest values restored
 
     # ---- wiring
@@ -113,6 +127,11 @@ class Recorder:
         device.listeners.append(partial(self._changed, device))
         if self._remembered is not None:
             self._restore(device)
+
+    def lead(self, follower: Follower, wait_s: float) -> None:
+        """Let one follow the ledger from its opening on; telemetry is numbered after `wait_s` then."""
+        self.follower, self.committer.wait_s = follower, wait_s
+        self.committer.on_appended = follower.appended
 
     def detach(self, device: Device) -> None:
         """Let go of a device that is gone."""
@@ -205,11 +224,14 @@ class Recorder:
         stopped = state.latest("lifecycle").get("")
         unclean = state.boot is not None and (stopped is None or stopped.seq < state.boot.seq)
         remembered = Remembered(state, self._transforms)
-        return lambda: self._begin(remembered, state, unclean=unclean)
+        facts = ledger.status() if self.follower is not None else {}
+        return lambda: self._begin(remembered, state, facts, unclean=unclean)
 
-    def _begin(self, remembered: Remembered, state: Folded, *, unclean: bool) -> None:
+    def _begin(self, remembered: Remembered, state: Folded, facts: dict[str, Any], *, unclean: bool) -> None:
         """Record in this ledger from now on."""
         self._remembered = remembered
+        if self.follower is not None:
+            self.follower.opened(state, facts["log_id"], facts["incarnation"])
         self._introduced = set()
         opening = self.committer.openings
         self._put("boot", None, {**self._boot, "unclean": unclean and opening == 1, "opening": opening})

@@ -18,7 +18,7 @@ from gateway.errors import LedgerError, RecordError
 from gateway.ledger.base import LedgerLike
 from gateway.ledger.reading import Reading, decode_reading, encode_reading
 from gateway.ledger.record import MAX_BODY_BYTES, Gap, Record
-from gateway.runtime.committer import Batch
+from gateway.runtime.batch import Batch
 from gateway.runtime.parcel import Parcel
 from gateway.runtime.recording import Recording
 

@@ -15,7 +15,8 @@ from gateway.ledger.base import Options
 from gateway.ledger.ldg1 import Ldg1Ledger
 from gateway.ledger.opening import create
 from gateway.runtime import committer as module
-from gateway.runtime.committer import Batch, Committer
+from gateway.runtime.batch import Batch
+from gateway.runtime.committer import Committer
 from gateway.testing import FakeClock
 from gateway.testing.storage import Fault, FaultyStorage, MemoryStorage
 

@@ -14,7 +14,8 @@ from gateway.ledger import Record
 from gateway.ledger.base import Options
 from gateway.ledger.ldg1 import Ldg1Ledger
 from gateway.ledger.opening import create
-from gateway.runtime.committer import Batch, Committer
+from gateway.runtime.batch import Batch
+from gateway.runtime.committer import Committer
 from gateway.runtime.durable import Durable, Item
 from gateway.testing import FakeClock, Fault, FaultyStorage, MemoryStorage
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from gateway.ledger.base import LedgerLike, Options
 from gateway.ledger.ldg1 import Ldg1Ledger
 from gateway.ledger.opening import create
-from gateway.runtime.committer import Batch, Committer
+from gateway.runtime.batch import Batch
+from gateway.runtime.committer import Committer
 from gateway.runtime.device import Device
 from gateway.runtime.mailbox import Mailbox
 from gateway.runtime.parcel import Parcel
