@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.api.api import Api
 from gateway.api.feed import Feed
+from gateway.api.follow.following import Following
+from gateway.api.ledger import LedgerQueries
 from gateway.api.queries import Queries
 from gateway.authority.keyfile import load_key, load_or_make_key
 from gateway.authority.settings import grants_of
@@ -34,12 +36,12 @@ from gateway.registry import driver_for, transforms_of
 from gateway.runtime.asks import Asks
 from gateway.runtime.blueprint import blueprint
 from gateway.runtime.control import ControlServer
+from gateway.runtime.crew import keep
 from gateway.runtime.device import Device
 from gateway.runtime.difference import Configuration
 from gateway.runtime.dispatch import Dispatch
 from gateway.runtime.doorway import Doorway
 from gateway.runtime.durable import Durable
-from gateway.runtime.guarded import standing
 from gateway.runtime.looks import DeviceLooks
 from gateway.runtime.outlet import Outlet
 from gateway.runtime.pipeline import COALESCE_S
@@ -53,6 +55,8 @@ from gateway.runtime.shadows import Twin
 from gateway.runtime.timekeeping import clock_quality, machine_boot
 from gateway.runtime.warden import Warden
 from gateway.runtime.wiring import Fitter
+from gateway.sinks.sinks import Sinks, unused_keys
+from gateway.sinks.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from gateway.api.http.door import HttpDoor
@@ -95,6 +99,7 @@ class Gateway:
         fitter = Fitter(self._clock, driver_for, coalesce_s, bus=self._scheduler.bus, has_store=self._has_ledger)
         self._roster = Roster(configuration, fitter, self._scheduler)
         self._keepers = self._roster.keepers
+        self._transforms = transforms_of(*(device.profile.profile for device in self._devices()))
         self._recorder = self._make_recorder(site) if self._has_ledger else None
         self._kept_for = {} if self._recorder is None else self._recorder.keeps()
         self._looks = DeviceLooks(self._keepers, self._clock)
@@ -109,10 +114,20 @@ class Gateway:
         )  # fmt: skip
         self.asks = Asks(self._dispatch, self._looks, self.reloader)  # the one door for callers in this process too
         self._roster.on_entered, self._roster.on_left = self._entered, self._left
-        self.unused = _unused_tables(site)
+        self.following = self._follow(site)
+        self.sinks = Sinks(
+            site, self._folder,
+            Surroundings(
+                name=self.name, boot=self.boot, clock=self._clock, does=self.asks, knows=self.queries,
+                commands=self._dispatch,
+            ),
+            self._recorder, self.following,
+        )  # fmt: skip
+        self.unused = unused_keys(site)
         self.api = Api(
             name=self.name, clock=self._clock, queries=self.queries, asks=self.asks, warden=self._dispatch.warden,
-            ledger=None, feed=Feed(), is_ready=self._is_ready,
+            ledger=None if self._recorder is None else LedgerQueries(self.data_dir / "ledger"),
+            feed=Feed(self.following), is_ready=self._is_ready,
         )  # fmt: skip
         self.http = self._make_http(site)
 
@@ -167,8 +182,11 @@ class Gateway:
             self._dispatch.is_known.set()
             group.create_task(self._roster.supervisor.run(), name="supervisor")
             group.create_task(self.reloader.run(), name="reloader")
+            if self.following is not None:
+                group.create_task(keep("stream", self.following.stream.run), name="stream")
+            group.create_task(self.sinks.run(), name="sinks")
             if self.http is not None:
-                group.create_task(standing("http", self.http.run), name="http")
+                group.create_task(keep("http", self.http.run), name="http")
 
     def summary(self) -> str:
         """Return how things stand, in one line."""
@@ -197,7 +215,7 @@ class Gateway:
             },
             "ledger": {"mode": "off"} if self._recorder is None else self._recorder.status(),
             "http": None if self.http is None else self.http.status(),
-            "sinks": [],
+            "sinks": self.sinks.status(),
         }
 
     def _entered(self, device: Device) -> None:
@@ -216,8 +234,6 @@ class Gateway:
             self._recorder.detach(device)
         if device.name not in self._roster.returning:
             self._dispatch.detach(device.name)
-
-    # ---- configuration
 
     def _read(self, site: SiteConfig) -> Configuration:
         """Return a site with its profiles, checked and compiled. Raises: ConfigError, ProfileError."""
@@ -293,6 +309,15 @@ class Gateway:
         found = self._looks.keeper_of(device)
         return set() if found is None else {found[0].name, found[0].path}
 
+    def _follow(self, site: SiteConfig) -> Following | None:
+        """Return who follows the ledger, where anybody could want to hear of it."""
+        if self._recorder is None or (site.mqtt is None and site.http is None):
+            return None
+        return Following(
+            self._recorder, self._clock, devices=self._devices, twins=lambda: self._dispatch.twins,
+            transforms=self._transforms, is_always=site.mqtt is not None,
+        )  # fmt: skip
+
     def _make_http(self, site: SiteConfig) -> HttpDoor | None:
         """Return the HTTP door where the site has one. Raises: ConfigError, UsageError where its library is missing."""
         if site.http is None:
@@ -324,15 +349,11 @@ class Gateway:
             boot=boot,
             reader=lambda: Ledger.open(folder, read_only=True),
             gather_s=duration_ns(site.ledger.gather) / _NS,
-            transforms={
-                name: function
-                for device in self._devices()
-                for name, function in transforms_of(device.profile.profile).items()
-            },
+            transforms=self._transforms,
         )
         for device in self._devices():
             recorder.attach(device)
-        options = site.ledger.options(recorder.keeps())
+        options = site.ledger.options(recorder.keeps(), tells_early=site.mqtt is not None or site.http is not None)
         try:
             check_geometry(options)
         except UsageError as error:
@@ -341,8 +362,3 @@ class Gateway:
 
     def _devices(self) -> list[Device]:
         return self._roster.devices
-
-
-def _unused_tables(site: SiteConfig) -> list[str]:
-    """Return the tables of the site that this version reads and checks, and does not act on."""
-    return [name for name, table in (("mqtt", site.mqtt),) if table is not None]

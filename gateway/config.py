@@ -30,7 +30,7 @@ MAX_FILE_BYTES: Final = 4_000_000
 MAX_SECRET_BYTES: Final = 4096
 BUSES: Final = ("uart", "can", "ble", "spi")
 _SEGMENT: Final = re.compile(r"[a-z0-9][a-z0-9_-]*")
-_NO_NAME: Final = re.compile(r"^$|[/+#\x00-\x1f\x7f-\x9f]")
+UNSAFE_IN_TOPIC: Final = re.compile(r"[+#\x00-\x1f\x7f-\x9f]")
 
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -109,10 +109,17 @@ class MqttConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     host: str
     port: int | None = None  # None: 8883 with TLS, 1883 without
-    tls: bool = True
+    tls: bool = False
+    ca: str | None = None  # PEM file of who signed the broker's certificate; None: what the system trusts
+    cert: str | None = None  # PEM file that tells the broker who we are
+    key: str | None = None  # and of its key; None: it stands in `cert`
     username: str | None = None
     password: SecretConfig | None = None
+    client_id: str | None = None  # None: tidegate-GATEWAY
+    base_topic: str = "tidegate"
+    format: Literal["plain", "batch", "senml"] = "plain"
     home_assistant: bool = False
+    sparkplug: str | None = None  # a group
 
 
 class SiteConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -276,11 +283,10 @@ def _check(site: SiteConfig, found: Findings) -> None:
         for value, adjust in device.adjust.items():
             if adjust.scale == 0:
                 found.error(("device", name, "adjust", value, "scale"), "0 would make every value the same")
-    if site.gateway.name is not None and _NO_NAME.search(site.gateway.name):
-        message = f"{site.gateway.name!r} stands in topics; leave '/', '+', '#' and control characters out"
+    named = site.gateway.name
+    if named is not None and (not named.strip() or "/" in named or UNSAFE_IN_TOPIC.search(named)):
+        message = f"{named!r} cannot stand in a topic; leave '/', '+', '#' and control characters out"
         found.error(("gateway", "name"), message)
-    for key, message in site.ledger.problems():
-        found.error(("ledger", key), message)
     _check_north(site, found)
 
 
@@ -326,9 +332,9 @@ def _check_north(site: SiteConfig, found: Findings) -> None:
     if site.mqtt is not None:
         if site.mqtt.port is not None and not 1 <= site.mqtt.port <= 65535:
             found.error(("mqtt", "port"), f"{site.mqtt.port} is no TCP port")
-        if not site.mqtt.host.strip():
-            found.error(("mqtt", "host"), "an empty text is no host")
-        _check_secret(site.mqtt.password, ("mqtt", "password"), found)
+        _check_mqtt(site.mqtt, found)
+        if not site.ledger.enabled:
+            found.error(("mqtt",), "what is sent comes from the ledger; leave `enabled = false` out of [ledger]")
     if site.http is not None and site.metrics is not None and site.metrics.listen is not None:
         found.error(("metrics", "listen"), f"[http] serves /metrics at {site.http.listen}; leave this out")
     for table, north in (("http", site.http), ("metrics", site.metrics)):
@@ -337,6 +343,24 @@ def _check_north(site: SiteConfig, found: Findings) -> None:
     for name, grant in site.grants.items():
         for key, message in grant.problems():
             found.error(("grant", name, key), message)
+
+
+def _check_mqtt(mqtt: MqttConfig, found: Findings) -> None:
+    if not mqtt.host.strip():
+        found.error(("mqtt", "host"), "an empty text is no host")
+    if not mqtt.base_topic or UNSAFE_IN_TOPIC.search(mqtt.base_topic) or mqtt.base_topic[0] in "/$":
+        message = f"{mqtt.base_topic!r} is no beginning of a topic: no '+', '#', control characters, and no '/' or '$'"
+        found.error(("mqtt", "base_topic"), f"{message} in front")
+    if mqtt.format == "senml":
+        found.error(("mqtt", "format"), "'senml' is not made by this version; one of plain, batch")
+    if mqtt.key is not None and mqtt.cert is None:
+        found.error(("mqtt", "key"), "a key without a certificate; give `cert` too")
+    for name in ("ca", "cert", "key"):
+        if getattr(mqtt, name) is not None and not mqtt.tls:
+            found.error(("mqtt", name), "of no use without `tls = true`")
+    if mqtt.password is not None and mqtt.username is None:
+        found.error(("mqtt", "password"), "a password without `username`")
+    _check_secret(mqtt.password, ("mqtt", "password"), found)
 
 
 def _check_secret(secret: SecretConfig | None, path: tuple[str, ...], found: Findings) -> None:

@@ -69,9 +69,10 @@ def transforms() -> dict[str, TransformFunction]:
     return {name: function for name, function in found.items() if function is not None}
 
 
-def transforms_of(profile: Profile) -> dict[str, TransformFunction]:
-    """Return the transforms that a profile uses, as far as they are installed."""
-    used = {spec.transform.use for spec in profile.message.values() if spec.transform is not None}
+def transforms_of(*profiles: Profile) -> dict[str, TransformFunction]:
+    """Return the transforms that profiles use, as far as they are installed."""
+    messages = [spec for profile in profiles for spec in profile.message.values()]
+    used = {spec.transform.use for spec in messages if spec.transform is not None}
     found = (
         {name: load_transform(entry) for name, entry in _entries(TRANSFORMS).items() if name in used} if used else {}
     )

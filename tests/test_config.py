@@ -41,6 +41,7 @@ window = "5s"
 
 [mqtt]
 host     = "broker.local"
+username = "boiler-room"
 password = { credential = "mqtt" }
 
 [http]
@@ -99,6 +100,19 @@ MISTAKES = [  # replace, by, the line it is told at, key
     ('window = "5s"', 'budget_per_day = "much"', "budget_per_day", "ledger.budget_per_day"),
     ('{ credential = "mqtt" }', '"s3cret"', "password", "mqtt.password"),
     ('{ credential = "mqtt" }', "{}", "password", "mqtt.password"),
+    ('username = "boiler-room"\n', "", "password", "mqtt.password"),
+    ('"broker.local"', '""', "host", "mqtt.host"),
+    ('"broker.local"', '"broker.local"\nport = 70000', "port = 70000", "mqtt.port"),
+    ('"broker.local"', '"broker.local"\nbase_topic = "plant/#"', "base_topic", "mqtt.base_topic"),
+    ('"broker.local"', '"broker.local"\nbase_topic = ""', "base_topic", "mqtt.base_topic"),
+    ('"broker.local"', '"broker.local"\nformat = "xml"', "format", "mqtt.format"),
+    ('"broker.local"', '"broker.local"\nformat = "senml"', "format", "mqtt.format"),
+    ('"broker.local"', '"broker.local"\ntls = true\nkey = "a.pem"', "key", "mqtt.key"),
+    ('"broker.local"', '"broker.local"\nca = "a.pem"', "ca", "mqtt.ca"),
+    ('window = "5s"', "enabled = false", "[mqtt]", "mqtt"),
+    ('name = "boiler-room"', 'name = "boiler/room"', "name", "gateway.name"),
+    ('name = "boiler-room"', 'name = "boiler+"', "name", "gateway.name"),
+    ('name = "boiler-room"', 'name = "boiler\\u0007"', "name", "gateway.name"),
     ('listen = "127.0.0.1:8080"', 'listen = "somewhere"', "listen", "http.listen"),
     ('listen = "127.0.0.1:8080"', 'listen = "0.0.0.0:8080"', "listen", "http.listen"),
     ('listen = "127.0.0.1:8080"', "max_body = 5", "max_body", "http.max_body"),

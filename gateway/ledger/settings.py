@@ -33,7 +33,7 @@ class LedgerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     size: str | None = None  # of sealed history: beyond it the oldest telemetry goes first [1GiB; small: 4MiB]
     budget_per_day: str = "500MB"  # of writing to the medium; "0": no limit
 
-    def options(self, keep: Mapping[str, int] | None = None) -> Options:
+    def options(self, keep: Mapping[str, int] | None = None, *, tells_early: bool = False) -> Options:
         """Return what the gateway opens its ledger with; `keep` is nanoseconds by route.
 
         Raises: ValueError for what `problems` tells.
@@ -54,6 +54,7 @@ class LedgerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             keep=dict(keep or {}),
             sheds=True,
             archives_in_child=True,
+            tells_early=tells_early,
             **changes,
         )
 

@@ -231,6 +231,16 @@ class Schemas:
             raise known
         return known
 
+    def is_alone(self, recorded: Recorded) -> bool:
+        """Return whether a payload tells everything: no other message takes part, and none takes what it says."""
+        return not recorded.layout.needs and recorded.layout.message not in self._needed
+
+    def remember(self, device: str, reading: Reading) -> None:
+        """Take what a message said, as `decode` does, without decoding it. Raises: RecordError as `recorded` does."""
+        message = self.recorded(reading.schema).layout.message
+        if message in self._needed:
+            self._said.setdefault(device, {})[message] = reading.payload
+
     def decode(self, device: str, reading: Reading) -> tuple[Recorded, Row]:
         """Return how a reading was laid out and its row, its taints joined. Raises: RecordError, Refused."""
         recorded = self.recorded(reading.schema)

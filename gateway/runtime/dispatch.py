@@ -282,6 +282,13 @@ class Dispatch:
         if outcome is Outcome.REJECTED and (found := self.routes.get(intent.route)) is not None:
             self.standing.of(*found).pause()  # what a device refuses is not sent to it again and again
 
+    async def outcome(self, command_id: str) -> dict[str, Any] | None:
+        """Wait for the end of a command; return the object of `set --json`. None: nobody knows it any more."""
+        running = self.commander.by_id.get(command_id)
+        if running is not None:
+            return await asyncio.shield(running.done)
+        return self.commander.ended.get(command_id)
+
     # ---- what else is asked for
 
     async def decide(self, caller: Caller, command_id: str, verdict: Literal["approve", "reject"]) -> dict[str, Any]:

@@ -80,7 +80,7 @@ class Recorder:
         self.shed: dict[str, int] = {}  # readings that were not kept since the start, by reason
         self.committer = Committer(self._open, clock, on_open=self._opened, on_lost=self._lost, gather_s=gather_s)
         self._opener = opener
-        self._reader = reader
+        self._reader = self._looker = reader
         self._clock = clock
         self._boot = boot
         self._quality = quality
@@ -132,6 +132,11 @@ class Recorder:
         """Let one follow the ledger from its opening on; telemetry is numbered after `wait_s` then."""
         self.follower, self.committer.wait_s = follower, wait_s
         self.committer.on_appended = follower.appended
+
+    def open_to_read(self) -> LedgerLike:
+        """Return the ledger, opened for reading beside its writer. Raises: LedgerError, OSError."""
+        assert self._looker is not None
+        return self._looker()
 
     def detach(self, device: Device) -> None:
         """Let go of a device that is gone."""

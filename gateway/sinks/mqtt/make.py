@@ -1,0 +1,67 @@
+"""Layer 7: an MQTT sink from its table of the site file. Opens nothing: secrets are read when needed."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+from gateway.api.follow.history import History
+from gateway.api.follow.stream import Stream
+from gateway.config import MqttConfig, read_secret
+from gateway.errors import UsageError
+from gateway.sinks.mqtt.sink import MqttSink, Save, Settings
+from gateway.sinks.mqtt.topics import Topics
+from gateway.sinks.surroundings import Surroundings
+
+PORT: int = 1883
+PORT_TLS: int = 8883
+
+
+def make(
+    config: MqttConfig,
+    folder: Path | None,
+    surroundings: Surroundings,
+    save: Save,
+    *,
+    stream: Stream,
+    history: History,
+) -> MqttSink:
+    """Return the sink; `folder` is where relative files of the site start."""
+    settings = Settings(
+        host=config.host,
+        port=config.port or (PORT_TLS if config.tls else PORT),
+        client_id=config.client_id or f"tidegate-{surroundings.name}",
+        topics=Topics(config.base_topic, surroundings.name),
+        format="batch" if config.format == "batch" else "plain",
+        username=config.username,
+        password=_password(config, folder),
+        context=_context(config, folder),
+    )
+    return MqttSink(settings, surroundings, save, stream=stream, history=history)
+
+
+def _password(config: MqttConfig, folder: Path | None) -> Callable[[], str | None]:
+    def read() -> str | None:
+        return None if config.password is None else read_secret(config.password, folder)
+
+    return read
+
+
+def _context(config: MqttConfig, folder: Path | None) -> Callable[[], ssl.SSLContext | None]:
+    def placed(file: str | None) -> str | None:
+        return None if file is None else str((folder or Path()) / Path(file).expanduser())
+
+    def read() -> ssl.SSLContext | None:
+        if not config.tls:
+            return None
+        ca, cert, key = placed(config.ca), placed(config.cert), placed(config.key)
+        try:
+            context = ssl.create_default_context(cafile=ca)
+            if cert is not None:
+                context.load_cert_chain(cert, key)
+        except OSError as error:  # of the files, and of what is in them
+            raise UsageError(f"mqtt: ca, cert or key cannot be used: {error}") from error
+        return context
+
+    return read
