@@ -119,7 +119,7 @@ class Gateway:
             site, self._folder,
             Surroundings(
                 name=self.name, boot=self.boot, clock=self._clock, does=self.asks, knows=self.queries,
-                commands=self._dispatch,
+                commands=self._dispatch, devices=self._devices,
             ),
             self._recorder, self.following,
         )  # fmt: skip

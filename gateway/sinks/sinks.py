@@ -16,6 +16,7 @@ from gateway.sinks.surroundings import Surroundings
 if TYPE_CHECKING:
     from gateway.sinks.mqtt.sink import MqttSink
 
+
 class Sinks:
     """One per gateway."""
 
@@ -38,9 +39,7 @@ class Sinks:
             body = {"consumer": consumer, "seq": seq, "incarnation": incarnation}
             recorder.committer.put(Batch("cursor", None, [body], "state"))
 
-        self._sinks.append(
-            make(site.mqtt, folder, around, save, stream=following.stream, history=following.history())
-        )
+        self._sinks.append(make(site.mqtt, folder, around, save, stream=following.stream, history=following.history()))
 
     def status(self) -> list[dict[str, Any]]:
         """Return the part `sinks` of `status --json`."""

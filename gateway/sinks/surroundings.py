@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from gateway.authority.decision import Caller
 from gateway.clock import Clock
 from gateway.route import RoutePattern
+from gateway.runtime.device import Device
 from gateway.runtime.shadows import Twin
 
 
@@ -59,3 +61,4 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     does: Does
     knows: Knows
     commands: Commands
+    devices: Callable[[], Sequence[Device]]

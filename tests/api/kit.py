@@ -1,4 +1,4 @@
-"""A real gateway with simulated devices and its HTTP door open on loopback, and a client that says what it is told to."""
+"""A real gateway with simulated devices and its HTTP door open on loopback, and a client that says what it must."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 
@@ -47,13 +47,11 @@ class Told(NamedTuple):
 class HttpBench(Bench):
     """A gateway with its devices, and its HTTP door."""
 
-    tables: dict[str, Any] = {}
+    tables: ClassVar[dict[str, Any]] = {}
 
     def begin(self) -> None:
         super().begin()
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         tables = {"http": HttpConfig(listen=f"127.0.0.1:{self.port}"), "metrics": MetricsConfig(), **self.tables}
         http_table = msgspec.structs.replace(tables["http"], listen=f"127.0.0.1:{self.port}")
         site = msgspec.structs.replace(self.rig.site(), grants=GRANTS, **{**tables, "http": http_table})
@@ -89,6 +87,14 @@ class HttpBench(Bench):
             connection.close()
 
 
+def free_port() -> int:
+    """Return a port that nobody listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
 def served(
     folder: Path,
     play: Callable[[HttpBench], Awaitable[None]],
@@ -109,7 +115,7 @@ def served(
                 running = group.create_task(bench.gateway.run(stop))
                 try:
                     async with asyncio.timeout(60):
-                        await until(lambda: bench.gateway.api.is_ready(), 20)
+                        await until(bench.gateway.api.is_ready, 20)
                         await bench.up(*devices)
                         await play(bench)
                 finally:

@@ -158,6 +158,8 @@ class App:
             raise Problem(429, "rate", "at most 50 writes a second for each principal", {"Retry-After": "1"})
 
     async def _refuse(self, problem: Problem, scope: dict[str, Any], send: Send) -> None:
+        if "tidegate.begun" in scope:
+            return
         kind = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
         await self._send(Answer(problem.body(), problem.status, problem.headers, PROBLEM_JSON), send, kind)
 

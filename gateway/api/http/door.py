@@ -17,6 +17,7 @@ from gateway.api.api import Api
 from gateway.api.http.app import App
 from gateway.api.http.operations import Operations
 from gateway.api.http.protocol import MOST_HEAD_BYTES, HttpProtocol, State, WsProtocol
+from gateway.api.http.watch import Watch
 from gateway.api.settings import HttpConfig, address_of
 
 RETRY_S: Final = 5.0
@@ -25,6 +26,7 @@ CLOSE_S: Final = 0.5  # for answers under way, when the gateway ends
 MOST_MESSAGE_BYTES: Final = 4_096  # from a WebSocket client, which has nothing to say
 
 log = logging.getLogger(__name__)
+logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # it tells of every connection
 
 
 class HttpDoor:
@@ -34,8 +36,14 @@ class HttpDoor:
         """Take what is behind the door and where it stands; `folder`: where relative files start."""
         self._config = config
         self._folder = folder or Path()
+        self.watch = Watch(api)
         self.app = App(
-            api, Operations(api).all(), is_loopback=config.is_loopback, names=_names(api.name), max_body=config.max_body
+            api,
+            Operations(api).all(),
+            streams={"/v1/watch": self.watch.serve},
+            is_loopback=config.is_loopback,
+            names=_names(api.name),
+            max_body=config.max_body,
         )
         self._state = State(config.max_connections)
         self.error = ""  # why it is not open
@@ -66,6 +74,8 @@ class HttpDoor:
             "error": self.error or None,
             "connections": len(self._state.connections),
             "refused_connections": self._state.over,
+            "watching": len(self.watch.open),
+            "watch_closed": dict(self.watch.closed),
             "answered": {str(status): count for status, count in sorted(self.app.answered.items())},
         }
 
@@ -90,6 +100,8 @@ class HttpDoor:
             await asyncio.sleep(1.0)
 
     def _end(self) -> None:
+        for reader in list(self.watch.open):
+            reader.close()
         for connection in list(self._state.connections):
             connection.transport.abort()
 

@@ -7,7 +7,9 @@ in `scope["tidegate.connection"]`: one that takes nothing can only be ended ther
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
@@ -21,6 +23,8 @@ from gateway.api.http.problems import PROBLEM_JSON, Problem
 
 REQUEST_S: Final = 15.0  # until a request is there whole
 MOST_HEAD_BYTES: Final = 16_384
+SLOW_CODE: Final = 4008
+LINGER_S: Final = 5.0  # for a slow socket to read that it was too slow
 REFUSED_MOST: Final = 64  # connections beyond the limit that are told so; further ones are just closed
 
 
@@ -54,6 +58,7 @@ class HttpProtocol(H11Protocol):
         """Take what uvicorn gives."""
         super().__init__(config, server_state, app_state, _loop)
         self.app = partial(_with_connection, self.app, self)
+        self.on_lost: Callable[[], None] = _nothing
         self._due: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
@@ -72,6 +77,7 @@ class HttpProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go."""
         self._in_time()
+        self.on_lost()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -95,8 +101,15 @@ class HttpProtocol(H11Protocol):
         else:
             self._end(Problem(400, "malformed", msg))
 
-    def abort(self) -> None:
-        """End a connection that takes nothing."""
+    async def has_room(self, within_s: float) -> bool:
+        """Wait until the socket takes more; return False where it took nothing for so long."""
+        while self.flow.write_paused:
+            if not await _drained(self.transport, self.flow.drain, within_s):
+                return False
+        return True
+
+    def end_slow(self) -> None:
+        """Close a socket that takes nothing."""
         self.transport.abort()
 
     def _in_time(self) -> None:
@@ -140,10 +153,51 @@ class WsProtocol(WebSocketsSansIOProtocol):
         """Take what uvicorn gives."""
         super().__init__(config, server_state, app_state, _loop)
         self.app = partial(_with_connection, self.app, self)
+        self.on_lost: Callable[[], None] = _nothing
 
-    def abort(self) -> None:
-        """End a connection that takes nothing."""
-        self.transport.abort()
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go."""
+        self.on_lost()
+        super().connection_lost(exc)
+
+    def handle_close(self, event: Any) -> None:
+        """Take that the other end says goodbye."""
+        self.on_lost()
+        super().handle_close(event)
+
+    def send_receive_event_to_app(self) -> None:
+        """Let what a client says go unheard: it has nothing to say here, and must not stop its own close."""
+        self.frames = []
+
+    async def has_room(self, within_s: float) -> bool:
+        """Wait until the socket takes more; return False where it took nothing for so long."""
+        while not self.writable.is_set():
+            if not await _drained(self.transport, self.writable.wait, within_s):
+                return False
+        return True
+
+    def end_slow(self) -> None:
+        """Close a socket that takes nothing: it is told so, should it ever read on."""
+        if not self.close_sent and not self.transport.is_closing():
+            self.conn.send_close(SLOW_CODE, "too slow")
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.close_sent = True
+            self.loop.call_later(LINGER_S, self.transport.abort)
+        self.transport.close()
+
+
+async def _drained(transport: asyncio.Transport, wait: Callable[[], Awaitable[Any]], within_s: float) -> bool:
+    """Wait until a socket has taken what waits, or part of it; return False where it took nothing in time."""
+    before = transport.get_write_buffer_size()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            await wait()
+            return True
+    return transport.get_write_buffer_size() < before
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
 
 
 async def _too_many(scope: dict[str, Any], receive: Any, send: Any) -> None:

@@ -176,7 +176,8 @@ class MqttSink:
         link.subscribe(self._topics.subscriptions)
         link.publish(self._topics.availability, b"online", retain=True)
         birth = {
-            "name": gateway.name, "version": version("tidegate"), "log": stream.log_id, "incarnation": stream.incarnation,
+            "name": gateway.name, "version": version("tidegate"), "log": stream.log_id,
+            "incarnation": stream.incarnation,
             "boot": gateway.boot,
         }  # fmt: skip
         link.publish(self._topics.birth, json_bytes(birth), retain=True)
