@@ -34,7 +34,7 @@ class Events:
         self.socket.settimeout(20)
         self.socket.connect(("127.0.0.1", port))
         head = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
-        self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{head}\r\n".encode())
+        self.socket.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n{head}\r\n".encode())
         self.file = self.socket.makefile("rb")
         self.status = int(self.file.readline().split()[1])
         while self.file.readline().strip():
