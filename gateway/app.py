@@ -115,20 +115,9 @@ class Gateway:
         self.asks = Asks(self._dispatch, self._looks, self.reloader)  # the one door for callers in this process too
         self._roster.on_entered, self._roster.on_left = self._entered, self._left
         self.following = self._follow(site)
-        self.sinks = Sinks(
-            site, self._folder,
-            Surroundings(
-                name=self.name, boot=self.boot, clock=self._clock, does=self.asks, knows=self.queries,
-                commands=self._dispatch, devices=self._devices,
-            ),
-            self._recorder, self.following,
-        )  # fmt: skip
+        self.sinks = self._make_sinks(site)
         self.unused = unused_keys(site)
-        self.api = Api(
-            name=self.name, clock=self._clock, queries=self.queries, asks=self.asks, warden=self._dispatch.warden,
-            ledger=None if self._recorder is None else LedgerQueries(self.data_dir / "ledger"),
-            feed=Feed(self.following), is_ready=self._is_ready,
-        )  # fmt: skip
+        self.api = self._make_api()
         self.http = self._make_http(site)
 
     async def run(
@@ -159,6 +148,8 @@ class Gateway:
                 for task in working:
                     task.cancel()
         finally:
+            if self.api.ledger is not None:
+                self.api.ledger.close()
             if self._recorder is not None:
                 await self._recorder.stop()
             doorway.close()
@@ -318,6 +309,21 @@ class Gateway:
             transforms=self._transforms, is_always=site.mqtt is not None,
         )  # fmt: skip
 
+    def _make_sinks(self, site: SiteConfig) -> Sinks:
+        around = Surroundings(
+            name=self.name, boot=self.boot, clock=self._clock, does=self.asks, knows=self.queries,
+            commands=self._dispatch, devices=self._devices,
+        )  # fmt: skip
+        return Sinks(site, self._folder, around, self._recorder, self.following)
+
+    def _make_api(self) -> Api:
+        return Api(
+            name=self.name, data_dir=self.data_dir, clock=self._clock, queries=self.queries, asks=self.asks,
+            warden=self._dispatch.warden,
+            ledger=None if self._recorder is None else LedgerQueries(self.data_dir / "ledger"),
+            feed=Feed(self.following), is_ready=self._is_ready,
+        )  # fmt: skip
+
     def _make_http(self, site: SiteConfig) -> HttpDoor | None:
         """Return the HTTP door where the site has one. Raises: ConfigError, UsageError where its library is missing."""
         if site.http is None:
@@ -329,7 +335,7 @@ class Gateway:
             from gateway.api.http.door import HttpDoor
         except ModuleNotFoundError as error:
             raise UsageError(f"[http] needs the `http` extra ({error}): pip install 'tidegate[http]'") from error
-        return HttpDoor(self.api, site.http, self._folder)
+        return HttpDoor(self.api, site.http, self._folder, metrics=site.metrics)
 
     def _is_ready(self) -> bool:
         """Return whether the ledger is open, shadows are back and every port was tried."""

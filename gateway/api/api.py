@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 from gateway.api.feed import Feed
@@ -17,6 +18,7 @@ class Api(NamedTuple):
     """What is behind every door."""
 
     name: str
+    data_dir: Path
     clock: Clock
     queries: Queries
     asks: Asks

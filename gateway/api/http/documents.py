@@ -228,7 +228,7 @@ class Commands(_Answer, frozen=True, kw_only=True):
 class Entries(_Answer, frozen=True, kw_only=True):
     """Some records, and where to go on."""
 
-    entries: list[Entry | GapItem]
+    entries: list[Entry]  # or GapItem where numbers are missing
     next: str | None
 
 

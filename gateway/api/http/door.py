@@ -14,11 +14,13 @@ from typing import Any, Final
 from uvicorn.config import Config
 
 from gateway.api.api import Api
+from gateway.api.http.about import AboutOperations
 from gateway.api.http.app import App
+from gateway.api.http.ledger import LedgerOperations
 from gateway.api.http.operations import Operations
 from gateway.api.http.protocol import MOST_HEAD_BYTES, HttpProtocol, State, WsProtocol
 from gateway.api.http.watch import Watch
-from gateway.api.settings import HttpConfig, address_of
+from gateway.api.settings import HttpConfig, MetricsConfig, address_of
 
 RETRY_S: Final = 5.0
 BACKLOG: Final = 128
@@ -32,19 +34,19 @@ logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # it tells of ever
 class HttpDoor:
     """One per gateway."""
 
-    def __init__(self, api: Api, config: HttpConfig, folder: Path | None = None) -> None:
+    def __init__(
+        self, api: Api, config: HttpConfig, folder: Path | None = None, *, metrics: MetricsConfig | None = None
+    ) -> None:
         """Take what is behind the door and where it stands; `folder`: where relative files start."""
         self._config = config
         self._folder = folder or Path()
         self.watch = Watch(api)
+        operations = [*Operations(api).all(), *LedgerOperations(api).all()]
+        about = AboutOperations(api, operations, tells_values=metrics is not None and metrics.values)
         self.app = App(
-            api,
-            Operations(api).all(),
-            streams={"/v1/watch": self.watch.serve},
-            is_loopback=config.is_loopback,
-            names=_names(api.name),
-            max_body=config.max_body,
-        )
+            api, [*operations, *about.all()], streams={"/v1/watch": self.watch.serve}, is_loopback=config.is_loopback,
+            names=_names(api.name), max_body=config.max_body,
+        )  # fmt: skip
         self._state = State(config.max_connections)
         self.error = ""  # why it is not open
 

@@ -79,10 +79,6 @@ class Operations:
                 run=self.command, answers={200: doc.Result},
                 query={"wait": "how long an outcome may be waited for, at most 3s [0s]"}, fails=(404,),
             ),
-            Operation(
-                method=get, path="/v1/status", name="status", summary="What the gateway does, and what was lost",
-                run=self.status, answers={200: dict[str, Any]},
-            ),
         ]  # fmt: skip
 
     # ---- lists
@@ -141,11 +137,6 @@ class Operations:
         return Answer(
             _shown(await self._api.asks.answer("command", {"id": call.part("id"), "wait_s": wait_s}, call.caller))
         )
-
-    async def status(self, call: Call) -> Answer:
-        """Answer GET /v1/status."""
-        await self._api.asks.may_look(call.caller)
-        return Answer(self._api.queries.status())
 
     # ---- shadows
 
