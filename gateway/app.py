@@ -22,6 +22,7 @@ from gateway.api.feed import Feed
 from gateway.api.follow.following import Following
 from gateway.api.ledger import LedgerQueries
 from gateway.api.queries import Queries
+from gateway.api.settings import HttpConfig
 from gateway.authority.keyfile import load_key, load_or_make_key
 from gateway.authority.settings import grants_of
 from gateway.clock import Clock, SystemClock
@@ -326,16 +327,18 @@ class Gateway:
 
     def _make_http(self, site: SiteConfig) -> HttpDoor | None:
         """Return the HTTP door where the site has one. Raises: ConfigError, UsageError where its library is missing."""
-        if site.http is None:
+        listen = None if site.metrics is None else site.metrics.listen
+        config = site.http or (None if listen is None else HttpConfig(listen=listen))
+        if config is None:
             return None
-        if not site.http.is_loopback and load_key(self.data_dir) is None:
-            message = f"{site.http.listen} is beyond this machine: issue a token first (`tidegate token issue`)"
+        if not config.is_loopback and load_key(self.data_dir) is None:
+            message = f"{config.listen} is beyond this machine: issue a token first (`tidegate token issue`)"
             raise ConfigError([Problem("", 0, "http.listen", message)])
         try:
             from gateway.api.http.door import HttpDoor
         except ModuleNotFoundError as error:
             raise UsageError(f"[http] needs the `http` extra ({error}): pip install 'tidegate[http]'") from error
-        return HttpDoor(self.api, site.http, self._folder, metrics=site.metrics)
+        return HttpDoor(self.api, config, self._folder, metrics=site.metrics, is_whole=site.http is not None)
 
     def _is_ready(self) -> bool:
         """Return whether the ledger is open, shadows are back and every port was tried."""

@@ -65,6 +65,10 @@ class AboutOperations:
             ),
         ]  # fmt: skip
 
+    def for_machines(self) -> list[Operation]:
+        """Return what a door tells that is there for metrics alone."""
+        return [each for each in self.all() if each.name in {"metrics", "healthz", "readyz"}]
+
     async def status(self, call: Call) -> Answer:
         """Answer GET /v1/status."""
         await self._api.asks.may_look(call.caller)

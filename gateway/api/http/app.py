@@ -12,7 +12,7 @@ from starlette.routing import Match, Route
 
 from gateway.api.api import Api
 from gateway.api.http.call import Answer, Call
-from gateway.api.http.guard import Allowance, check_host, check_origin, token_of, unauthorized
+from gateway.api.http.guard import Allowance, check_head, check_host, check_origin, token_of, unauthorized
 from gateway.api.http.problems import PROBLEM_JSON, Problem, problem_of
 from gateway.authority.decision import Caller
 from gateway.authority.scope import EVERYWHERE
@@ -78,6 +78,7 @@ class App:
             return
         connection = HTTPConnection(scope, receive)
         try:
+            check_head(scope["headers"], len(scope["raw_path"]) + len(scope["query_string"]))
             host = check_host(connection.headers.get("host"), is_loopback=self._is_loopback, names=self._names)
             check_origin(connection.headers.get("origin"), scope["scheme"].replace("ws", "http"), host)
             streamer = self._streams.get(scope["path"])

@@ -16,9 +16,10 @@ from uvicorn.config import Config
 from gateway.api.api import Api
 from gateway.api.http.about import AboutOperations
 from gateway.api.http.app import App
+from gateway.api.http.guard import MOST_HEAD_BYTES
 from gateway.api.http.ledger import LedgerOperations
 from gateway.api.http.operations import Operations
-from gateway.api.http.protocol import MOST_HEAD_BYTES, HttpProtocol, State, WsProtocol
+from gateway.api.http.protocol import HttpProtocol, State, WsProtocol
 from gateway.api.http.watch import Watch
 from gateway.api.settings import HttpConfig, MetricsConfig, address_of
 
@@ -35,20 +36,31 @@ class HttpDoor:
     """One per gateway."""
 
     def __init__(
-        self, api: Api, config: HttpConfig, folder: Path | None = None, *, metrics: MetricsConfig | None = None
+        self,
+        api: Api,
+        config: HttpConfig,
+        folder: Path | None = None,
+        *,
+        metrics: MetricsConfig | None = None,
+        is_whole: bool = True,
     ) -> None:
-        """Take what is behind the door and where it stands; `folder`: where relative files start."""
+        """Take what is behind the door and where it stands; `folder`: where relative files start.
+
+        `is_whole`: False for a door that tells metrics, health and readiness, and nothing else.
+        """
         self._config = config
         self._folder = folder or Path()
         self.watch = Watch(api)
         operations = [*Operations(api).all(), *LedgerOperations(api).all()]
         about = AboutOperations(api, operations, tells_values=metrics is not None and metrics.values)
+        every = [*operations, *about.all()] if is_whole else about.for_machines()
         self.app = App(
-            api, [*operations, *about.all()], streams={"/v1/watch": self.watch.serve}, is_loopback=config.is_loopback,
+            api, every, streams={"/v1/watch": self.watch.serve} if is_whole else {}, is_loopback=config.is_loopback,
             names=_names(api.name), max_body=config.max_body,
         )  # fmt: skip
         self._state = State(config.max_connections)
         self.error = ""  # why it is not open
+        self.is_open = False
 
     async def run(self) -> None:
         """Be open until cancelled. What keeps it shut is logged once, counted nowhere, and tried again."""
@@ -63,9 +75,11 @@ class HttpDoor:
                 continue
             self.error = ""
             log.info("http: open at %s", self._config.listen)
+            self.is_open = True
             try:
                 await self._stay()
             finally:
+                self.is_open = False
                 server.close()
                 self._end()
 
@@ -73,6 +87,7 @@ class HttpDoor:
         """Return the part `http` of `status --json`."""
         return {
             "listen": self._config.listen,
+            "is_open": self.is_open,
             "error": self.error or None,
             "connections": len(self._state.connections),
             "refused_connections": self._state.over,

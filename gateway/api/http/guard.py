@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ipaddress
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from gateway.api.http.problems import Problem
 
 WRITES_PER_S: Final = 50
+MOST_HEAD_BYTES: Final = 16_384
 MAX_PRINCIPALS: Final = 1_024  # that are counted; the one that was quiet longest is forgotten
 SUBPROTOCOL: Final = "tidegate.v1"
 _NS: Final = 1_000_000_000
@@ -33,6 +34,12 @@ def check_host(host: str | None, *, is_loopback: bool, names: Collection[str]) -
     if (address is not None and (address.is_loopback or not is_loopback)) or name.lower() in known:
         return host or ""
     raise Problem(403, "foreign_host", f"Host {name[:80]!r} is not this gateway; use its address, or localhost")
+
+
+def check_head(headers: Iterable[tuple[bytes, bytes]], target: int) -> None:
+    """Take the head of a request, `target` bytes long before its headers. Raises: Problem for one that is too large."""
+    if target + sum(len(name) + len(value) + 4 for name, value in headers) > MOST_HEAD_BYTES:
+        raise Problem(431, "headers", f"the head of a request has at most {MOST_HEAD_BYTES} bytes")
 
 
 def check_origin(origin: str | None, scheme: str, host: str) -> None:

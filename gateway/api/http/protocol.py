@@ -19,10 +19,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
+from gateway.api.http.guard import MOST_HEAD_BYTES
 from gateway.api.http.problems import PROBLEM_JSON, Problem
 
 REQUEST_S: Final = 15.0  # until a request is there whole
-MOST_HEAD_BYTES: Final = 16_384
 SLOW_CODE: Final = 4008
 LINGER_S: Final = 5.0  # for a slow socket to read that it was too slow
 REFUSED_MOST: Final = 64  # connections beyond the limit that are told so; further ones are just closed

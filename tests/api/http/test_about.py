@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.api.settings import HttpConfig, MetricsConfig
-from tests.api.kit import HttpBench, Told, served
+from tests.api.kit import HttpBench, Told, free_port, served
 from tests.test_app import gateway_on, until
 
 
@@ -77,8 +79,6 @@ def test_a_gateway_without_the_door_loads_nothing_of_it(tmp_path: Path) -> None:
 
 
 def test_an_address_that_another_has_costs_the_door_and_not_the_gateway(tmp_path: Path) -> None:
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -93,3 +93,26 @@ def test_an_address_that_another_has_costs_the_door_and_not_the_gateway(tmp_path
                 stop.set()
 
         asyncio.run(living())
+
+
+def test_metrics_alone_have_a_door_with_nothing_else_behind_it(tmp_path: Path) -> None:
+    port = free_port()
+    gateway = gateway_on(tmp_path, [], metrics=MetricsConfig(listen=f"127.0.0.1:{port}"))
+
+    def status(path: str) -> int:
+        link = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        link.request("GET", path)
+        return link.getresponse().status
+
+    async def living() -> list[int]:
+        stop = asyncio.Event()
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            group.create_task(gateway.run(stop))
+            await until(lambda: gateway.status()["http"]["is_open"])
+            told = [
+                await asyncio.to_thread(status, path) for path in ("/metrics", "/healthz", "/v1/values", "/v1/watch")
+            ]
+            stop.set()
+        return told
+
+    assert asyncio.run(living()) == [200, 200, 404, 404]
