@@ -177,8 +177,7 @@ class MqttSink:
         link.publish(self._topics.availability, b"online", retain=True)
         birth = {
             "name": gateway.name, "version": version("tidegate"), "log": stream.log_id,
-            "incarnation": stream.incarnation,
-            "boot": gateway.boot,
+            "incarnation": stream.incarnation, "boot": gateway.boot,
         }  # fmt: skip
         link.publish(self._topics.birth, json_bytes(birth), retain=True)
         self._delivery.begin()
