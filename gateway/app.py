@@ -12,24 +12,29 @@ import logging
 import os
 import platform
 import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from gateway.api.api import Api
+from gateway.api.feed import Feed
+from gateway.api.follow.following import Following
+from gateway.api.ledger import LedgerQueries
+from gateway.api.queries import Queries
+from gateway.api.settings import HttpConfig
 from gateway.authority.keyfile import load_key, load_or_make_key
 from gateway.authority.settings import grants_of
 from gateway.clock import Clock, SystemClock
 from gateway.config import SiteConfig
-from gateway.envelope import Envelope
 from gateway.errors import ConfigError, LedgerError, Problem, UsageError
 from gateway.ledger import Ledger
 from gateway.notation import duration_ns
 from gateway.registry import driver_for, transforms_of
-from gateway.route import Route, RoutePattern, Variant
 from gateway.runtime.asks import Asks
 from gateway.runtime.configuring import Configurer
 from gateway.runtime.control import ControlServer
+from gateway.runtime.crew import keep
 from gateway.runtime.device import Device
 from gateway.runtime.difference import Configuration
 from gateway.runtime.digest import digest_of
@@ -38,8 +43,7 @@ from gateway.runtime.dispatch import Dispatch
 from gateway.runtime.doorway import Doorway
 from gateway.runtime.durable import Durable
 from gateway.runtime.evictor import Evictor
-from gateway.runtime.looks import DeviceLooks, routes_in
-from gateway.runtime.message import Message
+from gateway.runtime.looks import DeviceLooks
 from gateway.runtime.outlet import Outlet
 from gateway.runtime.pipeline import COALESCE_S
 from gateway.runtime.recorder import Recorder
@@ -49,13 +53,14 @@ from gateway.runtime.resuming import Resumer
 from gateway.runtime.roster import Roster
 from gateway.runtime.scheduler import Scheduler
 from gateway.runtime.shadows import Twin
-from gateway.runtime.supervisor import Keeper
 from gateway.runtime.timekeeping import clock_quality, machine_boot
 from gateway.runtime.warden import Warden
-from gateway.runtime.watch import Watcher
 from gateway.runtime.wiring import Fitter
 from gateway.sinks.sinks import Sinks, unused_keys
 from gateway.sinks.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from gateway.api.http.door import HttpDoor
 
 _NS: Final = 1_000_000_000
 
@@ -93,7 +98,6 @@ class Gateway:
         fitter = Fitter(self._clock, driver_for, coalesce_s, bus=self._scheduler.bus, has_store=has_ledger)
         self._roster = Roster(configuration, fitter, self._scheduler)
         self._keepers = self._roster.keepers
-        self._watchers: list[Watcher] = []
         self._transforms = transforms_of(*(device.profile.profile for device in self._devices()))
         self._recorder = self._make_recorder(site) if has_ledger else None
         self._kept_for = {} if self._recorder is None else self._recorder.keeps()
@@ -104,18 +108,21 @@ class Gateway:
             twin_of=self._twin_of, attached=self._dispatch.twins.get,
         )  # fmt: skip
         self._looks.recall = self._evictor.recall
+        self.queries = Queries(
+            keepers=self._keepers, looks=self._looks, twins=lambda: self._dispatch.twins, status=self.status,
+            clock=self._clock, boot=self.boot,
+        )  # fmt: skip
         self.reloader = Reloader(
             self._clock, configuration, read=lambda: self._configurer.read_again(site),
             apply=self._change, devices=self._devices, note=self._note,
         )  # fmt: skip
         self.asks = Asks(self._dispatch, self._looks, self.reloader)  # the one door for callers in this process too
         self._roster.on_entered, self._roster.on_left = self._entered, self._left
-        around = Surroundings(
-            name=self.name, boot=self.boot, clock=self._clock, does=self.asks, knows=self, commands=self._dispatch,
-            devices=self._devices,
-        )  # fmt: skip
-        self.sinks = Sinks(site, self._configurer.folder, around, self._recorder, transforms=self._transforms)
+        self.following = self._follow(site)
+        self.sinks = self._make_sinks(site)
         self.unused = unused_keys(site)
+        self.api = self._make_api()
+        self.http = self._make_http(site)
 
     async def run(
         self,
@@ -136,7 +143,7 @@ class Gateway:
                 on_ready()
             async with asyncio.TaskGroup() as group:
                 working = [
-                    group.create_task(ControlServer(doorway, self, self.asks).run(), name="socket"),
+                    group.create_task(ControlServer(doorway, self.queries, self.asks).run(), name="socket"),
                     group.create_task(self._work(), name="work"),
                 ]
                 if beside is not None:
@@ -146,6 +153,8 @@ class Gateway:
                     task.cancel()
         finally:
             self._dispatch.warden.tell_refusals()
+            if self.api.ledger is not None:
+                self.api.ledger.close()
             if self._recorder is not None:
                 await self._recorder.stop()
             doorway.close()
@@ -172,8 +181,12 @@ class Gateway:
                 group.create_task(self._recorder.run(), name="recorder")
             group.create_task(self._roster.supervisor.run(), name="supervisor")
             group.create_task(self.reloader.run(), name="reloader")
+            if self.following is not None:
+                group.create_task(keep("stream", self.following.stream.run), name="stream")
             group.create_task(self._evictor.run(), name="evictor")
             group.create_task(self.sinks.run(), name="sinks")
+            if self.http is not None:
+                group.create_task(keep("http", self.http.run), name="http")
             await warming
             self._dispatch.is_known.set()
 
@@ -203,82 +216,13 @@ class Gateway:
                 "frames": scheduler.frames,
             },
             "ledger": {"mode": "off"} if self._recorder is None else self._recorder.status(),
+            "http": None if self.http is None else self.http.status(),
             "sinks": self.sinks.status(),
         }
 
-    def devices(self) -> list[dict[str, Any]]:
-        """Return the list of `devices --json`: what each device is, and its state."""
-        return self._looks.lifecycles()
-
-    def latest(self) -> list[dict[str, Any]]:
-        """Return one entry per device and message: values, units, streams, age, sequence, taints."""
-        now_ns = self._clock.monotonic_ns()
-        return [message.latest(now_ns) for device in self._devices() for message in device.all_messages()]
-
-    def routes(self, pattern: RoutePattern) -> list[dict[str, Any]]:
-        """Return every route that matches, with unit, last value and age (None: nothing came yet)."""
-        return routes_in(self.latest(), pattern)
-
-    async def routes_left(self, pattern: RoutePattern) -> list[dict[str, Any]]:
-        """Return the same of a discovered device that has left, where the pattern names it in full."""
-        found = await self._evictor.recall(pattern.text.partition("/")[0])
-        now_ns = self._clock.monotonic_ns()
-        return routes_in([] if found is None else [each.latest(now_ns) for each in found[0].all_messages()], pattern)
-
-    def envelope(self, route: Route) -> Envelope | None:
-        """Return the latest value of one route with where and when it comes from; None: nothing came yet, or no route.
-
-        Only values are made by this version: other variants give None.
-        """
-        newest: tuple[Keeper, Message, int] | None = None
-        for keeper in self._keepers:
-            for message in (each for device in keeper.devices for each in device.all_messages()):
-                is_meant = (message.device, message.family) == (route.owner, route.family) and message.row is not None
-                if not is_meant or route.variant is not Variant.VALUE or route.stream not in message.streams:
-                    continue
-                if newest is None or message.received_ns > newest[1].received_ns:
-                    newest = (keeper, message, message.streams.index(route.stream))
-        return newest[1].envelope(newest[2], newest[0].name, self.boot) if newest else None
-
-    def fields(self, pattern: RoutePattern) -> dict[str, dict[str, dict[str, list[str]]]]:
-        """Return route and unit by device, message and field, for every route that matches."""
-        found: dict[str, dict[str, dict[str, list[str]]]] = {}
-        for device in self._devices():
-            for message in device.all_messages():
-                routed = {
-                    name: [f"{device.name}/{message.family}/{stream}", unit]
-                    for name, stream, unit in zip(message.plan.names, message.streams, message.plan.units, strict=True)
-                    if pattern.matches(device.name, message.family, stream)
-                }
-                if routed:
-                    found.setdefault(device.name, {})[message.name] = routed
-        return found
-
-    @contextlib.contextmanager
-    def watcher(self, pattern: RoutePattern) -> Iterator[Watcher]:
-        """Give a watcher that looks on as long as the context lasts."""
-        watcher = Watcher(pattern, self._clock)
-        self._watchers.append(watcher)
-        for device in self._devices():
-            if pattern.matches(device.name):
-                device.watchers.append(watcher)
-        try:
-            yield watcher
-        finally:
-            self._watchers.remove(watcher)
-            for device in self._devices():
-                if watcher in device.watchers:
-                    device.watchers.remove(watcher)
-
-    async def watch(self, pattern: str = "*") -> AsyncIterator[dict[str, Any]]:
-        """Give the objects that `watch --json` prints, for ever. Raises: RouteError for a pattern that is none."""
-        with self.watcher(RoutePattern(pattern)) as watcher:
-            async for record in watcher.records():
-                yield record
-
     def _entered(self, device: Device) -> None:
-        """Let those who look on see a device that was not there when the gateway started."""
-        device.watchers += [watcher for watcher in self._watchers if watcher.pattern.matches(device.name)]
+        """Take in a device that was not there when the gateway started."""
+        self.queries.entered(device)
         if self._recorder is not None:
             self._recorder.attach(device)
         before = self._dispatch.twins.get(device.name)
@@ -346,6 +290,51 @@ class Gateway:
         found = self._looks.keeper_of(device)
         return set() if found is None else {found[0].name, found[0].path}
 
+    def _follow(self, site: SiteConfig) -> Following | None:
+        """Return who follows the ledger, where anybody could want to hear of it."""
+        if self._recorder is None or (site.mqtt is None and site.http is None):
+            return None
+        return Following(
+            self._recorder, self._clock, devices=self._devices, twins=lambda: self._dispatch.twins,
+            transforms=self._transforms, is_always=site.mqtt is not None,
+        )  # fmt: skip
+
+    def _make_sinks(self, site: SiteConfig) -> Sinks:
+        around = Surroundings(
+            name=self.name, boot=self.boot, clock=self._clock, does=self.asks, knows=self.queries,
+            commands=self._dispatch, devices=self._devices,
+        )  # fmt: skip
+        return Sinks(site, self._configurer.folder, around, self._recorder, self.following)
+
+    def _make_api(self) -> Api:
+        return Api(
+            name=self.name, data_dir=self.data_dir, clock=self._clock, queries=self.queries, asks=self.asks,
+            warden=self._dispatch.warden,
+            ledger=None if self._recorder is None else LedgerQueries(self.data_dir / "ledger"),
+            feed=Feed(self.following), is_ready=self._is_ready,
+        )  # fmt: skip
+
+    def _make_http(self, site: SiteConfig) -> HttpDoor | None:
+        """Return the HTTP door where the site has one. Raises: ConfigError, UsageError where its library is missing."""
+        listen = None if site.metrics is None else site.metrics.listen
+        config = site.http or (None if listen is None else HttpConfig(listen=listen))
+        if config is None:
+            return None
+        if not config.is_loopback and load_key(self.data_dir) is None:
+            message = f"{config.listen} is beyond this machine: issue a token first (`tidegate token issue`)"
+            raise ConfigError([Problem("", 0, "http.listen", message)])
+        try:
+            from gateway.api.http.door import HttpDoor
+        except ModuleNotFoundError as error:
+            raise UsageError(f"[http] needs the `http` extra ({error}): pip install 'tidegate[http]'") from error
+        return HttpDoor(self.api, config, self._configurer.folder, metrics=site.metrics, is_whole=site.http is not None)
+
+    def _is_ready(self) -> bool:
+        """Return whether the ledger is open, shadows are back and every port was tried."""
+        recorder = self._recorder
+        is_open = recorder is None or recorder.committer.openings > 0
+        return is_open and self._dispatch.is_known.is_set() and self._looks.were_tried()
+
     def _make_recorder(self, site: SiteConfig) -> Recorder:
         """Return what records the devices that are wired. Raises: ConfigError for sizes that make no ledger."""
         from gateway.ledger.opening import check_geometry
@@ -362,7 +351,7 @@ class Gateway:
         )
         for device in self._devices():
             recorder.attach(device)
-        options = site.ledger.options(recorder.keeps(), tells_early=site.mqtt is not None)
+        options = site.ledger.options(recorder.keeps(), tells_early=site.mqtt is not None or site.http is not None)
         try:
             check_geometry(options)
         except UsageError as error:

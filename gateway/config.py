@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from gateway.api.settings import HttpConfig, MetricsConfig
 from gateway.authority.settings import GrantConfig
 from gateway.environment import user_state_folder, variable
 from gateway.errors import ConfigError, Problem, UsageError
@@ -29,9 +30,7 @@ MAX_FILE_BYTES: Final = 4_000_000
 MAX_SECRET_BYTES: Final = 4096
 BUSES: Final = ("uart", "can", "ble", "spi")
 _SEGMENT: Final = re.compile(r"[a-z0-9][a-z0-9_-]*")
-_LOOPBACK: Final = re.compile(r"(127\.\d+\.\d+\.\d+|localhost|\[::1\]):\d+")
 UNSAFE_IN_TOPIC: Final = re.compile(r"[+#\x00-\x1f\x7f-\x9f]")
-_LISTEN: Final = re.compile(r"(\[[0-9A-Fa-f:]+\]|[^:\s]+):(\d{1,5})")
 
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -123,15 +122,6 @@ class MqttConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sparkplug: str | None = None  # a group
 
 
-class HttpConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[http]`: beyond loopback it needs both a token and TLS."""
-
-    listen: str = "127.0.0.1:8080"
-    token: SecretConfig | None = None
-    certificate: str | None = None  # PEM files
-    certificate_key: str | None = None
-
-
 class SiteConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One site file, whole. Relative profile paths in it start at the file's own folder."""
 
@@ -142,6 +132,7 @@ class SiteConfig(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ledger: LedgerConfig = LedgerConfig()
     mqtt: MqttConfig | None = None
     http: HttpConfig | None = None
+    metrics: MetricsConfig | None = None
     grants: dict[str, GrantConfig] = msgspec.field(default_factory=dict, name="grant")
 
 
@@ -246,7 +237,7 @@ def _name_from(profile: str) -> str:
 def _without_literals(document: Document) -> dict[str, Any]:
     """Return the raw data without secrets written into the file, each refused without repeating it."""
     raw = dict(document.raw)
-    for table, key in (("mqtt", "password"), ("http", "token")):
+    for table, key in (("mqtt", "password"),):
         if isinstance(raw.get(table), dict) and isinstance(raw[table].get(key), str):
             message = "a secret is never written here; give { credential = 'name' } or { file = 'path' }"
             document.report((table, key), message)
@@ -292,8 +283,6 @@ def _check(site: SiteConfig, found: Findings) -> None:
         for value, adjust in device.adjust.items():
             if adjust.scale == 0:
                 found.error(("device", name, "adjust", value, "scale"), "0 would make every value the same")
-    for key, message in site.ledger.problems():
-        found.error(("ledger", key), message)
     named = site.gateway.name
     if named is not None and (not named.strip() or "/" in named or UNSAFE_IN_TOPIC.search(named)):
         message = f"{named!r} cannot stand in a topic; leave '/', '+', '#' and control characters out"
@@ -346,8 +335,11 @@ def _check_north(site: SiteConfig, found: Findings) -> None:
         _check_mqtt(site.mqtt, found)
         if not site.ledger.enabled:
             found.error(("mqtt",), "what is sent comes from the ledger; leave `enabled = false` out of [ledger]")
-    if site.http is not None:
-        _check_http(site.http, found)
+    if site.http is not None and site.metrics is not None and site.metrics.listen is not None:
+        found.error(("metrics", "listen"), f"[http] serves /metrics at {site.http.listen}; leave this out")
+    for table, north in (("http", site.http), ("metrics", site.metrics)):
+        for key, message in () if north is None else north.problems():
+            found.error((table, key), message)
     for name, grant in site.grants.items():
         for key, message in grant.problems():
             found.error(("grant", name, key), message)
@@ -369,17 +361,6 @@ def _check_mqtt(mqtt: MqttConfig, found: Findings) -> None:
     if mqtt.password is not None and mqtt.username is None:
         found.error(("mqtt", "password"), "a password without `username`")
     _check_secret(mqtt.password, ("mqtt", "password"), found)
-
-
-def _check_http(http: HttpConfig, found: Findings) -> None:
-    match = _LISTEN.fullmatch(http.listen)
-    if not match or not 0 < int(match[2]) <= 65535:
-        found.error(("http", "listen"), f"{http.listen!r} is no address; write for example '127.0.0.1:8080'")
-    elif not _LOOPBACK.fullmatch(http.listen):
-        for key, what in (("token", "a token"), ("certificate", "TLS"), ("certificate_key", "TLS")):
-            if getattr(http, key) is None:
-                found.error(("http", key), f"missing; listening on {http.listen} needs {what}")
-    _check_secret(http.token, ("http", "token"), found)
 
 
 def _check_secret(secret: SecretConfig | None, path: tuple[str, ...], found: Findings) -> None:

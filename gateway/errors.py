@@ -3,6 +3,7 @@
     GatewayError
     ├── UsageError (ValueError)             what the caller asked for makes no sense
     │   ├── RouteError                      text that is no route
+    │   ├── UnknownError                    no such route, device or command
     │   └── UnitError                       text that is no UCUM unit
     ├── DeniedError (PermissionError)       the caller has no authority for it
     ├── ProfileError (ValueError)           a profile was refused; carries its Problems
@@ -69,6 +70,14 @@ class UsageError(GatewayError, ValueError):
 
 class RouteError(UsageError):
     """Text that is no route."""
+
+
+class UnknownError(UsageError):
+    """There is no such thing; `what` is its kind: route, device, command, record."""
+
+    def __init__(self, what: str, message: str) -> None:
+        super().__init__(message)
+        self.what = what
 
 
 class UnitError(UsageError):

@@ -121,7 +121,7 @@ async def _print(gateway: Gateway, stop: asyncio.Event) -> None:
     plain = logging.StreamHandler(sys.stderr)
     with _log_to(plain):
         while not stop.is_set():
-            text = "".join(f"{line}\n" for line in maker.lines(gateway.routes(EVERYTHING), loop.time()))
+            text = "".join(f"{line}\n" for line in maker.lines(gateway.queries.overview(EVERYTHING), loop.time()))
             if text:
                 await asyncio.to_thread(_write, text)
             await _sleep_or(stop, LINES_PERIOD_S)

@@ -34,7 +34,7 @@ class Observer:
         status = self._gateway.status()
         rates = self._rates(status)
         values = self._values()
-        about = {each["name"]: each for each in self._gateway.devices()}
+        about = {each["name"]: each for each in self._gateway.queries.devices()}
         panels = [
             Panel(
                 device["name"],
@@ -64,7 +64,7 @@ class Observer:
     def _values(self) -> dict[str, list[Value]]:
         values: dict[str, list[Value]] = {}
         first_family: dict[str, str] = {}
-        for route in self._gateway.routes(EVERYTHING):
+        for route in self._gateway.queries.overview(EVERYTHING):
             if route["age"] is None:
                 continue  # nothing came yet: its device shows why
             device, family, stream = route["route"].split("/")
@@ -95,7 +95,7 @@ class LineMaker:
         self._told: dict[str, tuple[int, float]] = {}
 
     def lines(self, routes: Sequence[dict[str, Any]], now_s: float) -> Iterable[str]:
-        """Give the lines that are due; `routes` as `Gateway.routes` returns them."""
+        """Give the lines that are due; `routes` as `Queries.overview` returns them."""
         for route in sorted((each for each in routes if each["age"] is not None), key=itemgetter("t")):
             sequence, told_s = self._told.get(route["route"], (0, -self._spacing_s))
             if route["seq"] == sequence or now_s - told_s < self._spacing_s:

@@ -51,7 +51,7 @@ def played(gateway: Gateway, count: int) -> None:
 def test_a_recording_becomes_the_latest_values_of_its_device(tmp_path: Path) -> None:
     gateway = gateway_on(tmp_path, [reading(10), state(20), reading(11)])
     played(gateway, 3)
-    latest = {entry["message"]: entry for entry in gateway.latest()}
+    latest = {entry["message"]: entry for entry in gateway.queries.latest()}
     assert latest["reading"]["values"] == {"temperature": 5.5}
     assert latest["reading"]["units"] == {"temperature": "Cel"}
     assert latest["reading"]["seq"] == 2
@@ -74,25 +74,25 @@ def test_the_status_says_who_and_what_and_its_sum_holds(tmp_path: Path) -> None:
 def test_routes_carry_unit_last_value_and_age(tmp_path: Path) -> None:
     gateway = gateway_on(tmp_path, [reading(10)])
     played(gateway, 1)
-    routes = {each["route"]: each for each in gateway.routes(RoutePattern("*"))}
+    routes = {each["route"]: each for each in gateway.queries.overview(RoutePattern("*"))}
     assert set(routes) == {"node/climate/temperature", "node/health/load"}
     assert (routes["node/climate/temperature"]["value"], routes["node/climate/temperature"]["unit"]) == (5.0, "Cel")
     assert (routes["node/health/load"]["value"], routes["node/health/load"]["age"]) == (None, None)
-    assert [each["route"] for each in gateway.routes(RoutePattern("*/health"))] == ["node/health/load"]
+    assert [each["route"] for each in gateway.queries.overview(RoutePattern("*/health"))] == ["node/health/load"]
 
 
 def test_an_envelope_is_made_for_who_asks_for_one_value(tmp_path: Path) -> None:
     gateway = gateway_on(tmp_path, [reading(10), reading(11)])
     route = Route("node", "climate", "temperature")
-    assert gateway.envelope(route) is None
+    assert gateway.queries.envelope(route) is None
     played(gateway, 2)
-    envelope = gateway.envelope(route)
+    envelope = gateway.queries.envelope(route)
     assert envelope is not None
     assert (envelope.value, envelope.sequence, envelope.runtime) == (5.5, 2, gateway.boot)
     assert envelope.producer.startswith("replay:")
     assert envelope.wall_ns > 0
-    assert gateway.envelope(Route("node", "climate", "nothing")) is None
-    assert gateway.envelope(Route("node", "climate", "temperature", Variant.DESIRED)) is None
+    assert gateway.queries.envelope(Route("node", "climate", "nothing")) is None
+    assert gateway.queries.envelope(Route("node", "climate", "temperature", Variant.DESIRED)) is None
 
 
 def test_the_time_that_a_device_tells_travels_with_its_values(tmp_path: Path) -> None:
@@ -101,13 +101,13 @@ def test_the_time_that_a_device_tells_travels_with_its_values(tmp_path: Path) ->
     site = SiteConfig(devices={"gps": DeviceConfig(profile="nmea-gnss", port=port)})
     gateway = Gateway(site, tmp_path / "data")
     played(gateway, 1)
-    envelope = gateway.envelope(Route("gps", "position", "speed"))
+    envelope = gateway.queries.envelope(Route("gps", "position", "speed"))
     assert envelope is not None
     assert (envelope.value, envelope.device_time) == (22.4, "1994-03-23T12:35:19.000Z")
 
 
 def test_devices_say_what_they_are(tmp_path: Path) -> None:
-    (device,) = gateway_on(tmp_path, [reading(1)]).devices()
+    (device,) = gateway_on(tmp_path, [reading(1)]).queries.devices()
     assert (device["name"], device["profile"], device["bus"]) == ("node", "test/node@1.0.0", "uart")
     assert device["messages"] == ["reading", "state"]
 
@@ -117,7 +117,7 @@ def test_watching_gives_the_records_as_they_come(tmp_path: Path) -> None:
 
     async def first_two() -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
-        async for record in gateway.watch("node/climate"):
+        async for record in gateway.queries.watch("node/climate"):
             found.append(record)
             if len(found) == 2:
                 break
@@ -130,7 +130,7 @@ def test_a_pattern_that_is_none_is_refused_at_once(tmp_path: Path) -> None:
     gateway = gateway_on(tmp_path, [reading(1)])
 
     async def watch() -> None:
-        async for _ in gateway.watch("a/b/c/d"):
+        async for _ in gateway.queries.watch("a/b/c/d"):
             raise AssertionError
 
     with pytest.raises(RouteError):

@@ -69,6 +69,7 @@ LAYERS = {
     "gateway.runtime": RUNTIME,
     "gateway.sinks": NORTH,
     "gateway.api": NORTH,
+    "gateway.api.settings": LOGIC,
     "gateway.app": APP,
     "gateway.cli": EDGE,
     "gateway.testing": EDGE,

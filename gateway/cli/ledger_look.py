@@ -11,9 +11,9 @@ from typing import Any, Final, NoReturn
 
 import click
 
+from gateway.api.ledger_text import facts_of, gap_line, gap_words, iso_time, json_text, plain_line, record_line
 from gateway.cli.client import json_option, table
 from gateway.cli.ledger_common import EXIT_NO_LEDGER, existing_ledger, finish, reading, reading_command
-from gateway.cli.ledger_text import facts_of, gap_line, gap_words, iso_time, json_text, plain_line, record_line
 from gateway.ledger.base import LedgerLike, Verification
 from gateway.ledger.record import Gap, Record
 from gateway.plain import printable, size_text

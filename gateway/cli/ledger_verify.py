@@ -11,10 +11,10 @@ from typing import Any, BinaryIO, Final
 import click
 import msgspec
 
+from gateway.api.ledger_text import record_line
 from gateway.cli.client import json_option
 from gateway.cli.gently import gently
 from gateway.cli.ledger_common import existing_ledger, exit_code_of, finish, reading, reading_command
-from gateway.cli.ledger_text import record_line
 from gateway.errors import LedgerError, LedgerFormatError, LedgerStorageError, UsageError
 from gateway.ledger.base import EXIT_CODES, Damage, Head, LedgerLike, Verdict, Verification
 from gateway.ledger.record import Gap

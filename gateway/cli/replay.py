@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
+from gateway.api.ledger_text import iso_time, json_text, shortened
+from gateway.api.ledger_times import instants, time_ns
 from gateway.cli.client import json_option, table
 from gateway.cli.ledger_common import finish, reading, reading_command
 from gateway.cli.ledger_look import MAX_SEQ
-from gateway.cli.ledger_text import iso_time, json_text, shortened
-from gateway.cli.ledger_times import instants, time_ns
 from gateway.ledger.base import LedgerLike
 
 

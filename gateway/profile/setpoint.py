@@ -81,6 +81,7 @@ class Setpoint:
             raise ValueError(f"{spec.write} is no field")
         leaves = leaves_of(piece.spec).get(self.field, [])
         self._is_binary = bool(leaves)
+        self.written: FieldSpec | BitSpec = written
         self._rule = ValueRule(name, spec, written, leaves)
         scale = max(scale_of(written), scale_of(reported))
         self.tolerance: float = scale if spec.tolerance is None else spec.tolerance

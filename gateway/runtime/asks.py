@@ -13,9 +13,10 @@ import msgspec
 from gateway.authority.decision import Caller
 from gateway.authority.grants import Verb
 from gateway.authority.scope import EVERYWHERE, Scope
-from gateway.errors import RouteError, UsageError
+from gateway.errors import UnknownError, UsageError
 from gateway.route import Route, Variant, parse_route
 from gateway.runtime.dispatch import Dispatch
+from gateway.runtime.patching import patch
 from gateway.spelling import did_you_mean
 
 MOST_WAIT_S: Final = 60.0
@@ -66,14 +67,27 @@ class _Set(_Args, frozen=True, kw_only=True):
     not_before_s: float = 0.0
     key: str | None = None
     wait_s: float = 3.0
+    version: int | None = None
 
 
 class _Get(_Args, frozen=True, kw_only=True):
     route: str
 
 
+class _Command(_Args, frozen=True, kw_only=True):
+    id: str
+    wait_s: float = 0.0
+
+
 class _Shadow(_Args, frozen=True, kw_only=True):
     device: str
+
+
+class _Patch(_Args, frozen=True, kw_only=True):
+    device: str
+    desired: dict[str, Any]
+    version: int | None = None
+    wait_s: float = 3.0
 
 
 class _Lead(_Args, frozen=True, kw_only=True):
@@ -117,7 +131,9 @@ class Asks:
             "set": (_Set, self._set),
             "get": (_Get, self._get),
             "shadow": (_Shadow, self._shadow),
+            "patch_shadow": (_Patch, self._patch),
             "commands": (_Nothing, self._commands),
+            "command": (_Command, self._command),
             "device": (_Lead, self._lead),
             "wall": (_Wall, self._wall),
             "walls": (_Nothing, self._walls),
@@ -149,7 +165,7 @@ class Asks:
         wait_s = min(max(args.wait_s, 0.0), MOST_WAIT_S)
         return await self._dispatch.set(
             caller, args.route, args.value, expires_s=args.expires_s, not_before_s=args.not_before_s, key=args.key,
-            wait_s=wait_s,
+            wait_s=wait_s, version=args.version,
         )  # fmt: skip
 
     async def _get(self, caller: Caller, args: _Get) -> dict[str, Any]:
@@ -164,7 +180,7 @@ class Asks:
         if found is None and route.variant is Variant.VALUE:
             found = await self._looks.value_left(route)
         if found is None:
-            raise RouteError(f"no route {route}; `tidegate routes` lists them")
+            raise UnknownError("route", f"no route {route}; `tidegate routes` lists them")
         return found
 
     async def _shadow(self, caller: Caller, args: _Shadow) -> dict[str, Any]:
@@ -174,12 +190,23 @@ class Asks:
             return left
         if twin is None:
             near = did_you_mean(args.device, self._dispatch.twins)
-            raise UsageError(f"no device {args.device!r} with setpoints{near}")
+            raise UnknownError("device", f"no device {args.device!r} with setpoints{near}")
         return twin.view()
+
+    async def _patch(self, caller: Caller, args: _Patch) -> dict[str, Any]:
+        wait_s = min(max(args.wait_s, 0.0), MOST_WAIT_S)
+        return await patch(self._dispatch, caller, args.device, args.desired, version=args.version, wait_s=wait_s)
 
     async def _commands(self, caller: Caller, _args: _Nothing) -> dict[str, Any]:
         await self._warden.demand(caller, EVERYWHERE, "read")
         return {"commands": self._dispatch.commander.listing()}
+
+    async def _command(self, caller: Caller, args: _Command) -> dict[str, Any]:
+        await self._warden.demand(caller, EVERYWHERE, "read")
+        found = await self._dispatch.fate(args.id, min(max(args.wait_s, 0.0), MOST_WAIT_S))
+        if found is None:
+            raise UnknownError("command", f"no command {args.id!r}; `tidegate commands` lists those that are known")
+        return found
 
     async def _lead(self, caller: Caller, args: _Lead) -> dict[str, Any]:
         await self._warden.demand(caller, Scope.of_device(args.device), "admin")

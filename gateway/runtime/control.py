@@ -1,6 +1,7 @@
 """Layer 6: what a gateway answers on its socket: one JSON line asks, JSON lines answer.
 
 {"request": "status"} | {"request": "devices"} | {"request": "routes", "pattern": "pump/*"} -> {"ok": ...}
+{"request": "values", "pattern": "pump/*"} -> {"ok": [...]}
 {"request": "watch", "pattern": "*"} -> {"ok": {"fields": ...}}, then a line per message until the reader leaves
 what cannot be answered -> {"error": {"type": ..., "message": ...}}
 
@@ -47,8 +48,12 @@ class Answers(Protocol):
         """Return the list of `routes --json`."""
         ...
 
-    async def routes_left(self, pattern: RoutePattern) -> list[dict[str, Any]]:
-        """Return the same of a device that is remembered only, where the pattern names it in full."""
+    def values(self, pattern: RoutePattern) -> list[dict[str, Any]]:
+        """Return what routes say now: the object of `get --json` with its route."""
+        ...
+
+    async def left(self, what: str, pattern: RoutePattern) -> list[dict[str, Any]]:
+        """Return the same, `routes` or `values`, of a device that is remembered only, where the pattern names it."""
         ...
 
     def fields(self, pattern: RoutePattern) -> dict[str, dict[str, dict[str, list[str]]]]:
@@ -97,6 +102,7 @@ class ControlServer:
             "status": lambda _pattern: answers.status(),
             "devices": lambda _pattern: answers.devices(),
             "routes": answers.routes,
+            "values": answers.values,
         }
 
     async def run(self) -> None:
@@ -148,8 +154,8 @@ class ControlServer:
                 return False
             if request.request in self._simple:
                 found = self._simple[request.request](pattern)
-                if request.request == "routes" and not found:
-                    found = await self._answers.routes_left(pattern)
+                if request.request in {"routes", "values"} and not found:
+                    found = await self._answers.left(request.request, pattern)
                 await _send(writer, {"ok": found})
             elif request.request in self._asks.names:
                 await _send(writer, {"ok": await self._asks.answer(request.request, request.args, caller)})

@@ -17,7 +17,13 @@ from gateway.runtime.blueprint import DevicePlan, WirePlan
 What = Literal["added", "removed", "changed"]
 Fate = Literal["stays", "refitted", "reopened", "gone", "new"]
 
-NEEDS_RESTART: Final = ("ledger", "gateway", "mqtt")  # tables that are read once, when the gateway starts
+NEEDS_RESTART: Final = ("ledger", "gateway", "mqtt", "http", "metrics")  # read once, when the gateway starts
+    "ledger",
+    "gateway",
+    "mqtt",
+    "http",
+    "metrics",
+)  # tables that are read once, when the gateway starts
 
 
 class Change(NamedTuple):
@@ -90,7 +96,7 @@ def changes(before: Configuration, after: Configuration) -> list[Change]:
     found += _tables("port", before.site.ports, after.site.ports)
     found += _discoveries(before, after)
     found += _tables("grant", before.site.grants, after.site.grants)
-    for table in ("gateway", "ledger", "mqtt", "http"):
+    for table in ("gateway", "ledger", "mqtt", "http", "metrics"):
         found += _table(table, getattr(before.site, table), getattr(after.site, table))
     return found
 

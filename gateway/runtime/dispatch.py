@@ -111,10 +111,12 @@ class Dispatch:
         not_before_s: float = 0.0,
         key: str | None = None,
         wait_s: float = 3.0,
+        version: int | None = None,
     ) -> dict[str, Any]:
         """Return the object of `set --json`: of the command, or why it did not become one.
 
         `expires_s` and `not_before_s` count from when it is asked for: it is sent between them or not at all.
+        `version`: of the device's shadow; where that has changed since, nothing is set.
         """
         shown = text
         asked_s = asyncio.get_running_loop().time()
@@ -135,7 +137,7 @@ class Dispatch:
                 principal=principal, **self._now(), expires_after_ns=expiry_ns, not_before_ns=not_before_ns, key=key,
                 digest=digest,
             )  # fmt: skip
-            running = await self._begin(twin, name, intent)
+            running = await self._begin(_unchanged(twin, version), name, intent)
         except _NoCommandError as why:
             self._note_refusal(caller, shown, why.code)
             return no_command(shown, value, key, why.code, str(why))
@@ -257,6 +259,14 @@ class Dispatch:
         told = no_command(route, value, key, "", "") | {"reason": None, "detail": None}
         return told | {"id": known.id, "outcome": str(known.outcome), "receipt": known.receipt}
 
+    async def fate(self, command_id: str, wait_s: float) -> dict[str, Any] | None:
+        """Return the object of `set --json` of a command that was begun; None where no such command is known any more.
+
+        One that is open is waited for, at most so long.
+        """
+        running = self.commander.by_id.get(command_id)
+        return self.commander.ended.get(command_id) if running is None else await self._wait(running, wait_s)
+
     async def _wait(self, running: Running, wait_s: float) -> dict[str, Any]:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, wait_s)):
@@ -350,6 +360,13 @@ def _setpoint_route(text: str) -> Route:
     if seq is not None or route.variant not in {Variant.VALUE, Variant.DESIRED}:
         raise RouteError(f"{text!r} is no setpoint; write device/family/name, with or without @desired")
     return Route(route.owner, route.family, route.stream, Variant.DESIRED)
+
+
+def _unchanged(twin: Twin, version: int | None) -> Twin:
+    """Return a device whose shadow has that version still. Raises: _NoCommandError."""
+    if version not in {None, twin.version}:
+        raise _NoCommandError("version", f"the shadow has version {twin.version}, not {version} any more")
+    return twin
 
 
 def _good(found: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from gateway.clock import Clock
 from gateway.errors import UsageError
-from gateway.route import Route, RoutePattern, Variant
+from gateway.route import Route, Variant
 from gateway.runtime.device import Device
 from gateway.runtime.message import Message
 from gateway.runtime.shadows import Twin
@@ -42,19 +42,20 @@ class DeviceLooks:
         found = self.keeper_of(route.owner)
         if found is not None and route.variant is Variant.HEALTH:
             return _figure(route, found[1].health_json(self._clock.monotonic_ns()))
-        return None if found is None else self._value(found[1], route)
+        return None if found is None else self.value_of(found[1], route)
 
     async def value_left(self, route: Route) -> dict[str, Any] | None:
         """Return the object of `get --json` for a device that is remembered only; None where there is no such route."""
         found = await self.recall(route.owner)
-        return None if found is None else self._value(found[0], route)
+        return None if found is None else self.value_of(found[0], route)
 
     async def shadow_left(self, device: str) -> dict[str, Any] | None:
         """Return the object of `shadow --json` for a device that is remembered only; None where there is none."""
         found = await self.recall(device)
         return None if found is None else found[1].view()
 
-    def _value(self, device: Device, route: Route) -> dict[str, Any] | None:
+    def value_of(self, device: Device, route: Route) -> dict[str, Any] | None:
+        """Return the object of `get --json` for one device; None where it has no such route."""
         newest: tuple[Message, int] | None = None
         for message in device.all_messages():
             if message.family == route.family and route.stream in message.streams:
@@ -76,6 +77,14 @@ class DeviceLooks:
             "taints": [] if row is None else names_of(row[-1] | message.taints),
             "seq": None if row is None else message.sequence,
         }
+
+    def were_tried(self) -> bool:
+        """Return whether every port that anybody wants was open once, or failed to be."""
+        return all(
+            keeper.counts.opened or keeper.fault is not None or keeper.error is not None
+            for keeper in self._keepers
+            if any(device.is_wanted for device in keeper.devices) or not keeper.devices
+        )
 
     def lifecycles(self) -> list[dict[str, Any]]:
         """Return the list of `devices --json`."""
@@ -166,31 +175,6 @@ def _port(keeper: Keeper) -> dict[str, Any]:
         "link": keeper.health(),
         "discovered": [discovery.as_json() for discovery in keeper.discoveries],
     }
-
-
-def routes_in(entries: list[dict[str, Any]], pattern: RoutePattern) -> list[dict[str, Any]]:
-    """Return the routes that match in what messages said last."""
-    found: dict[str, dict[str, Any]] = {}
-    for entry in entries:
-        for name, stream in entry["streams"].items():
-            if not pattern.matches(entry["device"], entry["family"], stream):
-                continue
-            route = f"{entry['device']}/{entry['family']}/{stream}"
-            seen = found.get(route)  # messages of one family that give the same field are one stream
-            if seen is not None and (entry["age"] is None or (seen["age"] or 0) <= entry["age"]):
-                continue
-            found[route] = {
-                "route": route,
-                "message": entry["message"],
-                "value": entry["values"].get(name),
-                "unit": entry["units"][name],
-                "age": entry["age"],
-                "t": entry["t"],
-                "seq": entry["seq"],
-                "stale": entry["stale"],
-                "taints": entry["taints"],
-            }
-    return list(found.values())
 
 
 async def _nothing(_name: str) -> None:

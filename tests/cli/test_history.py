@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from gateway.cli.history import JsonLines, Span, Stretches, tell
+from gateway.api.history import Span, Stretches, tell
 from gateway.ledger import Ledger
 from gateway.ledger.record import Gap, Record
 from gateway.route import parse_route
@@ -32,51 +32,51 @@ def climate(tmp_path):
     return tmp_path / "ledger"
 
 
-def history(folder, *arguments) -> list[dict]:
+def history(folder, *arguments) -> dict:
     _, out = said(tidegate("history", *arguments, "--json", "--dir", folder))
-    return [json.loads(line) for line in out.splitlines()]
+    told: dict = json.loads(out)
+    return told
 
 
 def test_a_value_is_decoded_with_the_schema_of_its_time(climate):
     told = history(climate, TEMPERATURE)
-    assert [each["value"] for each in told if "value" in each] == [21.5, None, 2.15]
+    assert [each["v"] for each in told["points"]] == [21.5, None, 2.15]
 
 
 def test_a_value_has_its_number_time_units_and_taints(climate):
-    assert history(climate, TEMPERATURE)[1] == {
-        "seq": 3, "time": "2026-11-28T12:00:01.000000Z", "kind": "reading", "value": None, "units": "Cel",
-        "taints": ["delivery.dropped"],
-    }  # fmt: skip
+    told = history(climate, TEMPERATURE)
+    assert (told["route"], told["units"]) == (TEMPERATURE, "Cel")
+    assert told["points"][1] == {"t": 1795867201.0, "v": None, "seq": 3, "taints": ["delivery.dropped"]}
 
 
 def test_what_was_dropped_of_this_route_is_told_where_it_is_missing(climate):
     told = history(climate, TEMPERATURE)
-    assert [each["gap"]["dropped"] for each in told if "gap" in each] == [7]
+    assert [each["dropped"] for each in told["gaps"]] == [7]
 
 
 def test_since_and_until_are_both_included(climate):
     told = history(climate, TEMPERATURE, "--since", "2026-11-28T12:00:01Z", "--until", "2026-11-28T13:00:02+01:00")
-    assert [each["seq"] for each in told if "value" in each] == [3, 7]
+    assert [each["seq"] for each in told["points"]] == [3, 7]
 
 
 def test_a_stored_route_is_printed_as_it_is_stored(tmp_path):
     folder = make(tmp_path / "x", ("desired", "pump/motor/speed@desired", {"value": 1200}, "state"))
-    assert [each["value"] for each in history(folder, "pump/motor/speed@desired")] == [{"value": 1200}]
+    assert [each["v"] for each in history(folder, "pump/motor/speed@desired")["points"]] == [{"value": 1200}]
 
 
 def test_the_payload_of_readings_is_a_route_too(climate):
-    first = history(climate, "therm-1/climate/air@frame")[1]
-    assert first["value"]["hex"].endswith("086628")
+    first = history(climate, "therm-1/climate/air@frame")["points"][1]
+    assert first["v"]["hex"].endswith("086628")
 
 
 def test_csv_has_a_header_and_a_row_a_value(climate):
     rows = list(csv.reader(io.StringIO(said(tidegate("history", TEMPERATURE, "--csv", "--dir", climate))[1])))
-    assert rows[0] == ["seq", "time", "kind", "value", "units", "taints", "note"]
-    assert [(row[0], row[2], row[3], row[6]) for row in rows[1:]] == [
-        ("2", "reading", "21.5", ""),
-        ("3", "reading", "", ""),
-        ("4", "gap", "", "-- 7 records were never stored: mailbox full --"),
-        ("7", "reading", "2.15", ""),
+    assert rows[0] == ["t", "seq", "v", "units", "taints"]
+    assert [(row[1], row[2], row[4]) for row in rows[1:]] == [
+        ("2", "21.5", ""),
+        ("3", "", "delivery.dropped"),
+        ("4", "", "-- 7 records were never stored: mailbox full --"),
+        ("7", "2.15", ""),
     ]
 
 
@@ -141,24 +141,38 @@ class Fixed:
         return (item for item in self.items if item.seq >= from_seq)
 
 
-def printed(capsys, span: Span, *items: Record | Gap) -> list[dict]:
-    tell(Fixed(*items), parse_route("a/b/c")[0], span, JsonLines())
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+class Told:
+    """A writer that keeps what it was told, in order."""
+
+    def __init__(self) -> None:
+        self.all: list[dict] = []
+
+    def point(self, point) -> None:
+        self.all.append({"seq": point.seq})
+
+    def gap(self, facts, _words) -> None:
+        self.all.append({"gap": facts})
 
 
-def test_missing_numbers_are_told_where_they_should_be(capsys):
-    told = printed(capsys, Span(None, None), Gap(1, 4, "retention"), record(5, 10), Gap(6, 7, "lost"), record(8, 20))
+def printed(span: Span, *items: Record | Gap) -> list[dict]:
+    writer = Told()
+    tell(Fixed(*items), parse_route("a/b/c")[0], span, writer)
+    return writer.all
+
+
+def test_missing_numbers_are_told_where_they_should_be():
+    told = printed(Span(None, None), Gap(1, 4, "retention"), record(5, 10), Gap(6, 7, "lost"), record(8, 20))
     assert [each.get("seq", each.get("gap", {}).get("from_seq")) for each in told] == [1, 5, 6, 8]
 
 
-def test_only_what_is_missing_beside_the_times_asked_for_is_told(capsys):
+def test_only_what_is_missing_beside_the_times_asked_for_is_told():
     items = [
         record(1, 10), Gap(2, 2, "early"), record(3, 20), Gap(4, 4, "before"), record(5, 30), Gap(6, 6, "behind"),
         record(7, 40), Gap(8, 8, "late"),
     ]  # fmt: skip
-    told = printed(capsys, Span(25 * NS, 35 * NS), *items)
+    told = printed(Span(25 * NS, 35 * NS), *items)
     assert [each.get("gap", {}).get("reason", "value") for each in told] == ["before", "value", "behind"]
 
 
-def test_what_is_missing_at_the_end_is_told(capsys):
-    assert [each.get("seq") for each in printed(capsys, Span(None, None), record(1, 1), Gap(2, 9, "lost"))] == [1, None]
+def test_what_is_missing_at_the_end_is_told():
+    assert [each.get("seq") for each in printed(Span(None, None), record(1, 1), Gap(2, 9, "lost"))] == [1, None]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cli.ledger_times import instants, time_ns
+from gateway.api.ledger_times import instants, time_ns
 from gateway.errors import UsageError
 from gateway.ledger.record import Record
 from tests.cli.ledgers import NOON_NS, make, said, tidegate

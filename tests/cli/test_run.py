@@ -79,7 +79,7 @@ def test_a_running_gateway_answers_every_question(site: Path, tmp_path: Path) ->
         assert "test/node@1.0.0" in tidegate("devices", "--data", data).stdout
         assert json.loads(tidegate("devices", "--json", "--data", data).stdout)["devices"][0]["name"] == "node"
         routes = json.loads(tidegate("routes", "node/climate", "--json", "--data", data).stdout)
-        assert [(each["route"], each["unit"]) for each in routes] == [("node/climate/temperature", "Cel")]
+        assert [(each["route"], each["units"]) for each in routes["routes"]] == [("node/climate/temperature", "Cel")]
         assert "node/health/load" in tidegate("routes", "--data", data).stdout
         assert tidegate("routes", "nothing", "--data", data).returncode == 1
         assert tidegate("routes", "a/b/c/d", "--data", data).returncode == 2

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gateway.cli.why import target_of
+from gateway.api.why import target_of
 from gateway.errors import UsageError
 from gateway.ledger import Ledger
 from gateway.route import Route

@@ -25,7 +25,7 @@ def seen(tmp_path_factory):
                 living = group.create_task(rig.run())
                 for _ in range(10):
                     await asyncio.sleep(0.2)
-                    lines += maker.lines(gateway.routes(EVERYTHING), asyncio.get_running_loop().time())
+                    lines += maker.lines(gateway.queries.overview(EVERYTHING), asyncio.get_running_loop().time())
                     snapshot = observer.look()
                 stop.set()
                 living.cancel()

@@ -277,11 +277,11 @@ def test_the_routes_of_a_device_that_left_are_listed_where_it_is_asked_for_by_na
     async def scenario() -> None:
         await bench.hear(1, 7)
         await bench.fall_silent()
-        found = await bench.gateway.routes_left(RoutePattern("tag-0001/climate"))
+        found = await bench.gateway.queries.left("values", RoutePattern("tag-0001/climate"))
         assert [(each["route"], each["value"], each["stale"]) for each in found if each["seq"]] == [
             ("tag-0001/climate/a", 7, True)
         ]
-        assert await bench.gateway.routes_left(RoutePattern("*")) == []
+        assert await bench.gateway.queries.left("values", RoutePattern("*")) == []
 
     bench.play(scenario)
 

@@ -78,7 +78,7 @@ def play(folder: Path, scenario: Callable[[Gateway], Awaitable[None]]) -> None:
 
 
 def values(gateway: Gateway) -> dict[tuple[str, str], dict[str, Any]]:
-    return {(each["device"], each["message"]): each["values"] for each in gateway.latest() if each["seq"]}
+    return {(each["device"], each["message"]): each["values"] for each in gateway.queries.latest() if each["seq"]}
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -44,7 +44,7 @@ def payloads(folder: Path) -> list[bytes]:
 
 
 def latest(gateway: Gateway, message: str = "reading") -> dict[str, Any]:
-    return next(entry for entry in gateway.latest() if entry["message"] == message)
+    return next(entry for entry in gateway.queries.latest() if entry["message"] == message)
 
 
 def heard(gateway: Gateway, folder: Path, *bodies: bytes) -> None:
@@ -244,7 +244,7 @@ def test_frames_that_find_no_room_wait_in_the_ledger_and_come_in_order(tmp_path:
         far.unplug()
 
     async def watch() -> None:
-        async for record in gateway.watch("node"):
+        async for record in gateway.queries.watch("node"):
             seen.extend(record["values"].values())
 
     during(gateway, scenario)

@@ -91,7 +91,7 @@ class Bench:
         return dict(device["polls"])
 
     def value(self, unit: int, message: str) -> Any:
-        latest = {(entry["device"], entry["message"]): entry["values"] for entry in self.gateway.latest()}
+        latest = {(entry["device"], entry["message"]): entry["values"] for entry in self.gateway.queries.latest()}
         return next(iter(latest[f"meter-{unit}", message].values()))
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -252,7 +252,7 @@ def test_a_co2_sensor_is_asked_with_its_own_bytes(tmp_path: Path) -> None:
         asyncio.get_running_loop().add_reader(cable.fileno(), far_end)
         async with asyncio.timeout(20), asyncio.TaskGroup() as group:
             group.create_task(gateway.run(stop))
-            while gateway.latest()[0]["values"]["co2"] is None:  # noqa: ASYNC110 - watched from outside
+            while gateway.queries.latest()[0]["values"]["co2"] is None:  # noqa: ASYNC110 - watched from outside
                 await asyncio.sleep(0.005)
             stop.set()
         asyncio.get_running_loop().remove_reader(cable.fileno())
@@ -260,4 +260,4 @@ def test_a_co2_sensor_is_asked_with_its_own_bytes(tmp_path: Path) -> None:
     asyncio.run(run())
     cable.unplug()
     assert [request] == heard
-    assert gateway.latest()[0]["values"]["co2"] == 636
+    assert gateway.queries.latest()[0]["values"]["co2"] == 636

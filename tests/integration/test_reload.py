@@ -153,7 +153,7 @@ def test_devices_come_and_go(tmp_path: Path) -> None:
         await files.up("node", "gps")
         gps = files.tables.pop("gps")
         assert (await files.reload())["outcome"] == "applied"
-        assert "gps" not in {each["name"] for each in files.gateway.devices()}
+        assert "gps" not in {each["name"] for each in files.gateway.queries.devices()}
         files.tables["boat"] = gps
         assert (await files.reload())["outcome"] == "applied"
         await files.up("boat")

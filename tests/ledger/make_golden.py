@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
 
-from gateway.cli.ledger_text import record_line
+from gateway.api.ledger_text import record_line
 from gateway.ledger import archive, opening, snapshot
 from gateway.ledger.base import Options
 from gateway.ledger.frame import parse_header

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.ledger_text import record_line
+from gateway.api.ledger_text import record_line
 from gateway.ledger.base import Head
 from gateway.ledger.fold import State
 from gateway.ledger.reader import Reader

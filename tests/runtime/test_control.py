@@ -38,8 +38,11 @@ class Answers:
     def routes(self, pattern: RoutePattern) -> list[dict[str, Any]]:
         return [] if pattern.text == "gone" else [{"pattern": pattern.text}]
 
-    async def routes_left(self, pattern: RoutePattern) -> list[dict[str, Any]]:
-        return [{"left": pattern.text}]
+    async def left(self, what: str, pattern: RoutePattern) -> list[dict[str, Any]]:
+        return [{"left": pattern.text, "what": what}]
+
+    def values(self, pattern: RoutePattern) -> list[dict[str, Any]]:
+        return [{"pattern": pattern.text, "value": 1}]
 
     def fields(self, pattern: RoutePattern) -> dict[str, Any]:
         return {"of": pattern.text}
@@ -130,7 +133,8 @@ async def exchange(reader: Reader, writer: Writer, line: bytes) -> Any:
         (b'{"request": "status"}', {"ok": {"name": "test"}}),
         (b'{"request": "devices"}', {"ok": [{"name": "node"}]}),
         (b'{"request": "routes", "pattern": "a/b"}', {"ok": [{"pattern": "a/b"}]}),
-        (b'{"request": "routes", "pattern": "gone"}', {"ok": [{"left": "gone"}]}),
+        (b'{"request": "routes", "pattern": "gone"}', {"ok": [{"left": "gone", "what": "routes"}]}),
+        (b'{"request": "values", "pattern": "a/b"}', {"ok": [{"pattern": "a/b", "value": 1}]}),
     ],
 )
 def test_a_request_is_answered_by_one_line(tmp_path: Path, line: bytes, expected: object) -> None:

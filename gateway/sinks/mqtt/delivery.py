@@ -12,15 +12,15 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
+from gateway.api.follow.history import History
+from gateway.api.follow.stream import Stream
+from gateway.api.follow.values import ASIDE, STALE, Item, Missing, Span, Stretch, document, halves, seq_of, single
 from gateway.clock import Clock
 from gateway.runtime.device import Device
-from gateway.sinks.history import History
 from gateway.sinks.mqtt.connection import Connection
 from gateway.sinks.mqtt.presence import Presence
 from gateway.sinks.mqtt.topics import Topics
 from gateway.sinks.spool import Spool
-from gateway.sinks.stream import Stream
-from gateway.sinks.values import ASIDE, STALE, Item, Missing, Span, Stretch, document, halves, seq_of, single
 
 MESSAGES_MOST: Final = 512  # under way: values each in a message of its own
 DOCUMENTS_MOST: Final = 4

@@ -6,12 +6,12 @@ import ssl
 from collections.abc import Callable
 from pathlib import Path
 
+from gateway.api.follow.history import History
+from gateway.api.follow.stream import Stream
 from gateway.config import MqttConfig, read_secret
 from gateway.errors import UsageError
-from gateway.sinks.history import History
 from gateway.sinks.mqtt.sink import MqttSink, Save, Settings
 from gateway.sinks.mqtt.topics import Topics
-from gateway.sinks.stream import Stream
 from gateway.sinks.surroundings import Surroundings
 
 PORT: int = 1883

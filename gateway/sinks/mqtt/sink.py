@@ -17,17 +17,17 @@ from typing import Any, Final
 import msgspec
 from paho.mqtt.client import MQTTMessage
 
+from gateway.api.follow.history import History
+from gateway.api.follow.stream import Stream
+from gateway.api.follow.values import json_bytes
 from gateway.errors import LedgerError, UsageError
 from gateway.runtime.backoff import Backoff
 from gateway.runtime.crew import Crew
-from gateway.sinks.history import History
 from gateway.sinks.mqtt.connection import BrokerError, Connection
 from gateway.sinks.mqtt.delivery import Delivery, Format
 from gateway.sinks.mqtt.requests import Requests
 from gateway.sinks.mqtt.topics import Topics
-from gateway.sinks.stream import Stream
 from gateway.sinks.surroundings import Surroundings
-from gateway.sinks.values import json_bytes
 
 RETRY_FIRST_S: Final = 0.2
 RETRY_MOST_S: Final = 30.0

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, Protocol
 
+from gateway.api.follow.decoder import FACTS, Decoder, Run
+from gateway.api.follow.values import Item, Missing, Stretch, seq_of
 from gateway.clock import Clock
 from gateway.ledger.fold import State
 from gateway.runtime.batch import Batch
-from gateway.sinks.decoder import FACTS, Decoder, Run
-from gateway.sinks.values import Item, Missing, Stretch, seq_of
 
 HELD_RECORDS: Final = 16_384  # far more than waits for the medium: 64 KiB of bodies of 22 bytes at least
 WAITING_RECORDS: Final = 65_536  # not decoded yet; beyond it they come from the medium
@@ -30,11 +30,32 @@ class _Held(NamedTuple):
     items: list[Item | Missing]
 
 
+class News(Protocol):
+    """Who wants to know that something came; an event does."""
+
+    def set(self) -> None:
+        """Take that something came."""
+        ...
+
+
 class Stream:
     """One per gateway. A `Follower` of the recorder's."""
 
-    def __init__(self, decoder: Decoder, clock: Clock) -> None:
-        """Take what decodes records as they come."""
+    def __init__(
+        self,
+        decoder: Decoder,
+        clock: Clock,
+        *,
+        is_always: bool = True,
+        on_watched: Callable[[bool], None] = lambda _is_watched: None,
+    ) -> None:
+        """Take what decodes records as they come.
+
+        `is_always`: they are decoded though nobody watches, and `latest` is whole; else `on_watched` hears when
+        somebody begins to watch and when nobody does any more.
+        """
+        self._is_always = is_always
+        self._on_watched = on_watched
         self.log_id = ""
         self.incarnation = 0
         self.openings = 0  # of ledgers: with each, numbers may be given again
@@ -53,7 +74,7 @@ class Stream:
         self._waiting: deque[Run] = deque()
         self._waiting_records = 0
         self._has_work = asyncio.Event()
-        self._news: set[asyncio.Event] = set()
+        self._news: set[News] = set()
 
     # ---- the recorder's
 
@@ -68,16 +89,23 @@ class Stream:
         self._waiting.clear()
         self._held_records = self._waiting_records = 0
         self._decoder.begin(state)
+        if self._is_always:
+            self._know_latest(state)
+        self.is_open.set()
+        self._tell()
+
+    def _know_latest(self, state: State) -> None:
         for route, known in state.latest("reading").items():
             self._note(self._decoder.items(Run(known.seq, "reading", route, [known.raw], known.wall_ns)))
         for kind in FACTS:
             for route, known in state.latest(kind).items():
                 self._note(self._decoder.items(Run(known.seq, kind, route, [known.body], known.wall_ns)))
-        self.is_open.set()
-        self._tell()
 
     def appended(self, first: int, batches: Sequence[Batch]) -> None:
         """Take records numbered from `first` on."""
+        if not (self._is_always or self._news):
+            self._pass(first, batches)
+            return
         wall_ns = self._clock.wall_ns() // _MS * _MS  # as exact as a record's own time
         for batch in batches:
             count = len(batch.bodies)
@@ -89,6 +117,19 @@ class Stream:
             first += count
         self.numbered_seq = first - 1
         self._has_work.set()
+
+    def _pass(self, first: int, batches: Sequence[Batch]) -> None:
+        """Nobody wants to know: only layouts are learnt."""
+        for batch in batches:
+            if batch.kind == "schema":
+                for body in batch.bodies:
+                    self._decoder.learn(body)
+            first += len(batch.bodies)
+        self._held.clear()
+        self._waiting.clear()
+        self._held_records = self._waiting_records = 0
+        self.last_seq = self.numbered_seq = first - 1
+        self.from_seq = first
 
     def _wait_for(self, first: int, kind: str, route: str | None, bodies: Sequence[object], wall_ns: int) -> None:
         for at in range(0, len(bodies), SLICE_RECORDS):
@@ -176,16 +217,21 @@ class Stream:
         """Return whether everything behind `seq` is held, or still to come."""
         return seq + 1 >= self.from_seq
 
-    def watch(self, news: asyncio.Event) -> None:
-        """Let an event be set whenever something came."""
+    def watch(self, news: News) -> None:
+        """Let somebody know whenever something came."""
+        is_first = not self._news
         self._news.add(news)
+        if is_first and not self._is_always:
+            self._on_watched(True)
 
-    def unwatch(self, news: asyncio.Event) -> None:
-        """Let go of an event."""
+    def unwatch(self, news: News) -> None:
+        """Let go of somebody."""
         self._news.discard(news)
+        if not self._news and not self._is_always:
+            self._on_watched(False)
 
     def _tell(self) -> None:
-        for news in self._news:
+        for news in list(self._news):
             news.set()
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gateway.cli.why_fields import Explained, explained
+from gateway.api.why_fields import Explained, explained
 from gateway.frame import Garbage
 from gateway.profile.build import CompiledProfile
 from gateway.profile.load import load_profile, shipped_profiles

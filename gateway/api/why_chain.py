@@ -1,4 +1,4 @@
-"""Layer 9: from a record to what led to it, and on to what led to that. Bounded, whatever stands in the records."""
+"""Layer 7: from a record to what led to it, and on to what led to that. Bounded, whatever stands in the records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layer 9: wall times of the ledger: read from text, and found among records whose clock may have gone back."""
+"""Layer 7: wall times of the ledger: read from text, and found among records whose clock may have gone back."""
 
 from __future__ import annotations
 

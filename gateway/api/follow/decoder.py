@@ -12,13 +12,13 @@ from struct import Struct
 from struct import error as StructError  # noqa: N812 - it is a class
 from typing import Any, Final, NamedTuple
 
+from gateway.api.follow.values import ASIDE, BAD, EVENT, GOOD, Item, Missing, Span, taint_names
 from gateway.errors import RecordError
 from gateway.ledger.fold import State
 from gateway.ledger.reading import SCHEMA_BYTES, decode_reading
 from gateway.profile.recorded import Recorded, Schemas, Transforms
 from gateway.runtime.message import Streams
 from gateway.schema.plan import ABSENT, Refused, Row
-from gateway.sinks.values import ASIDE, BAD, EVENT, GOOD, Item, Missing, Span, taint_names
 
 _NS: Final = 1_000_000_000
 _HEAD: Final = Struct("<BB8sqI")  # of a reading (gateway/ledger/reading.py); only the plainest is read by it

@@ -1,4 +1,4 @@
-"""Layer 9: records of the ledger as JSON lines and as a person reads them."""
+"""Layer 7: records of the ledger as JSON lines and as a person reads them."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cli.ledger_text import (
+from gateway.api.ledger_text import (
     BODY_CELLS,
     body_text,
     facts_of,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cli.why_chain import MAX_LINKS, chain_of
+from gateway.api.why_chain import MAX_LINKS, chain_of
 from gateway.ledger.record import Gap, Record
 
 

@@ -1,4 +1,4 @@
-"""Layer 9: each value of one message walked back to the bits it was read from, for `tidegate why`."""
+"""Layer 7: each value of one message walked back to the bits it was read from, for `tidegate why`."""
 
 from __future__ import annotations
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
+from gateway.api.follow.decoder import Decoder, Run
+from gateway.api.follow.values import Item, Missing, Span, Stretch
 from gateway.ledger.base import LedgerLike
 from gateway.ledger.record import Gap, Record
-from gateway.sinks.decoder import Decoder, Run
-from gateway.sinks.values import Item, Missing, Span, Stretch
 
 AT_ONCE: Final = 512  # records: what a sink asks for
 

@@ -1,4 +1,4 @@
-"""Layer 9: values out of recorded readings: each decoded as it was laid out when it was stored."""
+"""Layer 7: values out of recorded readings: each decoded as it was laid out when it was stored."""
 
 from __future__ import annotations
 
