@@ -18,12 +18,6 @@ What = Literal["added", "removed", "changed"]
 Fate = Literal["stays", "refitted", "reopened", "gone", "new"]
 
 NEEDS_RESTART: Final = ("ledger", "gateway", "mqtt", "http", "metrics")  # read once, when the gateway starts
-    "ledger",
-    "gateway",
-    "mqtt",
-    "http",
-    "metrics",
-)  # tables that are read once, when the gateway starts
 
 
 class Change(NamedTuple):
