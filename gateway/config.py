@@ -283,6 +283,8 @@ def _check(site: SiteConfig, found: Findings) -> None:
         for value, adjust in device.adjust.items():
             if adjust.scale == 0:
                 found.error(("device", name, "adjust", value, "scale"), "0 would make every value the same")
+    for key, message in site.ledger.problems():
+        found.error(("ledger", key), message)
     named = site.gateway.name
     if named is not None and (not named.strip() or "/" in named or UNSAFE_IN_TOPIC.search(named)):
         message = f"{named!r} cannot stand in a topic; leave '/', '+', '#' and control characters out"

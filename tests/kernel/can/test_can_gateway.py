@@ -85,7 +85,7 @@ def test_can_every_frame_reaches_the_latest_table_at_the_machine_s_rate(vcan, bu
 
     play(gateway, scenario)
     assert status(gateway)["frames"] == {"in": FRAMES, "delivered": FRAMES, "dropped": 0, "refused": 0, "pending": 0}
-    assert gateway.latest()[0]["values"]["counter"] == FRAMES - 1
+    assert gateway.queries.latest()[0]["values"]["counter"] == FRAMES - 1
     assert gateway.status()["ports"][0]["link"]["kernel_dropped"] == 0
     assert gateway.status()["ports"][0]["unknown"] == 0  # the kernel left out what nobody wants
 
@@ -106,7 +106,7 @@ def test_can_what_an_overloaded_gateway_loses_is_what_the_kernel_says_it_dropped
     dropped = status(gateway)["frames"]["dropped"]
     assert dropped > 0
     assert gateway.status()["ports"][0]["link"]["kernel_dropped"] == dropped
-    assert gateway.latest()[0]["values"]["counter"] < FRAMES
+    assert gateway.queries.latest()[0]["values"]["counter"] < FRAMES
 
 
 def test_isotp_a_car_answers_the_gateway_through_the_kernel_s_own_transport(vcan, tmp_path):
@@ -128,7 +128,12 @@ def test_isotp_a_car_answers_the_gateway_through_the_kernel_s_own_transport(vcan
         threading.Thread(target=answer, daemon=True).start()
 
         def values():
-            return {name: value for each in gateway.latest() for name, value in each["values"].items() if each["seq"]}
+            return {
+                name: value
+                for each in gateway.queries.latest()
+                for name, value in each["values"].items()
+                if each["seq"]
+            }
 
         async def scenario():
             await until(lambda: "engine_speed" in values() and "vin" in str(values()).lower())
