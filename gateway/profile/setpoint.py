@@ -109,8 +109,12 @@ class Setpoint:
 
     def interlocked(self, latest: Latest) -> Refusal | None:
         """Return why nothing may be written now; what is unknown or stale forbids it."""
-        why = next((why for fact in self._interlock if (why := _forbids(fact, latest))), None)
-        return None if why is None else Refusal("interlock", f"{self.name}: {why}")
+        fact = next((fact for fact in self._interlock if _forbids(fact, latest)), None)
+        if fact is None:
+            return None
+        seen = latest(parts_of(fact.name)[0])
+        is_passing = seen is None or seen.is_stale or seen.is_restored
+        return Refusal("interlock", f"{self.name}: {_forbids(fact, latest)}", is_passing)
 
     def build(self, value: Any, last: Callable[[str], Any], counts: Mapping[str, int]) -> Body | Refusal:
         """Return the body that sets a checked value, as the device has it, or why it or the rest cannot be written.

@@ -26,6 +26,7 @@ class Refusal(NamedTuple):
 
     code: RefusalCode
     message: str  # for people: the thing, the value, the next step
+    is_passing: bool = False  # the device has only to speak
 
 
 class ValueRule:

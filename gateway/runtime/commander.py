@@ -37,6 +37,7 @@ from gateway.shadow.events import (
     Finish,
     Gone,
     Granted,
+    Postponed,
     Reachable,
     Report,
     Send,
@@ -277,7 +278,7 @@ class Commander:
         twin = running.twin
         built = self._bars(running) or twin.setpoints.attempt(running.name, running.command.intent.value, twin.latest)
         if isinstance(built, Bar | Refusal):
-            self.feed(running, Barred(built.code, built.message))
+            self.feed(running, (Postponed if built.is_passing else Barred)(built.code, built.message))
             return None
         running.is_let_out = False
         self.feed(running, Granted(attempt))

@@ -295,7 +295,7 @@ class Dispatch:
         if spent := self.standing.of(running.twin, running.name).over_budget():
             return Bar("budget", spent)
         refusal = running.twin.setpoints[running.name].interlocked(running.twin.latest)
-        return None if refusal is None else Bar(refusal.code, refusal.message)
+        return None if refusal is None else Bar(*refusal)
 
     def _settled(self, twin: Twin, name: str, fact: Fact) -> None:
         """Put on record what a report made of a desired value behind its command's end."""

@@ -17,6 +17,7 @@ class Bar(NamedTuple):
 
     code: str
     message: str
+    is_passing: bool = False  # the device has only to speak
 
 
 class Running:

@@ -26,6 +26,7 @@ from gateway.shadow.events import (
     Finish,
     Gone,
     Granted,
+    Postponed,
     Reachable,
     Report,
     Send,
@@ -239,8 +240,8 @@ def _after(command: Command, policy: Policy, event: Event, now_ns: int) -> Comma
             return _replace(command, phase=Phase.HELD)
         case Declined() if not command.may_have_sent:
             return ended(command, Outcome.REJECTED, "operator")
-        case Barred(reason, detail):
-            return _on_barred(command, policy, reason, detail)
+        case Barred() | Postponed():
+            return _on_barred(command, policy, event, now_ns)
         case Reachable(is_up):
             is_lost = command.phase is Phase.SENDING and not is_up
             return _replace(command, is_up=is_up, phase=Phase.HELD if is_lost else command.phase)
@@ -314,7 +315,11 @@ def _on_write_failed(command: Command, policy: Policy, failed: WriteFailed, now_
     return _backing_off(after, policy, now_ns)
 
 
-def _on_barred(command: Command, policy: Policy, reason: str, detail: str) -> Command:
+def _on_barred(command: Command, policy: Policy, event: Barred | Postponed, now_ns: int) -> Command:
+    reason, detail = event.reason, event.detail
+    if isinstance(event, Postponed):
+        is_sending, due_ns = command.phase is Phase.SENDING, now_ns + policy.backoff_ns(1)
+        return _replace(command, phase=Phase.HELD, due_ns=due_ns, detail=detail) if is_sending else command
     barred = _replace(command, barred=reason, detail=detail)
     if not command.may_have_sent:
         return ended(barred, Outcome.BUDGET if reason == "budget" else Outcome.REJECTED, reason)

@@ -102,6 +102,13 @@ class Barred(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
+class Postponed(msgspec.Struct, frozen=True):
+    """Event: nothing can be sent before the device has spoken; it will be tried again."""
+
+    reason: str
+    detail: str = ""
+
+
 class Gone(msgspec.Struct, frozen=True):
     """Event: there is no such setpoint any more: nobody can tell what becomes of it."""
 
@@ -113,5 +120,6 @@ class Reachable(msgspec.Struct, frozen=True):
 
 
 Event = (
-    Due | Granted | Written | WriteFailed | Ack | Report | Superseded | Approved | Declined | Barred | Gone | Reachable
+    Due | Granted | Written | WriteFailed | Ack | Report | Superseded | Approved | Declined | Barred | Postponed | Gone
+    | Reachable
 )  # fmt: skip

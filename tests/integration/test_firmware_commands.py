@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from gateway.runtime.timekeeping import clock_quality
 from hil.kernel.firmware import missing_tools
 from hil.sim.behaviour import GOOD, Behaviour
 from tests.integration.firmware_bench import ROUTE, Bench, finished, result, until
@@ -220,7 +219,7 @@ def test_a_command_whose_device_stays_away_expires_and_nothing_is_sent_when_it_i
 
 def silence(bench: Bench) -> tuple[str, str]:
     """Return how a command ends that nobody answers: with its interlock unheard of, it is not repeated."""
-    return ("exhausted", "interlock") if bench.may_repeat else ("unknown", "no_ack")
+    return ("expired", "no_ack") if bench.may_repeat else ("unknown", "no_ack")
 
 
 def test_a_board_that_loses_its_power_in_mid_command_is_not_set_by_surprise_when_it_has_it_again(either: Bench) -> None:
@@ -272,9 +271,8 @@ def test_a_command_that_a_killed_gateway_left_open_gets_one_outcome_from_the_nex
     assert (again["id"], again["outcome"], again["receipt"]) == (record.body["id"], outcome, record.seq)
     orders = either.wire.orders()
     if either.may_repeat:
-        has_time_left = clock_quality() != "none"  # else nobody knows, and what is over is not sent
-        assert (outcome, again["reason"]) == (("reported", None) if has_time_left else ("expired", "restarted"))
-        assert orders in ({1, 2} if has_time_left else {int(moment != "before the order")})
+        assert (outcome, again["reason"]) == ("reported", None)  # the machine runs on, and knows how much time is left
+        assert orders in {1, 2}
     else:
         assert (outcome, again["reason"]) == ("unknown", "restarted")
         assert orders == (0 if moment == "before the order" else 1)

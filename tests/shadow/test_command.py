@@ -6,12 +6,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.shadow.command import Phase
+from gateway.shadow.command import Phase, begin, step
 from gateway.shadow.events import (
     Approved,
     Barred,
     Declined,
+    Due,
     Granted,
+    Postponed,
     Reachable,
     Report,
     Send,
@@ -22,7 +24,7 @@ from gateway.shadow.events import (
     Written,
 )
 from gateway.shadow.intent import APPROVAL_EXPIRY_NS, EXPIRY_NS, Confirm, Intent, Policy
-from tests.shadow.plays import MOTOR, MS, NO_ACK, OLD, ONE_SHOT, WANTED, Play, acked, sent
+from tests.shadow.plays import MOTOR, MS, NO_ACK, OLD, ONE_SHOT, WANTED, Play, acked, intent_of, sent
 
 BY_ACK = Policy(confirm="ack", has_report=True, has_ack=True, tolerance=10)
 BLIND = Policy(confirm="none")
@@ -874,3 +876,11 @@ def test_a_report_at_the_instant_of_the_write_is_not_older() -> None:
     play.at(10, Report(WANTED, 10 * MS))
 
     assert play.end == ("reported", "")
+
+
+def test_what_the_device_has_only_to_speak_for_is_tried_again_and_counts_as_no_attempt() -> None:
+    command, _ = begin(intent_of(), MOTOR, 0)
+    held, actions = step(command, MOTOR, Postponed("interlock", "mode is stale"), 5 * MS)
+    again, asked = step(held, MOTOR, Due(), 5 * MS + MOTOR.backoff_ns(1))
+    assert (held.phase, held.attempt, actions) == (Phase.HELD, 0, (WaitUntil(5 * MS + MOTOR.backoff_ns(1)),))
+    assert (again.phase, asked[0]) == (Phase.SENDING, Send(1))
