@@ -90,6 +90,8 @@ class DeviceRow(_Answer, frozen=True, kw_only=True):
     last_error: str | None
     next_retry_s: float | None
     stale: bool
+    health: dict[str, Any]
+    first_seen: float | None  # when a discovered one was first heard, in seconds since 1970
     messages: list[str]
 
 

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.api.follow import stream as module
+from gateway.api.follow.decoder import Decoder
+from gateway.api.follow.stream import Stream
 from gateway.ledger.fold import State
 from gateway.runtime.batch import Batch
-from gateway.sinks import stream as module
-from gateway.sinks.decoder import Decoder
-from gateway.sinks.stream import Stream
 from gateway.testing import FakeClock
 from tests.sinks.kit import ROUTE, body, schema, values
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from gateway.api.follow.decoder import Decoder
+from gateway.api.follow.history import History
+from gateway.api.follow.values import Item, Missing
 from gateway.ledger import Gap, Ledger
 from gateway.ledger.base import LedgerLike
-from gateway.sinks.decoder import Decoder
-from gateway.sinks.history import History
-from gateway.sinks.values import Item, Missing
 from tests.sinks.kit import ROUTE, body, schema
 
 

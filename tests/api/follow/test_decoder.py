@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from gateway.sinks.decoder import Decoder, Run
-from gateway.sinks.values import Item, Missing
+from gateway.api.follow.decoder import Decoder, Run
+from gateway.api.follow.values import Item, Missing
 from gateway.taint import TRUST_RANGE
 from tests.sinks.kit import ROUTE, body, schema, values
 
