@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from gateway.errors import RecordError
 from gateway.ledger.fold import Latest, State
 from gateway.ledger.reading import Reading, decode_reading
+from gateway.lifecycle import Event, Target
 from gateway.profile.recorded import Recorded, Schemas, Transforms
 from gateway.runtime.device import Device
 from gateway.runtime.message import Message
 from gateway.runtime.parting import known_from
 from gateway.runtime.recording import Recording
 from gateway.schema.plan import MessagePlan, Refused, Row
+
+CHANGED: Final = "as before the configuration was changed"
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +103,13 @@ class Remembered:
 
 
 def hand_over(before: Device, after: Device) -> None:
-    """Let a device go on with the latest values and numbers of the one that it takes the place of."""
+    """Let a device go on with the latest values and numbers of the one that it takes the place of.
+
+    One that somebody had quiesced or detached stays so.
+    """
+    if not before.is_wanted:
+        after.aim(before.lifecycle.target)
+        after.happened(Event.QUIESCE if before.lifecycle.target is Target.QUIESCED else Event.CLOSED, CHANGED)
     for name, message in after.messages.items():
         old = before.messages.get(name)
         if old is None or old.row is None or message.row is not None or old.family != message.family:

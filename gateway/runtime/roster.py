@@ -115,7 +115,8 @@ class Roster:
             self.on_entered(device)
 
     def _leave(self, keeper: Keeper, device: Device, *, is_staying: bool = False) -> None:
-        device.tell(Event.CLOSED, keeper.name, CHANGED)
+        if device.is_wanted:
+            device.tell(Event.CLOSED, keeper.name, CHANGED)
         keeper.leave(device)
         if not is_staying:
             self.on_left(device)

@@ -200,10 +200,13 @@ class Keeper:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(QUIET_S):
                         await quiet.enter_async_context(self.outlet.quiet())
-            self._refit = _Refit(change, make_pipeline, wanted, asyncio.get_running_loop().create_future())
+            loop = asyncio.get_running_loop()
+            self._refit = _Refit(change, make_pipeline, wanted, loop.create_future())
             done = self._refit.done
-            if self._lease is not None:
-                self._lease.reschedule(asyncio.get_running_loop().time())
+            if not self.is_open:  # it was lost meanwhile, so nothing is read
+                self._change(self._usable_port())
+            else:
+                self._lease.reschedule(loop.time())
             await done
 
     async def run(self) -> None:

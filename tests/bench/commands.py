@@ -11,7 +11,6 @@ from pathlib import Path
 import msgspec
 
 from gateway.app import Gateway
-from gateway.clock import SystemClock
 from gateway.config import DeviceConfig, SiteConfig
 from gateway.ledger.fold import Latest, State
 from gateway.ledger.settings import LedgerConfig
@@ -65,7 +64,7 @@ def _thousand() -> tuple[float, float]:
             f"{name}/node/valve@desired": Latest(5, 1, 1, msgspec.json.encode(body), is_json=True) for name in devices
         }
     begun = time.perf_counter()
-    Resumer(gateway._dispatch, SystemClock(), is_clock_trusted=lambda: True).resume(state)
+    Resumer(gateway._dispatch).resume(state)
     restore_ms = (time.perf_counter() - begun) * 1e3
     assert gateway._dispatch.twins["node-7"].view()["state"]["desired"] == {"valve": 40.0}
     return resident_mb() - before, restore_ms

@@ -355,6 +355,21 @@ def test_a_shadow_and_the_latest_values_live_through_it(tmp_path: Path) -> None:
     played(tmp_path, play)
 
 
+@pytest.mark.parametrize(("verb", "state"), [("quiesce", "QUIESCED"), ("detach", "DISCONNECTED")])
+def test_a_device_that_somebody_let_be_is_let_be_still(tmp_path: Path, verb: str, state: str) -> None:
+    async def play(files: Files) -> None:
+        await files.up("node", "pump")
+        await files.ask("device", device="node", verb=verb)
+        files.change_profile("cobs-node", "[lifecycle]\n", '[lifecycle]\nconnect_timeout = "9s"\n')
+        assert (await files.reload())["outcome"] == "applied"
+        await asyncio.sleep(1)
+        assert files.device("node").lifecycle.state == state
+        await files.ask("device", device="node", verb="connect")
+        await files.up("node")
+
+    played(tmp_path, play)
+
+
 def test_numbers_of_messages_go_on(tmp_path: Path) -> None:
     async def play(files: Files) -> None:
         await files.up("node")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config import read_site
+from gateway.errors import PortLostError
 from gateway.frame import Element
 from gateway.port import CanFilter
 from gateway.runtime.blueprint import blueprint
@@ -139,6 +140,29 @@ def test_what_had_come_for_a_device_that_leaves_is_served_first(tmp_path: Path) 
     assert leaving[0].messages["speed"].row == (20, 0)
     assert leaving[0].frames()[1:] == (1, 0, 0, 0)
     assert bench.left == ["m2"]
+
+
+def test_a_port_that_is_lost_while_a_write_is_waited_for_holds_nothing_up(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "m1")
+
+    async def play() -> None:
+        (keeper,) = bench.roster.keepers
+        assert keeper.outlet is not None
+        async with asyncio.TaskGroup() as group:
+            async with keeper.outlet.quiet():  # somebody writes
+                changing = group.create_task(bench.roster.change(bench.configuration("m1", "m2")))
+                await asyncio.sleep(0.1)
+                bench.port.say(PortLostError("can0", "unplugged"))
+                await asyncio.sleep(0.1)
+                assert not changing.done()
+            await asyncio.sleep(0.1)
+            assert changing.done()
+        await asyncio.sleep(3)
+        bench.say(2, 20)
+        await asyncio.sleep(0.1)
+        assert bench.device("m2").messages["speed"].row is not None
+
+    bench.play(play)
 
 
 def test_the_last_device_of_a_port_takes_it_along(tmp_path: Path) -> None:
