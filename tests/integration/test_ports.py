@@ -95,7 +95,7 @@ def test_a_device_that_is_unplugged_and_comes_back_under_another_name_goes_on(tm
         back_s = await until(lambda: of(gateway, "node")["state"] == "CONNECTED", BACK_S)
         second.send(reading(5))
         await until(lambda: of(gateway, "node")["frames"]["delivered"] == 3, 2)
-        latest = {(entry["device"], entry["message"]): entry for entry in gateway.latest()}
+        latest = {(entry["device"], entry["message"]): entry for entry in gateway.queries.latest()}
         second.unplug()
         other.unplug()
         return gone_s, back_s, latest
