@@ -9,8 +9,9 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from gateway.cli.client import ask
 from gateway.errors import GatewayUnreachableError
@@ -95,6 +96,24 @@ def run_start_rows(folder: Path) -> list[Row]:
     return [Row("run_start_vs_interpreter", ours / theirs, "x", told, START_OF_BARE)]
 
 
+@contextlib.contextmanager
+def running(site: Path, data: Path, is_up: Callable[[Any], bool]) -> Iterator[subprocess.Popen[bytes]]:
+    """Give `tidegate run` of a site, once its `status` says that it is up."""
+    child = subprocess.Popen([tidegate(), "run", str(site), "--data", str(data)], stderr=subprocess.DEVNULL)
+    try:
+        while True:
+            with contextlib.suppress(GatewayUnreachableError):
+                if is_up(ask(str(data), None, "status")):
+                    break
+            if child.poll() is not None:
+                raise AssertionError(f"tidegate run ended with {child.returncode}")
+            time.sleep(0.05)
+        yield child
+    finally:
+        child.send_signal(signal.SIGTERM)
+        child.wait(timeout=10)
+
+
 def _until(command: list[str], is_reached: Callable[[], bool] | None = None) -> float:
     """Return seconds from starting a command until something is reached, or its end; then it is ended."""
     begun_s = time.monotonic()
@@ -114,7 +133,7 @@ def _until(command: list[str], is_reached: Callable[[], bool] | None = None) -> 
 
 def _all_connected(data: Path) -> bool:
     with contextlib.suppress(GatewayUnreachableError):
-        return all(each["lifecycle"] == "CONNECTED" for each in ask(str(data), "devices"))
+        return all(each["lifecycle"] == "CONNECTED" for each in ask(str(data), None, "devices"))
     return False
 
 

@@ -138,7 +138,7 @@ class Delivery:
                 tokens.append(publish(self._topics.batch, document(self._stream.log_id, gap)))
             else:
                 body = single(item, stretch.incarnation)
-                tokens.append(publish(topic_of(item.route), body, retain=not item.is_event))
+                tokens.append(publish(topic_of(item.route), body, retain=item.is_value))
         if tokens:
             sent(seq, tokens)
         sent(stretch.last)
