@@ -89,8 +89,8 @@ def run_start_rows(folder: Path) -> list[Row]:
         bare = [sys.executable, "-c", "import asyncio, click, msgspec, fastcrc, serial, can"]
         taken: tuple[list[float], list[float]] = ([], [])
         for _ in range(START_ROUNDS):
-            taken[0].append(_until(command, lambda: _all_connected(data)))
-            taken[1].append(_until(bare))
+            taken[0].append(until(command, lambda: _all_connected(data)))
+            taken[1].append(until(bare))
     ours, theirs = (statistics.median(each) * 1e3 for each in taken)
     told = f"{ours:.0f} ms; the interpreter with asyncio, click, msgspec, pyserial and python-can: {theirs:.0f} ms"
     return [Row("run_start_vs_interpreter", ours / theirs, "x", told, START_OF_BARE)]
@@ -107,14 +107,14 @@ def running(site: Path, data: Path, is_up: Callable[[Any], bool]) -> Iterator[su
                     break
             if child.poll() is not None:
                 raise AssertionError(f"tidegate run ended with {child.returncode}")
-            time.sleep(0.05)
+            time.sleep(0.02)
         yield child
     finally:
         child.send_signal(signal.SIGTERM)
         child.wait(timeout=10)
 
 
-def _until(command: list[str], is_reached: Callable[[], bool] | None = None) -> float:
+def until(command: list[str], is_reached: Callable[[], bool] | None = None) -> float:
     """Return seconds from starting a command until something is reached, or its end; then it is ended."""
     begun_s = time.monotonic()
     child = subprocess.Popen(command, stderr=subprocess.DEVNULL)
@@ -155,7 +155,7 @@ def decode_rows(folder: Path) -> list[Row]:
         taken[0].append((time.monotonic() - start) * 1e3)
         if '"pm2_5":8' not in done.stdout:
             raise AssertionError(f"decode said {done.stdout!r}")
-        taken[1].append(_until([sys.executable, "-c", "import click, msgspec, fastcrc"]) * 1e3)
+        taken[1].append(until([sys.executable, "-c", "import click, msgspec, fastcrc"]) * 1e3)
     ours, bare = (statistics.median(each[1:]) for each in taken)
     told = f"from its start, plan cached; {ours / bare:.2f} times the {bare:.0f} ms of the interpreter with libraries"
     return [Row("decode_hex_ms", ours, "ms", told, max(200.0, DECODE_OF_BARE * bare))]
