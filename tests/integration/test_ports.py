@@ -31,11 +31,13 @@ class FarEnd:
         link.unlink(missing_ok=True)
         link.symlink_to(os.ttyname(far))
         self.far = far
+        self.link = link
 
     def send(self, *bodies: bytes) -> None:
         os.write(self.near, b"".join(stuff(body) + b"\0" for body in bodies))
 
     def unplug(self) -> None:
+        self.link.unlink()  # first: what it names may be another's device at once
         os.close(self.far)
         os.close(self.near)
 
