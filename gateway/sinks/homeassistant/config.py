@@ -72,12 +72,12 @@ def without(config: dict[str, Any], gone: Components) -> dict[str, Any]:
 
 def _components(topics: Topics, gateway: str, device: Device, twin: Twin | None) -> dict[str, Any]:
     placed = _entities(device, twin)
-    streams = Counter(each.stream for each in placed)
+    families = Counter(stream for _, stream in {(each.family, each.stream) for each in placed})
     found = {}
     for each in placed:
         platform = each.entity.platform
         key = unique(platform.replace("_", ""), each.family, each.stream)
-        words = (each.stream,) if streams[each.stream] == 1 else (each.family, each.stream)
+        words = (each.stream,) if families[each.stream] == 1 else (each.family, each.stream)
         place = (gateway, device.name, each.family, each.stream)
         told: dict[str, Any] = {"p": platform, "name": titled(*words)}
         keys = dict(each.entity.keys)
