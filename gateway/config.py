@@ -353,8 +353,9 @@ def _check_mqtt(mqtt: MqttConfig, found: Findings) -> None:
     if not mqtt.base_topic or UNSAFE_IN_TOPIC.search(mqtt.base_topic) or mqtt.base_topic[0] in "/$":
         message = f"{mqtt.base_topic!r} is no beginning of a topic: no '+', '#', control characters, and no '/' or '$'"
         found.error(("mqtt", "base_topic"), f"{message} in front")
-    if mqtt.format == "senml":
-        found.error(("mqtt", "format"), "'senml' is not made by this version; one of plain, batch")
+    if mqtt.home_assistant and mqtt.format != "plain":
+        message = f"reads a topic for each value: with format = {mqtt.format!r} there is none; leave `format` out"
+        found.error(("mqtt", "home_assistant"), f"Home Assistant {message}")
     if mqtt.key is not None and mqtt.cert is None:
         found.error(("mqtt", "key"), "a key without a certificate; give `cert` too")
     for name in ("ca", "cert", "key"):
