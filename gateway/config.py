@@ -353,6 +353,11 @@ def _check_mqtt(mqtt: MqttConfig, found: Findings) -> None:
     if not mqtt.base_topic or UNSAFE_IN_TOPIC.search(mqtt.base_topic) or mqtt.base_topic[0] in "/$":
         message = f"{mqtt.base_topic!r} is no beginning of a topic: no '+', '#', control characters, and no '/' or '$'"
         found.error(("mqtt", "base_topic"), f"{message} in front")
+    if mqtt.sparkplug is not None and (
+        not mqtt.sparkplug.strip() or "/" in mqtt.sparkplug or UNSAFE_IN_TOPIC.search(mqtt.sparkplug)
+    ):
+        message = f"{mqtt.sparkplug!r} is no group of Sparkplug: some text without '/', '+', '#' and control characters"
+        found.error(("mqtt", "sparkplug"), message)
     if mqtt.format == "senml":
         found.error(("mqtt", "format"), "'senml' is not made by this version; one of plain, batch")
     if mqtt.key is not None and mqtt.cert is None:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
@@ -26,6 +26,14 @@ WRITE_MOST_BYTES: Final = 4 << 20  # that a broker does not take: then nothing m
 
 class BrokerError(ConnectionError):
     """The broker is not there, refuses us, or went away."""
+
+
+class Will(NamedTuple):
+    """What a broker tells for somebody whose connection ends without a word."""
+
+    topic: str
+    payload: bytes = b"offline"
+    is_retained: bool = True
 
 
 class Wire(asyncio.Protocol):
@@ -139,14 +147,15 @@ class Connection:
         client_id: str,
         username: str | None,
         password: str | None,
-        will: str,
+        will: Will,
         on_ack: Callable[[int], None],
         on_message: Callable[[MQTTMessage], None],
     ) -> None:
-        """Take who we are, the topic that says "offline" for us, and who hears of what comes."""
+        """Take who we are, what the broker says for us when we are gone, and who hears of what comes."""
         loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[str] = loop.create_future()
         self._welcome: asyncio.Future[str] = loop.create_future()  # "": we are in
+        self.is_introduced = False  # CONNECT went out
         self._loop = loop
         self._client = client = _Paho(
             CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=True, protocol=MQTTProtocolVersion.MQTTv311,
@@ -154,7 +163,7 @@ class Connection:
         )  # fmt: skip
         client.max_inflight_messages = 0  # who sends keeps a window of its own
         client.suppress_exceptions = True
-        client.will_set(will, b"offline", qos=1, retain=True)
+        client.will_set(will.topic, will.payload, qos=1, retain=will.is_retained)
         if username is not None:
             client.username_pw_set(username, password)
         self._on_ack = on_ack
@@ -163,6 +172,7 @@ class Connection:
         client.on_connect = self._connected
         client.on_disconnect = self._disconnected
         client.on_publish = self._published
+        client.on_unsubscribe = self._published
         client.on_message = lambda _client, _data, message: on_message(message)
         self.wire = client.wire = Wire(self._read)
 
@@ -173,6 +183,7 @@ class Connection:
                 name = host if context is not None else None
                 await self._loop.create_connection(lambda: self.wire, host, port, ssl=context, server_hostname=name)
                 self._client.connect_async(host, port, keepalive=KEEPALIVE_S)
+                self.is_introduced = True
                 self._client.reconnect()
                 refused = await self._welcome
         except TimeoutError:
@@ -192,6 +203,23 @@ class Connection:
             raise BrokerError(f"the connection is gone ({done.rc.name})")
         self.sent_s[done.mid] = self._loop.time()
         return done.mid
+
+    def send(self, topic: str, payload: bytes) -> None:
+        """Send at most once: nobody acknowledges it. Raises: BrokerError."""
+        done = self._client.publish(topic, payload, qos=0)
+        if done.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            raise BrokerError(f"the connection is gone ({done.rc.name})")
+
+    def fence(self, never_subscribed: str) -> int:
+        """Ask what the broker must answer behind all that was sent before; return the number that the answer will name.
+
+        Unsubscribes from a topic that was never subscribed to. Raises: BrokerError.
+        """
+        result, mid = self._client.unsubscribe(never_subscribed)
+        if result != MQTTErrorCode.MQTT_ERR_SUCCESS or mid is None:
+            raise BrokerError(f"the connection is gone ({MQTTErrorCode(result).name})")
+        self.sent_s[mid] = self._loop.time()
+        return mid
 
     def subscribe(self, topics: tuple[str, ...]) -> None:
         """Ask for messages, at least once each."""
@@ -253,7 +281,7 @@ class Connection:
     ) -> None:
         self._end(f"the connection ended: {reason}")
 
-    def _published(self, _client: Client, _data: Any, mid: int, _reason: ReasonCode, _properties: Properties) -> None:
+    def _published(self, _client: Client, _data: Any, mid: int, _reason: Any, _properties: Properties | None) -> None:
         if self.sent_s.pop(mid, None) is not None:
             self._on_ack(mid)
             if self._idle is not None and not self.sent_s:

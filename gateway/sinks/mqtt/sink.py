@@ -23,7 +23,7 @@ from gateway.api.follow.values import json_bytes
 from gateway.errors import LedgerError, UsageError
 from gateway.runtime.backoff import Backoff
 from gateway.runtime.crew import Crew
-from gateway.sinks.mqtt.connection import BrokerError, Connection
+from gateway.sinks.mqtt.connection import BrokerError, Connection, Will
 from gateway.sinks.mqtt.delivery import Delivery, Format
 from gateway.sinks.mqtt.requests import Requests
 from gateway.sinks.mqtt.topics import Topics
@@ -148,7 +148,7 @@ class MqttSink:
                 client_id=settings.client_id,
                 username=settings.username,
                 password=settings.password(),
-                will=self._topics.availability,
+                will=Will(self._topics.availability),
                 on_ack=self._acknowledged,
                 on_message=lambda message: _take(requests, message),
             )
