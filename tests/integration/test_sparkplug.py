@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from gateway.ledger import Ledger
+from gateway.sinks.sparkplug.values import DataType
 from tests.integration.test_mqtt import values_in
 from tests.integration.test_ports import FarEnd
 from tests.runtime.kit import reading
 from tests.sinks.mqtt.kit import Broker, all_told, during, gateway_at, needs_broker, until
-from tests.sinks.sparkplug.kit import Host, Tap, edge_node, in_state, profile, pull, quiet, spark
+from tests.sinks.sparkplug.kit import Host, Tap, edge_node, in_state, kinds, profile, pull, quiet, spark
 
 pytestmark = needs_broker
 
@@ -170,6 +171,74 @@ def test_a_gateway_that_is_started_again_goes_on_with_the_next_number_and_where_
         values = [each["value"] for each in host.data("node", TEMPERATURE)]
         assert values == [number * 0.5 for number in range(100)]
         assert all(each["is_historical"] for each in host.data("node", TEMPERATURE))
+
+
+def test_history_of_a_device_that_is_not_there_is_told_between_a_birth_of_stale_values_and_its_death(
+    tmp_path: Path, broker: Broker, far: FarEnd
+) -> None:
+    first = edge_node(tmp_path, broker.port)
+
+    async def before() -> None:
+        await in_state(first, "CONNECTED")
+        await quiet(first)
+        broker.kill()
+        far.send(*[reading(number) for number in range(50)])
+        await until(lambda: first.status()["ledger"]["readings"] == 50)
+
+    during(first, before)
+    pull(far, tmp_path)
+    broker.start()
+    with Host(broker.port) as host:
+        second = edge_node(tmp_path, broker.port)
+        during(second, lambda: until(lambda: host.told("DDEATH", "node")))
+        assert [each.verb for each in host.heard if each.device == "node"] == ["DBIRTH", "DDATA", "DDEATH"]
+        (birth,) = host.told("DBIRTH", "node")
+        assert {each["properties"]["Quality"]["value"] for each in birth.payload["metrics"]} == {500}
+        assert birth.value(TEMPERATURE) == 24.5
+        told = host.data("node", TEMPERATURE)
+        assert [each["value"] for each in told] == [number * 0.5 for number in range(50)]
+
+
+def test_a_reload_that_changes_what_a_device_has_lets_it_be_born_again(
+    tmp_path: Path, broker: Broker, far: FarEnd
+) -> None:
+    gateway = edge_node(tmp_path, broker.port)
+
+    async def scenario() -> None:
+        with Host(broker.port) as host:
+            await in_state(gateway, "CONNECTED")
+            await until(lambda: host.told("DBIRTH", "node"))
+            changed = profile().replace('name = "byte", ', 'name = "octet", units = "Cel", ')
+            (tmp_path / "p.toml").write_text(changed.replace("node@1.0.0", "node@1.1.0"))
+            await gateway.reloader.reload("test", within_s=30, is_dry_run=False)
+            await until(lambda: "kinds/octet" in host.aliases("node"))
+            far.send(kinds(byte=3))
+            await until(lambda: host.data("node", "kinds/octet"))
+            assert host.data("node", "kinds/octet")[0]["value"] == 3
+
+    during(gateway, scenario)
+
+
+def test_a_value_that_its_data_type_cannot_carry_gets_a_birth_with_a_wider_one(
+    tmp_path: Path, broker: Broker, far: FarEnd
+) -> None:
+    gateway = edge_node(tmp_path, broker.port)
+
+    async def scenario() -> None:
+        with Host(broker.port) as host:
+            await in_state(gateway, "CONNECTED")
+            await until(lambda: host.told("DBIRTH", "node"))
+            metric = gateway.sinks._sinks[1]._delivery.catalogue.of("node")["kinds/word"]  # type: ignore[attr-defined]
+            metric.kind = DataType.UINT8
+            far.send(kinds(word=40_000))
+            await until(lambda: len(host.told("DBIRTH", "node")) == 2 and host.data("node", "kinds/word"))
+            (born,) = [
+                each for each in host.told("DBIRTH", "node")[1].payload["metrics"] if each["name"] == "kinds/word"
+            ]
+            assert (born["datatype"], born["value"]) == (DataType.INT64, 40_000)
+            assert host.data("node", "kinds/word")[0]["field"] == "long_value"
+
+    during(gateway, scenario)
 
 
 def test_a_device_that_is_pulled_dies_after_its_last_value_and_is_born_again_when_it_is_back(

@@ -126,13 +126,15 @@ def test_a_setpoint_that_nobody_reports_under_its_name_is_born_with_what_reports
     tmp_path: Path, broker: Broker
 ) -> None:
     async def scenario(bench: Bench) -> None:
+        births = len(bench.host.told("DBIRTH", "node"))
+        bench.host.say(rebirth())
+        await until(lambda: len(bench.host.told("DBIRTH", "node")) > births)
         birth = bench.host.told("DBIRTH", "node")[-1]
         names = {each["name"]: each for each in birth.payload["metrics"]}
         assert {VALVE, f"{VALVE}@desired", f"{VALVE}@effective", f"{VALVE}@event"} <= names.keys()
         told = {name: each["value"] for name, each in names[VALVE]["properties"].items()}
         assert (told["readOnly"], told["engUnit"], told["engLow"], told["engHigh"]) == (False, "%", 0, 100)
         assert names[VALVE]["value"] == names["node/valve_position"]["value"]
-        assert names["node/valve_position"]["properties"]["readOnly"]["value"] is False or True
 
     on_bench(tmp_path, broker, scenario)
 
@@ -157,7 +159,7 @@ def test_what_cannot_be_set_is_refused_with_a_reason_and_nothing_is_done(tmp_pat
             await bench.counted("Commands/Refused", count)
             told = json.loads(bench.fact("Commands/Last Refusal"))
             assert told["route"] == ROUTE
-            assert told["reason"] == reason or reason == "step", value
+            assert told["reason"] == reason, value
         assert bench.gateway.status()["devices"][0]["fault"] is None
 
     assert on_bench(tmp_path, broker, scenario).commands() == []

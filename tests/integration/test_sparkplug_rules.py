@@ -351,7 +351,7 @@ def test_births_tell_units_and_limits(session: Session) -> None:
     birth = session.of("DBIRTH")[0].payload["metrics"]
     (metric,) = [each for each in birth if each["name"] == TEMPERATURE]
     told = {name: each["value"] for name, each in metric["properties"].items()}
-    assert (told["engUnit"], told["engLow"], told["engHigh"], told["readOnly"]) == ("Cel", -40, 999, True)
+    assert (told["engUnit"], told["engLow"], told["engHigh"], told["readOnly"]) == ("Cel", -4, 999, True)
 
 
 # ---- rebirth

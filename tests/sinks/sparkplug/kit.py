@@ -41,7 +41,7 @@ at_most = "0s"
 when   = {{ bytes = {{ 0 = 1 }}, length = 3 }}
 fields = [
   {{ type = "u8", const = 1 }},
-  {{ name = "temperature", type = "s16be", scale = 0.5, units = "Cel", minimum = -40, maximum = 999, invalid = -32768 }},
+  {{ name = "temperature", type = "s16be", scale = 0.5, units = "Cel", minimum = -4, maximum = 999, invalid = -32768 }},
 ]
 [message.kinds]
 when   = {{ bytes = {{ 0 = 2 }} }}
