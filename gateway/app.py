@@ -56,7 +56,7 @@ from gateway.runtime.shadows import Twin
 from gateway.runtime.timekeeping import clock_quality, machine_boot
 from gateway.runtime.warden import Warden
 from gateway.runtime.wiring import Fitter
-from gateway.sinks.sinks import Sinks, unused_keys
+from gateway.sinks.sinks import Sinks
 from gateway.sinks.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -120,7 +120,6 @@ class Gateway:
         self._roster.on_entered, self._roster.on_left = self._entered, self._left
         self.following = self._follow(site)
         self.sinks = self._make_sinks(site)
-        self.unused = unused_keys(site)
         self.api = self._make_api()
         self.http = self._make_http(site)
 

@@ -356,6 +356,11 @@ def _check_mqtt(mqtt: MqttConfig, found: Findings) -> None:
     if mqtt.home_assistant and mqtt.format != "plain":
         message = f"reads a topic for each value: with format = {mqtt.format!r} there is none; leave `format` out"
         found.error(("mqtt", "home_assistant"), f"Home Assistant {message}")
+    if mqtt.sparkplug is not None and (
+        not mqtt.sparkplug.strip() or "/" in mqtt.sparkplug or UNSAFE_IN_TOPIC.search(mqtt.sparkplug)
+    ):
+        message = f"{mqtt.sparkplug!r} is no group of Sparkplug: some text without '/', '+', '#' and control characters"
+        found.error(("mqtt", "sparkplug"), message)
     if mqtt.key is not None and mqtt.cert is None:
         found.error(("mqtt", "key"), "a key without a certificate; give `cert` too")
     for name in ("ca", "cert", "key"):

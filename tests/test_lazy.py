@@ -19,6 +19,7 @@ HEAVY = [
     "bleak",
     "cryptography",
     "paho",
+    "google",
     "starlette",
 ]
 

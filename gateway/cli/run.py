@@ -53,7 +53,6 @@ def _greeting(gateway: Gateway, site: SiteConfig) -> str:
     ports = {device.port for device in site.devices.values()}
     what = f"{_count(len(site.devices), 'device')} on {_count(len(ports), 'port')}"
     lines = [f"{gateway.name}: {what}; see values with: tidegate watch --data {gateway.data_dir}"]
-    lines += [f"[{name}] is read and checked, but this version does not act on it" for name in gateway.unused]
     return "\n".join(lines)
 
 

@@ -28,17 +28,21 @@ class Crew:
         self._most = most
         self._group = asyncio.TaskGroup()
         self._beside: set[asyncio.Task[None]] = set()
+        self._cancelled_before = 0
 
     async def __aenter__(self) -> Self:
         """Begin."""
+        self._cancelled_before = _cancellations()
         await self._group.__aenter__()
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        """Wait for all. Raises: what the first task failed with, by itself."""
+        """Wait for all. Raises: what the first task failed with, by itself; a cancellation from outside goes before."""
         try:
             await self._group.__aexit__(*error)  # type: ignore[arg-type]
         except BaseExceptionGroup as failed:
+            if _cancellations() > self._cancelled_before:  # the group forgets it where a task failed meanwhile
+                raise asyncio.CancelledError from None
             raise failed.exceptions[0] from None
 
     def start(self, work: Work, name: str) -> None:
@@ -54,6 +58,12 @@ class Crew:
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
         return True
+
+
+def _cancellations() -> int:
+    """Return how often somebody wanted the current task to end."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 async def keep(name: str, run: Callable[[], Awaitable[None]], rand: Callable[[], float] = random.random) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from gateway.api.follow.following import Following
 from gateway.config import SiteConfig
@@ -13,8 +14,22 @@ from gateway.runtime.crew import Crew, keep
 from gateway.runtime.recorder import Recorder
 from gateway.sinks.surroundings import Surroundings
 
-if TYPE_CHECKING:
-    from gateway.sinks.mqtt.sink import MqttSink
+
+class Sink(Protocol):
+    """What follows the ledger and tells somebody of it."""
+
+    @property
+    def name(self) -> str:
+        """Return the word for it in `status`, and of its cursor in the ledger."""
+        ...
+
+    def status(self) -> dict[str, Any]:
+        """Return its entry of `sinks` in `status --json`."""
+        ...
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        ...
 
 
 class Sinks:
@@ -29,7 +44,7 @@ class Sinks:
         following: Following | None,
     ) -> None:
         """Make those that the site names. Raises: DriverError where a library is missing."""
-        self._sinks: list[MqttSink] = []
+        self._sinks: list[Sink] = []
         if site.mqtt is None or recorder is None or following is None:
             return
         require("paho.mqtt", "mqtt")
@@ -40,6 +55,18 @@ class Sinks:
             recorder.committer.put(Batch("cursor", None, [body], "state"))
 
         self._sinks.append(make(site.mqtt, folder, around, save, stream=following.stream, history=following.history()))
+        if site.mqtt.sparkplug is not None:
+            require("google.protobuf", "sparkplug")
+            from gateway.sinks.sparkplug.make import make as make_sparkplug
+
+            def save_state(route: str, body: dict[str, Any], on_settled: Callable[[range | None], None]) -> None:
+                recorder.committer.put(Batch("state", route, [body], "state", on_settled=on_settled))
+
+            sparkplug = make_sparkplug(
+                site.mqtt, site.mqtt.sparkplug, folder, around,
+                save=save, save_state=save_state, stream=following.stream, history=following.history(),
+            )  # fmt: skip
+            self._sinks.append(sparkplug)
 
     def status(self) -> list[dict[str, Any]]:
         """Return the part `sinks` of `status --json`."""
@@ -52,9 +79,3 @@ class Sinks:
         async with Crew("sinks", 0) as crew:
             for sink in self._sinks:
                 crew.start(keep(sink.name, sink.run), sink.name)
-
-
-def unused_keys(site: SiteConfig) -> list[str]:
-    """Return what of the site this version reads and checks, and does not act on."""
-    keys = ("sparkplug",)
-    return [f"mqtt.{key}" for key in keys if site.mqtt is not None and getattr(site.mqtt, key)]

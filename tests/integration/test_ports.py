@@ -37,7 +37,7 @@ class FarEnd:
         os.write(self.near, b"".join(stuff(body) + b"\0" for body in bodies))
 
     def unplug(self) -> None:
-        self.link.unlink()  # first: what it names may be another's device at once
+        self.link.unlink(missing_ok=True)  # first: what it names may be another's device at once
         os.close(self.far)
         os.close(self.near)
 

@@ -30,26 +30,35 @@ def make(
     """Return the sink; `folder` is where relative files of the site start."""
     settings = Settings(
         host=config.host,
-        port=config.port or (PORT_TLS if config.tls else PORT),
+        port=port_of(config),
         client_id=config.client_id or f"tidegate-{surroundings.name}",
         topics=Topics(config.base_topic, surroundings.name),
         format=config.format,
         is_home_assistant=config.home_assistant,
         username=config.username,
-        password=_password(config, folder),
-        context=_context(config, folder),
+        password=password_of(config, folder),
+        context=context_of(config, folder),
     )
     return MqttSink(settings, surroundings, save, stream=stream, history=history)
 
 
-def _password(config: MqttConfig, folder: Path | None) -> Callable[[], str | None]:
+def port_of(config: MqttConfig) -> int:
+    """Return the broker's TCP port."""
+    return config.port or (PORT_TLS if config.tls else PORT)
+
+
+def password_of(config: MqttConfig, folder: Path | None) -> Callable[[], str | None]:
+    """Return what reads the password, where there is one: secrets change. It raises: UsageError."""
+
     def read() -> str | None:
         return None if config.password is None else read_secret(config.password, folder)
 
     return read
 
 
-def _context(config: MqttConfig, folder: Path | None) -> Callable[[], ssl.SSLContext | None]:
+def context_of(config: MqttConfig, folder: Path | None) -> Callable[[], ssl.SSLContext | None]:
+    """Return what reads the certificates; it gives None without TLS. It raises: OSError, UsageError."""
+
     def placed(file: str | None) -> str | None:
         return None if file is None else str((folder or Path()) / Path(file).expanduser())
 

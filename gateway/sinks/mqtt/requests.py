@@ -180,7 +180,7 @@ class Requests:
         try:
             return await self._does.answer("set", args, CALLER)
         except (GatewayError, msgspec.ValidationError) as error:
-            return no_command(route, value, key, _code_of(error), str(error))
+            return no_command(route, value, key, code_of(error), str(error))
 
     def _result(self, answer: dict[str, Any]) -> None:
         told = {name: value for name, value in answer.items() if name != "detail"}
@@ -283,10 +283,11 @@ def _bounded(payload: bytes) -> bytes:
 
 
 def _told(error: Exception) -> dict[str, Any]:
-    return {"code": _code_of(error), "message": str(error)}
+    return {"code": code_of(error), "message": str(error)}
 
 
-def _code_of(error: Exception) -> str:
+def code_of(error: Exception) -> str:
+    """Return the word for programs that says why something was not done."""
     match error:
         case DeniedError():
             return "denied"

@@ -24,7 +24,7 @@ from gateway.errors import LedgerError, UsageError
 from gateway.runtime.backoff import Backoff
 from gateway.runtime.crew import Crew
 from gateway.sinks.homeassistant.announcer import Announcer
-from gateway.sinks.mqtt.connection import BrokerError, Connection
+from gateway.sinks.mqtt.connection import BrokerError, Connection, Will
 from gateway.sinks.mqtt.delivery import Delivery, Format
 from gateway.sinks.mqtt.requests import Requests
 from gateway.sinks.mqtt.topics import Topics
@@ -154,7 +154,7 @@ class MqttSink:
                 client_id=settings.client_id,
                 username=settings.username,
                 password=settings.password(),
-                will=self._topics.availability,
+                will=Will(self._topics.availability),
                 on_ack=self._acknowledged,
                 on_message=lambda message: _take(self._announcer, requests, message),
             )

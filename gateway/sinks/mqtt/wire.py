@@ -1,7 +1,7 @@
 """Layer 7: the wire of one connection to a broker: asyncio's transport, as the socket that paho takes it for.
 
 What is sent is gathered and goes out once a turn of the loop; what comes in waits until paho reads it. Acknowledgements
-of messages are taken out on the way, for paho does not know of those messages.
+are taken out on the way: paho does not know of what they acknowledge.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 MAX_PACKET_BYTES: Final = 256 << 10  # that a broker may send us
 READ_AHEAD_BYTES: Final = 64 << 10  # in memory and not read by paho: then the broker waits
-_PUBACK: Final = 0x40
+_ACKS: Final = frozenset({0x40, 0xB0})  # PUBACK, UNSUBACK: both name a packet in two bytes
 
 
 class Wire(asyncio.Protocol):
@@ -43,7 +43,7 @@ class Wire(asyncio.Protocol):
         acks: list[int] = []
         at, size = 0, len(data)
         while at < size:
-            if data[at] == _PUBACK and data[at + 1 : at + 2] == b"\x02" and at + 4 <= size:
+            if data[at] in _ACKS and data[at + 1 : at + 2] == b"\x02" and at + 4 <= size:
                 acks.append(data[at + 2] << 8 | data[at + 3])
                 at += 4
                 continue
