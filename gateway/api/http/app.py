@@ -112,6 +112,8 @@ class App:
 
     def _find(self, request: Request) -> Operation:
         """Return what a request asks for. Raises: Problem."""
+        if request.scope["path"] in self._streams:
+            raise Problem(405, "method", f"here is GET, no {request.method[:20]}", {"Allow": "GET"})
         methods = self._plain.get(request.scope["path"])
         if methods is None:
             for route, found in self._routes:

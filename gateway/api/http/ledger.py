@@ -72,7 +72,8 @@ class LedgerOperations:
         ledger = await self._ledger(call)
         found = await _found(ledger.verify(deep=call.flag("deep"), within_s=WAIT_S))
         if found is None:
-            return Answer({"status": "verifying"}, 202, {"Location": str(call.request.url.path), "Retry-After": "1"})
+            again = "/v1/ledger/verify" + ("?deep=true" if call.flag("deep") else "")
+            return Answer({"status": "verifying"}, 202, {"Location": again, "Retry-After": "1"})
         return Answer(found)
 
     async def why(self, call: Call) -> Answer:

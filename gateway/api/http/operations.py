@@ -231,6 +231,8 @@ def _version_in(if_match: str | None, version: int) -> int | None:
         raise Problem(428, "precondition", "give If-Match with the ETag of the shadow that is to be changed")
     if if_match.strip() == "*":
         return None
-    if f'"{version}"' not in _tags(if_match):
+    if f'"{version}"' not in [
+        part.strip() for part in if_match.split(",")
+    ]:  # a weak one is no match (RFC 9110, 13.1.1)
         raise Problem(412, "version", f"the shadow has version {version}; read it again", {"ETag": f'"{version}"'})
     return version
