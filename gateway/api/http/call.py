@@ -56,9 +56,9 @@ class Call:
     def flag(self, name: str) -> bool:
         """Return a parameter that is true or false. Raises: Problem."""
         text = self.query(name)
-        if text not in {None, "true", "false", "1", "0"}:
+        if text not in {None, "true", "false"}:
             raise Problem(400, "malformed", f"{name} is true or false, not {text[:40]!r}")
-        return text in {"true", "1"}
+        return text == "true"
 
     def check_query(self, known: Collection[str]) -> None:
         """Raises: Problem for a parameter that nobody reads, or that is given twice."""

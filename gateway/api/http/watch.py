@@ -17,18 +17,22 @@ from uvicorn.protocols.utils import ClientDisconnected
 from gateway.api.api import Api
 from gateway.api.feed import Piece, Reader, WatchPattern
 from gateway.api.http.guard import SUBPROTOCOL
+from gateway.api.http.parameters import FLAG, MAX_SEQ, SEQ, text
 from gateway.api.http.problems import Problem
 from gateway.api.live import live_pieces
 from gateway.authority.decision import Caller
 from gateway.errors import LedgerError
 from gateway.route import RoutePattern
 
-PARAMETERS: Final = ("pattern", "from", "live")
+PARAMETERS: Final = {
+    "pattern": text("up to three globs, device/family/stream, with @variant or @* for more than plain values [*]"),
+    "from": SEQ._replace(words="begin at this sequence number of the ledger"),
+    "live": FLAG._replace(words="every decoded value, recorded or not, without resume"),
+}
 STALLED_S: Final = 10.0  # a socket that takes nothing for so long is closed
 HEARTBEAT_S: Final = 5.0  # a comment, so that who reads can tell silence from a gateway that is gone
 SETTLE_S: Final = 0.1  # until what is neither held nor durable yet is looked for again
 WRITE_BYTES: Final = 16_384  # given to a socket at once
-MAX_SEQ: Final = (1 << 63) - 1
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
