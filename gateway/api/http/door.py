@@ -105,7 +105,11 @@ class HttpDoor:
             ws_per_message_deflate=False, proxy_headers=False, date_header=True, server_header=False,
             ssl_certfile=self._file(self._config.tls_cert), ssl_keyfile=self._file(self._config.tls_key),
         )  # fmt: skip
-        config.load()
+        try:
+            config.load()
+        except OSError as error:  # of the files, and of what is in them
+            files = f"tls_cert {self._config.tls_cert} with tls_key {self._config.tls_key}"
+            raise OSError(f"{files} cannot be used: {error.strerror or error}") from error
         return await asyncio.get_running_loop().create_server(
             lambda: HttpProtocol(config, self._state, {}), host, port, ssl=config.ssl, backlog=BACKLOG,
             reuse_address=True, ssl_handshake_timeout=REQUEST_S if config.ssl else None,
