@@ -15,7 +15,7 @@ from starlette.requests import HTTPConnection
 from uvicorn.protocols.utils import ClientDisconnected
 
 from gateway.api.api import Api
-from gateway.api.feed import Piece, Reader, WatchPattern
+from gateway.api.feed import Piece, Reader, WatchPattern, gap_piece
 from gateway.api.http.guard import SUBPROTOCOL
 from gateway.api.http.parameters import FLAG, MAX_SEQ, SEQ, text
 from gateway.api.http.problems import Problem
@@ -138,6 +138,10 @@ class Watch:
                         return
             if await reader.take(SETTLE_S) is None:
                 return
+        if (
+            after is not None and after > stream.last_seq
+        ):  # its numbers are of another ledger, or of a tail that was lost
+            yield [gap_piece(stream.last_seq + 1, after, "the ledger ends before it")]
         with feed.joined(reader, wanted.pattern, after):
             while (found := await reader.take(HEARTBEAT_S)) is not None:
                 yield found
