@@ -302,7 +302,7 @@ class Gateway:
     def _make_sinks(self, site: SiteConfig) -> Sinks:
         around = Surroundings(
             name=self.name, boot=self.boot, clock=self._clock, does=self.asks, knows=self.queries,
-            commands=self._dispatch, devices=self._devices,
+            commands=self._dispatch, devices=self._devices, discoveries=self._discoveries,
         )  # fmt: skip
         return Sinks(site, self._configurer.folder, around, self._recorder, self.following)
 

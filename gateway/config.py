@@ -365,8 +365,9 @@ def _check_mqtt(mqtt: MqttConfig, found: Findings) -> None:
     if not base or UNSAFE_IN_TOPIC.search(base) or base[0] in "/$" or len(base) > MOST_NAME_CHARS:
         message = f"{base[:80]!r} is no beginning of a topic: no '+', '#', control characters, and no '/' or '$'"
         found.error(("mqtt", "base_topic"), f"{message} in front")
-    if mqtt.format == "senml":
-        found.error(("mqtt", "format"), "'senml' is not made by this version; one of plain, batch")
+    if mqtt.home_assistant and mqtt.format != "plain":
+        message = f"reads a topic for each value: with format = {mqtt.format!r} there is none; leave `format` out"
+        found.error(("mqtt", "home_assistant"), f"Home Assistant {message}")
     if mqtt.key is not None and mqtt.cert is None:
         found.error(("mqtt", "key"), "a key without a certificate; give `cert` too")
     for name in ("ca", "cert", "key"):

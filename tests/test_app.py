@@ -156,8 +156,8 @@ def test_after_a_run_the_socket_is_gone_and_a_new_run_may_begin(tmp_path: Path) 
 
 
 def test_tables_that_this_version_does_not_act_on_are_named(tmp_path: Path) -> None:
-    gateway = gateway_on(tmp_path, [reading(1)], mqtt=MqttConfig(host="broker", home_assistant=True, sparkplug="plant"))
-    assert gateway.unused == ["mqtt.home_assistant", "mqtt.sparkplug"]
+    gateway = gateway_on(tmp_path, [reading(1)], mqtt=MqttConfig(host="broker", sparkplug="plant"))
+    assert gateway.unused == ["mqtt.sparkplug"]
 
 
 def test_a_site_that_cannot_be_wired_is_refused_before_anything_is_opened(tmp_path: Path) -> None:

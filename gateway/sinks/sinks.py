@@ -56,5 +56,5 @@ class Sinks:
 
 def unused_keys(site: SiteConfig) -> list[str]:
     """Return what of the site this version reads and checks, and does not act on."""
-    keys = ("home_assistant", "sparkplug")
+    keys = ("sparkplug",)
     return [f"mqtt.{key}" for key in keys if site.mqtt is not None and getattr(site.mqtt, key)]
