@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from gateway.cli.client import data_option
-from gateway.config import SiteConfig, data_dir, load_site, site_of_arguments
+from gateway.config import SiteConfig, data_dir, load_site, located, site_of_arguments
 from gateway.errors import ConfigError, UsageError
 from gateway.notation import duration_ns
 from gateway.runtime.notify import Notifier
@@ -99,7 +99,7 @@ def _wired(
     except ConfigError as error:
         if folder is None:
             raise UsageError("; ".join(f"{each.key}: {each.message}" for each in error.problems)) from error
-        raise
+        raise ConfigError(located(Path(what[0]), error.problems)) from error
 
 
 def _seconds(text: str) -> float:

@@ -13,7 +13,7 @@ import msgspec
 from gateway.authority.decision import Caller
 from gateway.authority.grants import Verb
 from gateway.authority.scope import EVERYWHERE, Scope
-from gateway.errors import UnknownError, UsageError
+from gateway.errors import RouteError, UnknownError, UsageError
 from gateway.route import Route, Variant, parse_route
 from gateway.runtime.dispatch import Dispatch
 from gateway.runtime.patching import patch
@@ -169,8 +169,10 @@ class Asks:
         )  # fmt: skip
 
     async def _get(self, caller: Caller, args: _Get) -> dict[str, Any]:
-        route, _ = parse_route(args.route)
+        route, seq = parse_route(args.route)
         await self._warden.demand(caller, route, "read")
+        if seq is not None:
+            raise RouteError(f"{args.route[:80]!r} names one record; ask `why` about that, or leave #{seq} out")
         is_looked_at = route.variant in {Variant.VALUE, Variant.HEALTH}
         found = self._looks.value(route) if is_looked_at else self._dispatch.part(route)
         if found is None and route.variant is Variant.VALUE:  # a setpoint that no stream is called like

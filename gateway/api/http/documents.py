@@ -5,12 +5,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-Seconds = float | str
+from gateway.notation import Duration
+
+MAX_KEY_CHARS: Final = 255
+
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e9)] | Duration
 """A number of seconds, or a duration such as "2s"."""
+
+Key = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_KEY_CHARS)]
+"""What makes two requests one."""
 
 
 class _Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -22,7 +29,7 @@ class SetBody(_Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     value: Any
     expires: Seconds | None = None
-    key: str | None = None
+    key: Key | None = None
     wait: Seconds | None = None  # 3 s at most
 
 

@@ -32,6 +32,7 @@ TITLES: Final = {
     "no_ledger": "This gateway keeps no ledger",
     "method": "This path takes other methods",
     "timeout": "The request did not come in time",
+    "handshake": "The WebSocket is of another version",
     "interlock": "An interlock forbids it",
     "fill": "The rest of the message is not known",
     "version": "The shadow has changed since",

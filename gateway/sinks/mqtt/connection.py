@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -51,6 +51,11 @@ class _Paho(Client):
     def _create_socket(self) -> Any:
         return self.wire
 
+    def _handle_publish(self) -> MQTTErrorCode:
+        """Take nothing with QoS 2, which nobody asked for: it would be kept here until the broker says more."""
+        is_twice: bool = self._in_packet["command"] & 0x06 == 0x04
+        return MQTTErrorCode.MQTT_ERR_PROTOCOL if is_twice else super()._handle_publish()
+
 
 class Connection:
     """One connection. Ends once; `ended` says why."""
@@ -64,8 +69,12 @@ class Connection:
         will: Will,
         on_ack: Callable[[int], None],
         on_message: Callable[[MQTTMessage], None],
+        on_granted: Callable[[list[str]], None],
     ) -> None:
-        """Take who we are, what the broker says for us when we are gone, and who hears of what comes."""
+        """Take who we are, what the broker says for us when we are gone, and who hears of what comes.
+
+        `on_granted` hears, when the broker has answered, which subscriptions it does not grant.
+        """
         loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[str] = loop.create_future()
         self._welcome: asyncio.Future[str] = loop.create_future()  # "": we are in
@@ -80,10 +89,13 @@ class Connection:
         if username is not None:
             client.username_pw_set(username, password)
         self._on_ack = on_ack
+        self._topics: tuple[str, ...] = ()  # subscribed to
         self._idle: asyncio.Event | None = None  # who closes waits for everything to be acknowledged
         self.sent_s: dict[int, float] = {}  # message -> when it was sent, for those not acknowledged
         client.on_connect = self._connected
         client.on_disconnect = self._disconnected
+        client.on_subscribe = self._subscribed
+        self._on_granted = on_granted
         client.on_message = lambda _client, _data, message: on_message(message)
         self.wire = client.wire = Wire(self._read, self._published)
         self._mid = FIRST_MID
@@ -147,6 +159,7 @@ class Connection:
 
     def subscribe(self, topics: tuple[str, ...]) -> None:
         """Ask for messages, at least once each."""
+        self._topics = topics
         self._client.subscribe([(topic, 1) for topic in topics])
 
     @property
@@ -204,6 +217,12 @@ class Connection:
         self, _client: Client, _data: Any, _flags: DisconnectFlags, reason: ReasonCode, _properties: Properties | None
     ) -> None:
         self._end(f"the connection ended: {reason}")
+
+    def _subscribed(
+        self, _client: Client, _data: Any, _mid: int, reasons: list[ReasonCode], _properties: Properties | None
+    ) -> None:
+        answered = zip(self._topics, reasons, strict=False)
+        self._on_granted([topic for topic, reason in answered if reason.is_failure])
 
     def _published(self, mids: list[int]) -> None:
         for mid in mids:

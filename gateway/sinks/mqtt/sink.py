@@ -82,6 +82,7 @@ class MqttSink:
         self._opening = 0  # of the ledger that the cursor is about
         self._link: Connection | None = None
         self._reason = ""  # why there is no connection
+        self._refused: list[str] = []  # subscriptions that the broker does not grant
         self._connections = 0
         self._saved = 0
         self._is_heard = False  # a message was acknowledged in this connection
@@ -129,6 +130,11 @@ class MqttSink:
             log.warning("mqtt: %s; what is not acknowledged waits in the ledger", reason)
         self._reason = reason
 
+    def _granted(self, refused: list[str]) -> None:
+        if refused and refused != self._refused:
+            log.warning("mqtt: the broker grants no subscription to %s; what is said there is lost", ", ".join(refused))
+        self._refused = refused
+
     async def _follow_ledger(self) -> None:
         """Take the place where the ledger knows us to be; a sink that is new begins with what comes from now on."""
         stream, spool = self._stream, self._delivery.spool
@@ -157,6 +163,7 @@ class MqttSink:
                 will=Will(self._topics.availability),
                 on_ack=self._acknowledged,
                 on_message=lambda message: _take(self._announcer, requests, message),
+                on_granted=self._granted,
             )
             requests = Requests(
                 self._topics, does=self._gateway.does, knows=self._gateway.knows, commands=self._gateway.commands,
