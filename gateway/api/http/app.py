@@ -40,6 +40,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     run: Handler
     answers: dict[int, Any]  # status -> type of the body, None for no JSON
     takes: Any = None  # type of the body
+    takes_text: tuple[str, ...] = ()  # media types of a body that is text
     query: dict[str, str] = {}  # parameter -> what it means
     is_open: bool = False  # needs nobody's leave
     fails: tuple[int, ...] = ()

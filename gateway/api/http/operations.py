@@ -15,11 +15,11 @@ from gateway.route import Route, RoutePattern, Variant
 
 WAIT_S: Final = 3.0  # a caller waits no longer, then has a handle (DESIGN 2.7)
 MAX_KEY_CHARS: Final = 255
-_PAGE: Final = {
+PAGE: Final = {
     "limit": f"at most so many, 1 to {paging.MOST_LIMIT} [{paging.DEFAULT_LIMIT}]",
     "after": "the `next` of the page before",
 }
-_ROUTED: Final = _PAGE | {"pattern": "up to three globs, device/family/stream [*]"}
+_ROUTED: Final = PAGE | {"pattern": "up to three globs, device/family/stream [*]"}
 
 
 class Operations:
@@ -72,7 +72,7 @@ class Operations:
             ),
             Operation(
                 method=get, path="/v1/commands", name="commands", summary="Commands, those that have ended too",
-                run=self.commands, answers={200: doc.Commands}, query=_PAGE,
+                run=self.commands, answers={200: doc.Commands}, query=PAGE,
             ),
             Operation(
                 method=get, path="/v1/commands/{id}", name="command", summary="What became of one command",
