@@ -21,14 +21,16 @@ import msgspec
 
 from gateway.app import Gateway
 from gateway.authority.settings import GrantConfig
+from gateway.cells import COLOUR, PLAIN, Style, downgraded
 from gateway.config import SiteConfig
+from gateway.environment import wants_colour
 from gateway.errors import GatewayError, UsageError
 from gateway.runtime.peer import own_principal
 from gateway.runtime.stopping import limit_stop
-from hil.screen import Screen, size_of
+from gateway.screen import Screen, size_of
 from hil.sim.rig import Rig
 from hil.snapshot import EVERYTHING, LineMaker, Observer
-from hil.view import COLOUR, PLAIN, Style, downgraded, render
+from hil.view import render
 from hil.writes import write_to_and_fro
 
 DRAW_PERIOD_S: Final = 0.2
@@ -203,7 +205,7 @@ def _suspendable(loop: asyncio.AbstractEventLoop, screen: Screen) -> Iterator[No
 
 
 def _style() -> Style:
-    return PLAIN if os.environ.get("NO_COLOR") else COLOUR
+    return COLOUR if wants_colour() else PLAIN
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from hil.screen import ENTER, LEAVE
+from gateway.screen import ENTER, LEAVE
 
 COMMAND = [sys.executable, "-m", "gateway", "demo"]
 

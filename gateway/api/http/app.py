@@ -42,6 +42,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     answers: dict[int, Any]  # status -> type of the body, None for no JSON
     media: tuple[str, ...] = ()  # in which else it may come
     takes: Any = None  # type of the body
+    takes_text: tuple[str, ...] = ()  # media types of a body that is text
     query: Mapping[str, Parameter | str] = {}  # what may stand behind the `?`; only words: any text
     headers: Mapping[str, Parameter | str] = {}  # what else counts of the head
     is_open: bool = False  # needs nobody's leave

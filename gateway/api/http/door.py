@@ -19,6 +19,7 @@ from gateway.api.http.app import App
 from gateway.api.http.guard import MOST_HEAD_BYTES
 from gateway.api.http.ledger import LedgerOperations
 from gateway.api.http.operations import Operations
+from gateway.api.http.profiles import ProfileOperations
 from gateway.api.http.protocol import REQUEST_S, HttpProtocol, State, WsProtocol
 from gateway.api.http.watch import Watch
 from gateway.api.settings import HttpConfig, MetricsConfig, address_of
@@ -51,7 +52,7 @@ class HttpDoor:
         self._config = config
         self._folder = folder or Path()
         self.watch = Watch(api)
-        operations = [*Operations(api).all(), *LedgerOperations(api).all()]
+        operations = [*Operations(api).all(), *ProfileOperations(api).all(), *LedgerOperations(api).all()]
         about = AboutOperations(api, operations, tells_values=metrics is not None and metrics.values)
         every = [*operations, *about.all()] if is_whole else about.for_machines()
         self.app = App(

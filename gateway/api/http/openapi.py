@@ -58,6 +58,9 @@ def _told(operation: Operation) -> dict[str, Any]:
     told["parameters"] += described(operation.query) + described(operation.headers, "header")
     if operation.takes is not None:
         told["requestBody"] = {"required": True, "content": {"application/json": {"schema": _schema(operation.takes)}}}
+    if operation.takes_text:
+        text = {"schema": {"type": "string"}}
+        told["requestBody"] = {"required": True, "content": dict.fromkeys(operation.takes_text, text)}
     if not operation.is_open:
         told["security"] = [{"token": []}] if operation.method != "GET" else [{}, {"token": []}]
     return told
