@@ -7,6 +7,8 @@ import { Plot } from "./plot.js";
 import { whyElements } from "./why.js";
 
 const SLOW_MS = 60_000;
+const AGAIN_MS = 1000;
+const MOST_ASKED = 12;
 const MOST_PAGES = 8;
 const LOOK_BACK_S = [900, 86_400, null]; // for the newest record of a value
 
@@ -58,9 +60,8 @@ export class Inspector {
     let found;
     try {
       const target = /^\d+$|#/.test(of) ? of : await this._newest(of);
-      const told = await this._api.json(`/v1/ledger/why?of=${encodeURIComponent(target)}`, { timeoutMs: SLOW_MS });
-      found = whyElements(told);
       if (node.dataset.why === of) node.dataset.why = target;
+      found = whyElements(await this._explained(target));
     } catch (error) {
       found = [el("p", { class: "note" }, error instanceof ApiError ? error.message : "nobody answers")];
     }
@@ -156,6 +157,21 @@ export class Inspector {
       if (after === null) break;
     }
     return { points, gaps, isWhole: after === null };
+  }
+
+  /** Asks for the why of a record; one that was told before it was durable is on the medium a little later. */
+  async _explained(of) {
+    const path = `/v1/ledger/why?of=${encodeURIComponent(of)}`;
+    for (let asked = 1; ; asked += 1) {
+      try {
+        return await this._api.json(path, { timeoutMs: SLOW_MS });
+      } catch (error) {
+        if (!(error instanceof ApiError) || error.code !== "unknown_record" || asked >= MOST_ASKED) throw error;
+        setText(byId("why-body").firstChild, `record ${of} is on its way to the medium`);
+        await new Promise((done) => setTimeout(done, AGAIN_MS));
+        if (byId("why").dataset.why !== of) throw error;
+      }
+    }
   }
 
   async _newest(route) {

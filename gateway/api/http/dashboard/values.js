@@ -1,4 +1,4 @@
-/** The live values, by device: one table each. A row is written at most once a frame, and only while it is in view. */
+/** The live values, by device: one table each. A row is written at most once a frame, its trend only while it is in view. */
 
 import { byId, el, inFrame, setAttribute, setText } from "./dom.js";
 import { ageText, durationText, shortText, unitText, valueText } from "./format.js";
@@ -162,7 +162,8 @@ export class ValuesView {
         row.quality = quality;
         row.node.dataset.q = quality;
       }
-      if (row.isOnScreen) drawRow(row, nowS, trendS);
+      drawRow(row, nowS);
+      if (row.isOnScreen) drawSpark(row.spark, row.value, nowS, trendS);
     }
     this._dirty.clear();
   }
@@ -204,7 +205,7 @@ export class ValuesView {
   }
 }
 
-function drawRow(row, nowS, trendS) {
+function drawRow(row, nowS) {
   const { value } = row;
   const decimals = typeof value.value === "number" ? value.decimals : null;
   const text = shortText(value.value, decimals);
@@ -220,7 +221,6 @@ function drawRow(row, nowS, trendS) {
     row.shownMarks = shown;
     row.marks.replaceChildren(...marks.map((mark) => el("span", { class: "mark", "data-mark": mark }, mark)));
   }
-  drawSpark(row.spark, value, nowS, trendS);
 }
 
 function makeGroup(device) {
