@@ -1,7 +1,12 @@
 /** The gateway's HTTP API. A token is in memory and in this tab's session storage; it goes into one header and nowhere else. */
 
 const KEY = "tidegate.token";
-export const TIMEOUT_MS = 4000;
+const TIMEOUT_MS = 4000;
+const SLOW_MS = 60_000;
+const AGAIN_MS = 1000;
+const MOST_ASKED = 30;
+
+export const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 /** What was refused, in the words of the API's problem details. */
 export class ApiError extends Error {
@@ -26,6 +31,7 @@ function stored() {
 export class Api {
   constructor() {
     this._token = stored();
+    this._asking = Promise.resolve();
     this.onHeard = () => {};
     this.onRefused = () => {}; // to read, a token is needed, or this one counts for nothing
   }
@@ -82,6 +88,26 @@ export class Api {
     this.onHeard();
     if (!answer.ok) throw new ApiError(answer.status, String(body.code ?? answer.status), String(body.detail ?? ""));
     return { status: answer.status, headers: answer.headers, body };
+  }
+
+  /** Asks the ledger what takes it a while: one question of this page after the other. */
+  slow(path, options = {}) {
+    const asking = this._asking.then(() => this.patiently(path, options));
+    this._asking = asking.catch(() => {});
+    return asking;
+  }
+
+  /** Asks again while others keep the ledger busy. */
+  async patiently(path, options = {}) {
+    for (let asked = 1; ; asked += 1) {
+      options.signal?.throwIfAborted();
+      try {
+        return await this.told(path, { timeoutMs: SLOW_MS, ...options });
+      } catch (error) {
+        if (!(error instanceof ApiError) || error.code !== "busy" || asked >= MOST_ASKED) throw error;
+      }
+      await pause(AGAIN_MS);
+    }
   }
 
   /** Returns all rows of a list, page by page. */

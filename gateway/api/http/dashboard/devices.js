@@ -57,6 +57,7 @@ export class DevicesView {
     setText(health, healthText(row));
     setAttribute(health, "title", row.port);
     setText(reason, reasonText(row));
+    setAttribute(reason, "title", reason.textContent);
     reason.hidden = reason.textContent === "";
   }
 }
@@ -65,7 +66,6 @@ function healthText(row) {
   const health = row.health ?? {};
   const parts = [row.bus];
   if (typeof health.availability_recent === "number") parts.push(`${percent(health.availability_recent)} up`);
-  if (health.errors_per_min > 0) parts.push(`${health.errors_per_min.toFixed(1)} errors/min`);
   return parts.join(" · ");
 }
 
@@ -76,7 +76,11 @@ function percent(share) {
 }
 
 function reasonText(row) {
-  if (row.lifecycle === "CONNECTED") return row.stale ? "connected, but silent for longer than it may be" : "";
+  if (row.lifecycle === "CONNECTED") {
+    const perMin = row.health?.errors_per_min ?? 0;
+    if (row.stale) return "connected, but silent for longer than it may be";
+    return perMin > 0 ? `${perMin.toFixed(1)} errors/min, the last: ${row.last_error ?? row.health.last_error ?? "unknown"}` : "";
+  }
   const parts = [row.reason || row.last_error || row.first_error || ""];
   if (row.attempt > 1) parts.push(`attempt ${row.attempt}`);
   if (row.next_retry_s) parts.push(`next in ${durationText(Math.max(1, row.next_retry_s))}`);

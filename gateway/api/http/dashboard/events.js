@@ -1,6 +1,6 @@
 /** What happened: connections, commands, and numbers that are missing from the stream. */
 
-import { byId, el, inFrame, Keyed, setText } from "./dom.js";
+import { byId, el, inFrame, Keyed, setAttribute, setText } from "./dom.js";
 import { timeText, valueText } from "./format.js";
 import { TONES } from "./devices.js";
 
@@ -14,6 +14,7 @@ export class EventsView {
     this._api = api;
     this._reasons = new Map(); // seq -> why a connection changed, looked up once
     this._isLooking = false;
+    this._redraw = () => this.draw();
     this._keyed = new Keyed(byId("events"), (event) => this._make(event), (node, event) => this._update(node, event));
   }
 
@@ -40,7 +41,8 @@ export class EventsView {
 
   _update(node, event) {
     const reason = this._reasons.get(event.seq);
-    setText(node.detail, reason ? ` ${reason}` : "");
+    setText(node.detail, reason ?? "");
+    setAttribute(node.detail, "title", reason || null);
   }
 
   /** Looks up, one after the other, why connections changed: the stream tells the state alone. */
@@ -53,7 +55,7 @@ export class EventsView {
         const { entries } = await this._api.json(`/v1/ledger/entries?after=${seq - 1}&limit=1`);
         const body = entries[0]?.seq === seq ? entries[0].body : {};
         this._reasons.set(seq, reasonOf(body));
-        inFrame(() => this.draw());
+        inFrame(this._redraw);
       }
     } catch {
       // it is looked up again when something else happens

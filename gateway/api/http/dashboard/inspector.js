@@ -1,14 +1,14 @@
 /** One value, looked at closely: its history as a plot, and its why down to the bytes. */
 
-import { ApiError } from "./api.js";
+import { ApiError, pause } from "./api.js";
 import { byId, el, inFrame, setText } from "./dom.js";
 import { dateText, timeText, unitText, valueText } from "./format.js";
 import { Plot } from "./plot.js";
 import { whyElements } from "./why.js";
 
 const SLOW_MS = 60_000;
-const AGAIN_MS = 1000;
-const MOST_ASKED = 12;
+const AGAIN_MS = 200;
+const DURABLE_MS = 20_000;
 const MOST_PAGES = 8;
 const LOOK_BACK_S = [900, 86_400, null]; // for the newest record of a value
 
@@ -22,6 +22,9 @@ export class Inspector {
     this._points = [];
     this._abort = null;
     this._opener = null;
+    this._asked = 0; // questions so far
+    this._drawHead = () => this._head();
+    this._drawMore = () => this._extend();
     this._plot = new Plot(byId("plot"), { onCursor: (t, v) => this._point(t, v) });
     byId("inspector-close").addEventListener("click", () => this.close());
     byId("inspector-csv").addEventListener("click", () => this._save());
@@ -41,6 +44,7 @@ export class Inspector {
   /** Shows the history of a value. */
   open(value) {
     this._begin(value);
+    this._load();
     byId("why").hidden = true;
     this._reveal(byId("inspector-title"));
   }
@@ -48,8 +52,9 @@ export class Inspector {
   /** Shows what led to a record, `17` or `device/family/stream#17`; without a number, to the newest of that route. */
   async why(of, opener) {
     const value = this._store.values.get(of.split("#")[0]);
-    if (value !== undefined && value !== this._value) this._begin(value);
+    const isOther = value !== this._value;
     if (value === undefined) this._forget(`Record #${of}`);
+    else if (isOther) this._begin(value);
     const node = byId("why");
     node.hidden = false;
     node.dataset.why = of;
@@ -57,28 +62,40 @@ export class Inspector {
     place.replaceChildren(el("p", { class: "dim" }, `looking up ${of} in the ledger`));
     this._opener = opener;
     this._reveal(byId("why-title"));
-    let found;
+    this._asked += 1;
+    const finding = this._found(of, this._asked);
+    if (value !== undefined && isOther) this._load(); // behind the question that was asked
+    const found = await finding;
+    if (found !== null) place.replaceChildren(...found);
+  }
+
+  /** Returns what answers a question, null where another one is asked meanwhile. */
+  async _found(of, asked) {
+    const isAsked = () => this._asked === asked;
     try {
       const target = /^\d+$|#/.test(of) ? of : await this._newest(of);
-      if (node.dataset.why === of) node.dataset.why = target;
-      found = whyElements(await this._explained(target));
+      if (!isAsked()) return null;
+      byId("why").dataset.why = target;
+      const told = await this._explained(target, isAsked);
+      return isAsked() ? whyElements(told) : null;
     } catch (error) {
-      found = [el("p", { class: "note" }, error instanceof ApiError ? error.message : "nobody answers")];
+      if (!isAsked()) return null;
+      return [el("p", { class: "note" }, error instanceof ApiError ? error.message : "nobody answers")];
     }
-    if (node.dataset.why.split("#")[0] === of.split("#")[0]) place.replaceChildren(...found);
   }
 
   /** A value has changed; a new record of the one that is shown joins its plot. */
   touch(value) {
     if (value !== this._value) return;
-    inFrame(() => this._head());
+    inFrame(this._drawHead);
     const last = this._points.at(-1);
     if (value.seq === null || value.seqT !== value.t || (last !== undefined && value.t <= last.t)) return;
     this._points.push({ t: value.t, v: value.value, seq: value.seq, taints: value.taints });
-    inFrame(() => this._extend());
+    inFrame(this._drawMore);
   }
 
   close() {
+    this._asked += 1;
     this._forget("");
     this._node.hidden = true;
     document.body.classList.remove("inspecting");
@@ -91,7 +108,6 @@ export class Inspector {
     this._value = value;
     byId("history").hidden = false;
     this._head();
-    this._load();
   }
 
   _forget(title) {
@@ -109,7 +125,8 @@ export class Inspector {
     this._node.hidden = false;
     document.body.classList.add("inspecting");
     heading.focus({ preventScroll: true });
-    heading.scrollIntoView({ block: "nearest" });
+    this._node.scrollTop = this._node.parentElement.scrollTop = 0;
+    this._node.scrollIntoView({ block: "nearest" });
   }
 
   _head() {
@@ -150,7 +167,7 @@ export class Inspector {
     let after = null;
     for (let page = 0; page < MOST_PAGES; page += 1) {
       const query = `route=${encodeURIComponent(route)}&since=${since}${after === null ? "" : `&after=${after}`}`;
-      const told = await this._api.json(`/v1/history?${query}`, { timeoutMs: SLOW_MS, signal });
+      const told = (await this._api.slow(`/v1/history?${query}`, { signal })).body;
       points.push(...told.points);
       gaps.push(...told.gaps);
       after = told.next;
@@ -159,19 +176,16 @@ export class Inspector {
     return { points, gaps, isWhole: after === null };
   }
 
-  /** Asks for the why of a record; one that was told before it was durable is on the medium a little later. */
-  async _explained(of) {
-    const path = `/v1/ledger/why?of=${encodeURIComponent(of)}`;
-    for (let asked = 1; ; asked += 1) {
-      try {
-        return await this._api.json(path, { timeoutMs: SLOW_MS });
-      } catch (error) {
-        if (!(error instanceof ApiError) || error.code !== "unknown_record" || asked >= MOST_ASKED) throw error;
-        setText(byId("why-body").firstChild, `record ${of} is on its way to the medium`);
-        await new Promise((done) => setTimeout(done, AGAIN_MS));
-        if (byId("why").dataset.why !== of) throw error;
-      }
+  /** Asks for the why of a record; what was told before it was durable is on the medium a little later. */
+  async _explained(of, isAsked) {
+    const seq = Number(of.slice(of.indexOf("#") + 1));
+    const isDurable = () => (this._store.status?.ledger.durable_seq ?? Infinity) >= seq;
+    const until = performance.now() + DURABLE_MS;
+    while (!isDurable() && isAsked() && performance.now() < until) {
+      setText(byId("why-body").firstChild, `record ${of} is on its way to the medium`);
+      await pause(AGAIN_MS);
     }
+    return (await this._api.slow(`/v1/ledger/why?of=${encodeURIComponent(of)}`)).body;
   }
 
   async _newest(route) {
@@ -184,10 +198,11 @@ export class Inspector {
   }
 
   _extend() {
+    if (this._value === null) return;
     const to = this._store.nowS();
     const from = to - this._windowS;
     while (this._points.length > 0 && this._points[0].t < from) this._points.shift();
-    if (this._value !== null) this._plot.extend(this._value, this._points, from, to);
+    this._plot.extend(this._value, this._points, from, to);
     this._summary();
   }
 

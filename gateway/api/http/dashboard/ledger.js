@@ -1,10 +1,9 @@
 /** The ledger: how it stands, and its proof. */
 
-import { ApiError } from "./api.js";
+import { ApiError, pause } from "./api.js";
 import { byId, el, Facts, setAttribute, setText } from "./dom.js";
 import { bytesText, countText, durationText } from "./format.js";
 
-const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 const TONES = { recording: "good", off: "quiet" };
 const VERDICT_TONES = { intact: "good", damaged: "bad", forged: "bad" };
 const ASK_AGAIN_MS = 1000;
@@ -48,7 +47,7 @@ export class LedgerView {
       let told;
       do {
         this._tell("", `verifying, ${durationText((performance.now() - began) / 1000)}`, "busy");
-        told = await this._api.told(`/v1/ledger/verify${deep ? "?deep=true" : ""}`, { timeoutMs: 10_000 });
+        told = await this._api.patiently(`/v1/ledger/verify${deep ? "?deep=true" : ""}`);
         if (told.status === 202) await pause(ASK_AGAIN_MS);
       } while (told.status === 202);
       this._end(told.body);

@@ -1,6 +1,6 @@
 /** The dashboard: joins what the gateway streams with what it is asked now and then, and draws it. */
 
-import { Api, ApiError, Unreachable } from "./api.js";
+import { Api, ApiError, pause, Unreachable } from "./api.js";
 import { BusView } from "./bus.js";
 import { DevicesView } from "./devices.js";
 import { byId, inFrame, setAttribute, setText } from "./dom.js";
@@ -20,6 +20,7 @@ const LEAST_POLL_MS = 1000;
 const MOST_POLL_MS = 5000;
 const ROUTES_EVERY_MS = 60_000;
 const LOOK_BACK = 3000; // records to begin with: they fill trends and events
+const HIDDEN_MS = 10_000; // a page that nobody looks at for so long lets go of its stream
 const MOST_BEHIND = 20_000; // records that are caught up with; more are a gap
 
 const api = new Api();
@@ -92,7 +93,7 @@ async function poll() {
       if (!mayNotRead && !document.hidden) await look();
     } catch (error) {
       if (error instanceof Unreachable && error.message.startsWith("TypeError")) setLost(true);
-      else if (error instanceof ApiError && error.status === 403) login.say(error.message);
+      else if (error instanceof ApiError && error.status === 403) forbidden(error.message);
       else if (!(error instanceof ApiError || error instanceof Unreachable)) throw error;
     }
     const took = performance.now() - began;
@@ -148,6 +149,7 @@ function setLost(isLost) {
 }
 
 function tick() {
+  if (document.hidden) return;
   if (performance.now() - heardMs > SILENT_MS && !store.isLost) {
     setLost(true);
     stream.again(); // a connection that is dead takes long to notice
@@ -202,6 +204,12 @@ function tile(id, number, words, tone = "") {
   setAttribute(node, "data-tone", tone || null);
 }
 
+/** Whoever signed in may not read: asking again would only fill the ledger with refusals. */
+function forbidden(why) {
+  mayNotRead = true;
+  login.say(why);
+}
+
 // ---- beginning
 
 function signedIn() {
@@ -210,8 +218,6 @@ function signedIn() {
   stream.again();
   wake();
 }
-
-const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 /** Waits, but not when something happened. */
 function nap(ms) {
@@ -224,7 +230,18 @@ function nap(ms) {
   });
 }
 
-document.addEventListener("visibilitychange", () => document.hidden || wake());
+let hiddenTimer = null;
+
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(hiddenTimer);
+  if (document.hidden) {
+    hiddenTimer = setTimeout(() => (stream.isWanted = false), HIDDEN_MS);
+    return;
+  }
+  heardMs = performance.now(); // nobody listened meanwhile
+  stream.isWanted = true;
+  wake();
+});
 document.addEventListener("keydown", (event) => {
   if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.closest("input, select, textarea") !== null) return;

@@ -52,18 +52,19 @@ export class Plot {
     const ink = colour("--dim");
     const grid = { stroke: colour("--line"), width: 1 };
     const axis = { stroke: ink, grid, ticks: { ...grid, size: 4 }, font: `11px ${colour("--sans") || "sans-serif"}` };
-    const label = (at) => (value.labels !== null ? (value.labels[at] ?? "") : valueText(value.isStepped ? at === 1 : at));
-    const stepped = value.isStepped ? { splits: (_u, _axis, low, high) => integers(low, high) } : {};
+    const isNumber = typeof value.value === "number";
+    const label = (at) => (isNumber ? valueText(at) : value.labels !== null ? (value.labels[at] ?? "") : valueText(at === 1));
+    const stepped = !isNumber ? { splits: (_u, _axis, low, high) => integers(low, high) } : {};
     const marked = { stroke: colour("--warn"), fill: colour("--warn"), paths: () => null, points: { show: true, size: 5 } };
     return {
       ...this._size(),
       padding: [12, 12, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { setScale: false } },
-      scales: { x: { range: [from, to] }, y: { range: (_u, low, high) => rangeOf(UPlot, low, high, value.isStepped) } },
+      scales: { x: { range: [from, to] }, y: { range: (_u, low, high) => rangeOf(UPlot, low, high, isNumber) } },
       axes: [
         { ...axis, values: (_u, splits, _axis, _space, step) => splits.map((t) => axisText(t, step)), space: 70, size: 34 },
-        { ...axis, size: 62, ...stepped, values: (_u, splits) => splits.map((at) => (value.isStepped ? label(at) : valueText(at))) },
+        { ...axis, size: 62, ...stepped, values: (_u, splits) => splits.map(label) },
       ],
       series: [
         {},
@@ -86,9 +87,9 @@ function dataOf(value, points) {
   return [points.map((point) => point.t), v, points.map((point, at) => (point.taints.length ? v[at] : null))];
 }
 
-function rangeOf(UPlot, low, high, isStepped) {
+function rangeOf(UPlot, low, high, isNumber) {
   if (low === null || high === null) return [0, 1];
-  if (isStepped) return [low - 0.2, high + 0.2];
+  if (!isNumber) return [low - 0.2, high + 0.2];
   return UPlot.rangeNum(low, high, 0.1, true);
 }
 

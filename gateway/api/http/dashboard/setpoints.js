@@ -65,7 +65,11 @@ export class SetpointsView {
     setAttribute(card.node, "data-coherence", word);
     setAttribute(card.coherence, "data-tone", COHERENCE_TONES[word] ?? "quiet");
     const known = desired[name] ?? reported[name];
-    if (card.kind === null && known !== undefined && known !== null) this._fit(card, known);
+    if (known === undefined || known === null) return;
+    if (card.kind === null) this._fit(card, known);
+    if (card.isTouched) return;
+    if (card.input.tagName === "SELECT") card.input.value = valueText(known);
+    else card.input.placeholder = valueText(known);
   }
 
   /** Makes the control, when it is known what kind of value is wanted. */
@@ -79,7 +83,7 @@ export class SetpointsView {
     if (kind === "label" || kind === "switch") {
       const options = kind === "label" ? value.labels : ["on", "off"];
       card.input = el("select", common, ...options.map((each) => el("option", { value: each }, each)));
-      card.input.value = kind === "switch" ? valueText(known) : String(known);
+      card.input.value = valueText(known);
     } else if (kind === "number") {
       card.input = el("input", { ...common, type: "number", step: "any", min: value.minimum, max: value.maximum, inputmode: "decimal" });
     } else {
@@ -109,8 +113,9 @@ export class SetpointsView {
       el("div", { class: "control" }, input, el("span", { class: "unit" }, unitText(value.units)), button),
       limits === "" ? null : el("p", { class: "limits" }, limits), outcome,
     );
-    const card = { value, node: form, desired, reported, effective, coherence, input, button, outcome, kind: null };
+    const card = { value, node: form, desired, reported, effective, coherence, input, button, outcome, kind: null, isTouched: false };
     if (value.labels !== null) this._fit(card, value.labels[0]);
+    form.addEventListener("input", () => (card.isTouched = true));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       this._set(card);

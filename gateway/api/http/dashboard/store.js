@@ -94,7 +94,7 @@ export class Value {
   }
 
   get isStepped() {
-    return typeof this.value === "boolean" || this.labels !== null;
+    return typeof this.value === "boolean" || this.labels !== null || this.isWritable;
   }
 }
 

@@ -1,11 +1,10 @@
 /** `/v1/watch`, read as server-sent events through fetch: an EventSource cannot send who it is. */
 
-import { ApiError } from "./api.js";
+import { ApiError, pause } from "./api.js";
 
 const FIRST_WAIT_MS = 250;
 const MOST_WAIT_MS = 4000;
-
-const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+const SILENT_MS = 15_000; // a gateway that has nothing to say says so every 5 s
 
 /** Cuts a text that comes in pieces into events; returns the items, `id` is of what may be resumed behind. */
 export class Events {
@@ -46,11 +45,15 @@ export class Stream {
     this._onOpen = onOpen;
     this._last = null;
     this._abort = null;
+    this._guard = null;
     this._waitMs = FIRST_WAIT_MS;
+    this._isResting = false;
+    this._wake = () => {};
   }
 
   async run() {
     for (;;) {
+      while (this._isResting) await new Promise((done) => (this._wake = done));
       try {
         await this._once();
       } catch (error) {
@@ -68,10 +71,25 @@ export class Stream {
     this._abort?.abort();
   }
 
+  /** Lets go of the connection while nobody looks; true ends that, and what came meanwhile follows. */
+  set isWanted(isWanted) {
+    this._isResting = !isWanted;
+    if (isWanted) this._wake();
+    this.again();
+  }
+
+  /** Ends a connection that says nothing for too long. */
+  _watch() {
+    const abort = this._abort;
+    clearTimeout(this._guard);
+    this._guard = setTimeout(() => abort.abort(), SILENT_MS);
+  }
+
   async _once() {
     const from = await this._begin(this._last);
     const query = `pattern=${encodeURIComponent(this._pattern)}${from === null ? "" : `&from=${from}`}`;
     this._abort = new AbortController();
+    this._watch();
     const reader = await this._api.open(`/v1/watch?${query}`, this._abort.signal);
     const decoder = new TextDecoder();
     const events = new Events();
@@ -82,12 +100,14 @@ export class Stream {
         const { done, value } = await reader.read();
         if (done) return;
         this._waitMs = FIRST_WAIT_MS;
+        this._watch();
         this._api.onHeard();
         const items = events.take(decoder.decode(value, { stream: true }));
         this._last = events.lastId;
         if (items.length > 0) this._onItems(items);
       }
     } finally {
+      clearTimeout(this._guard);
       reader.cancel().catch(() => {});
     }
   }

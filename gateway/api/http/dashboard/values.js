@@ -210,12 +210,13 @@ function drawRow(row, nowS) {
   const decimals = typeof value.value === "number" ? value.decimals : null;
   const text = shortText(value.value, decimals);
   setText(row.number, text);
-  setAttribute(row.number, "title", text.length > 14 || Array.isArray(value.value) ? valueText(value.value, decimals) : null);
-  setAttribute(row.number, "class", text.length > 14 ? "number long" : "number");
+  setAttribute(row.number, "title", text.length > 10 || Array.isArray(value.value) ? valueText(value.value, decimals) : null);
+  setAttribute(row.number, "class", text.length > 10 ? "number long" : "number");
   setText(row.unit, unitText(value.units));
   setText(row.age, value.t === null ? "never" : ageText(Math.max(0, nowS - value.t)));
   setAttribute(row.why, "data-of", value.seq === null ? value.route : `${value.route}#${value.seq}`);
-  const marks = [...(row.quality === "good" ? [] : [row.quality]), ...value.taints];
+  const isTold = row.quality === "good" || (row.quality === "stale" && value.taints.includes("coherence.stale"));
+  const marks = isTold ? value.taints : [row.quality, ...value.taints];
   const shown = marks.join();
   if (shown !== row.shownMarks) {
     row.shownMarks = shown;
