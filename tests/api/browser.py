@@ -24,7 +24,8 @@ from selenium.webdriver.remote.webelement import WebElement
 from tests.api.kit import HttpBench, served
 
 CSS = "css selector"
-LIMIT_S = 30.0
+LIMIT_S = 60.0
+WHOLE_S = 240.0
 LOOK_S = 0.05
 
 
@@ -173,12 +174,13 @@ def looked_at(folder: Path, driver: webdriver.Chrome, act: Callable[[Page], None
         page.loop = asyncio.get_running_loop()
         page.token = await bench.token()
         page.look_like()
+        page.offline(False)
         try:
             await asyncio.to_thread(_act, page, bench.port, act)
         finally:
             await asyncio.to_thread(driver.get, "about:blank")
 
-    return served(folder, play, **tables)
+    return served(folder, play, limit_s=WHOLE_S, **tables)
 
 
 def _act(page: Page, port: int, act: Callable[[Page], None]) -> None:

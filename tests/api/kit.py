@@ -101,6 +101,7 @@ def served(
     *,
     devices: tuple[str, ...] = ("node",),
     runs: int = 1,
+    limit_s: float = 60,
     **tables: Any,
 ) -> HttpBench:
     """Let devices and gateway live while `play` asks over HTTP."""
@@ -114,7 +115,7 @@ def served(
                 stop = asyncio.Event()
                 running = group.create_task(bench.gateway.run(stop))
                 try:
-                    async with asyncio.timeout(60):
+                    async with asyncio.timeout(limit_s):
                         await until(bench.gateway.api.is_ready, 20)
                         await bench.up(*devices)
                         await play(bench)

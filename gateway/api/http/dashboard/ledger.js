@@ -28,7 +28,7 @@ export class LedgerView {
     if (ledger.reason) facts.push(["why", ledger.reason, "warn"]);
     if (ledger.last_seq !== undefined) facts.push(["records", `#${countText(ledger.last_seq)}`]);
     if (ledger.durable_seq !== undefined) facts.push(["on the medium", `#${countText(ledger.durable_seq)}`]);
-    if (ledger.queue) facts.push(["waiting", `${countText(ledger.queue.records)} records`]);
+    if (ledger.queue) facts.push(["waiting", ledger.queue.records ? countText(ledger.queue.records) : "nothing"]);
     if (ledger.ring) facts.push(["ring", `${bytesText(ledger.ring.bytes)}, ${Math.round(ledger.ring.fill * 100)} % full`]);
     if (ledger.archives) facts.push(["archives", ledger.archives.files ? `${ledger.archives.files}, ${bytesText(ledger.archives.bytes)}` : "none"]);
     if (ledger.wear) facts.push(["writes", `${bytesText(ledger.wear.bytes_per_day)} a day, ${ledger.wear.level}`, ledger.wear.level === "normal" ? "" : "warn"]);

@@ -15,9 +15,9 @@ import { Stream } from "./stream.js";
 import { ValuesView } from "./values.js";
 
 const SILENT_MS = 4000; // a gateway that says nothing for so long is lost: values turn stale within 5 s
-const TICK_MS = 500;
+const TICK_MS = 400;
 const LEAST_POLL_MS = 1000;
-const MOST_POLL_MS = 5000;
+const MOST_POLL_MS = 2500; // well within what counts as silence
 const ROUTES_EVERY_MS = 60_000;
 const LOOK_BACK = 3000; // records to begin with: they fill trends and events
 const HIDDEN_MS = 10_000; // a page that nobody looks at for so long lets go of its stream
@@ -248,6 +248,7 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   byId("filter").focus();
 });
+byId("docs").hidden = !["localhost", "127.0.0.1", "[::1]"].includes(location.hostname); // a link carries no token
 setInterval(tick, TICK_MS);
 poll();
 stream.run();

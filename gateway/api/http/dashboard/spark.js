@@ -10,7 +10,7 @@ export function makeSpark() {
   const line = svg("path", { class: "spark-line", d: "" });
   const dot = svg("circle", { class: "spark-dot", r: 1.75, cx: -9, cy: -9 });
   const node = svg(
-    "svg", { class: "spark", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, width: WIDTH, height: HEIGHT, "aria-hidden": "true" },
+    "svg", { class: "spark", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" },
     line, dot,
   );
   return { node, line, dot };

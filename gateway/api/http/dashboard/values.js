@@ -220,7 +220,7 @@ function drawRow(row, nowS) {
   const shown = marks.join();
   if (shown !== row.shownMarks) {
     row.shownMarks = shown;
-    row.marks.replaceChildren(...marks.map((mark) => el("span", { class: "mark", "data-mark": mark }, mark)));
+    row.marks.replaceChildren(...marks.map((mark) => el("span", { class: "mark", "data-mark": mark, title: mark }, mark)));
   }
 }
 
