@@ -171,6 +171,7 @@ def _port(keeper: Keeper) -> dict[str, Any]:
     return {
         "name": keeper.name,
         "bus": keeper.bus,
+        "bits_per_s": _speed(keeper),
         "devices": [device.name for device in keeper.devices],
         "error": keeper.error,
         "opened": counts.opened,
@@ -184,6 +185,12 @@ def _port(keeper: Keeper) -> dict[str, Any]:
         "link": keeper.health(),
         "discovered": [discovery.as_json() for discovery in keeper.discoveries],
     }
+
+
+def _speed(keeper: Keeper) -> int | None:
+    """Return the speed of a line in bits per second; None where its profile does not say."""
+    link = (keeper.devices[0] if keeper.devices else keeper.discoveries[0]).profile.profile.link
+    return {"uart": link.baud, "can": link.bitrate}.get(link.bus)
 
 
 async def _nothing(_name: str) -> None:

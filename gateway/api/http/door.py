@@ -19,6 +19,7 @@ from gateway.api.http.app import App
 from gateway.api.http.guard import MOST_HEAD_BYTES
 from gateway.api.http.ledger import LedgerOperations
 from gateway.api.http.operations import Operations
+from gateway.api.http.pages import Pages
 from gateway.api.http.profiles import ProfileOperations
 from gateway.api.http.protocol import REQUEST_S, HttpProtocol, State, WsProtocol
 from gateway.api.http.watch import Watch
@@ -54,7 +55,7 @@ class HttpDoor:
         self.watch = Watch(api)
         operations = [*Operations(api).all(), *ProfileOperations(api).all(), *LedgerOperations(api).all()]
         about = AboutOperations(api, operations, tells_values=metrics is not None and metrics.values)
-        every = [*operations, *about.all()] if is_whole else about.for_machines()
+        every = [*operations, *about.all(), *Pages().all()] if is_whole else about.for_machines()
         self.app = App(
             api, every, streams={"/v1/watch": self.watch.serve} if is_whole else {}, is_loopback=config.is_loopback,
             names=_names(api.name), max_body=config.max_body,

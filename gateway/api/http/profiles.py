@@ -42,7 +42,7 @@ class ProfileOperations:
                 method="PUT", path=one, name="install_profile",
                 summary="Install a profile: once, for a version never changes; no device uses it by that",
                 run=self.install, takes_text=TOML, answers={200: doc.ProfileKept, 201: doc.ProfileKept},
-                query={"dry_run": FLAG._replace(words="say what is wrong, new, and whom it may concern; install nothing")},
+                query={"dry_run": FLAG._replace(words="say what it would do; install nothing")},
                 fails=(409, 413, 415, 422, 503),
             ),
             Operation(
