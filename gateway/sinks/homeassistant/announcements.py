@@ -18,6 +18,8 @@ from gateway.sinks.homeassistant.config import Components, platforms, without
 
 PLATFORMS: Final = frozenset({"sensor", "binary_sensor", "number", "switch", "select"})
 NOTE_BYTES: Final = 128 << 10  # a note that is larger is none of ours
+DEVICES_MOST: Final = 10_000  # of earlier runs: whoever may publish may write notes
+GONE_MOST: Final = 1_000  # components of one device that are still told as taken back
 _COMPONENT: Final = re.compile(r"[a-zA-Z0-9_-]{1,300}")
 
 
@@ -50,7 +52,7 @@ class Announcements:
     def noted(self, device: str, note: bytes) -> None:
         """Take what an earlier run, or this one, noted at the broker of a device."""
         components = _read(note)
-        if components:
+        if components and (device in self._known or len(self._known) < DEVICES_MOST):
             self._known[device] = components | self._known.get(device, {})
             self._told.pop(device, None)
 
@@ -60,7 +62,7 @@ class Announcements:
         known = self._known.pop(device, {})
         self._known[device] = known  # it is the one there most recently
         gone = self._gone.get(device, {}) | known
-        gone = {key: platform for key, platform in gone.items() if key not in now}
+        gone = dict([(key, platform) for key, platform in gone.items() if key not in now][-GONE_MOST:])
         body = json_bytes(without(config, gone))
         if self._told.get(device) == body:
             return None
