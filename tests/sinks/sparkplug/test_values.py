@@ -128,7 +128,7 @@ WRONG = [
 
 @pytest.mark.parametrize("metric", WRONG)
 def test_what_is_no_value_is_refused(metric: Any) -> None:
-    with pytest.raises(ValueError, match="value|number|taken here"):
+    with pytest.raises(ValueError, match=r"value|number|taken here"):
         taken(metric, DataType.DOUBLE)
 
 
