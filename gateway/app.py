@@ -46,6 +46,7 @@ from gateway.runtime.evictor import Evictor
 from gateway.runtime.looks import DeviceLooks
 from gateway.runtime.outlet import Outlet
 from gateway.runtime.pipeline import COALESCE_S
+from gateway.runtime.profiles import Profiles
 from gateway.runtime.recorder import Recorder
 from gateway.runtime.reloading import Reloader
 from gateway.runtime.restoring import hand_over
@@ -56,7 +57,7 @@ from gateway.runtime.shadows import Twin
 from gateway.runtime.timekeeping import clock_quality, machine_boot
 from gateway.runtime.warden import Warden
 from gateway.runtime.wiring import Fitter
-from gateway.sinks.sinks import Sinks, unused_keys
+from gateway.sinks.sinks import Sinks
 from gateway.sinks.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -93,8 +94,8 @@ class Gateway:
         self._started_ns = self._clock.monotonic_ns()
         self._scheduler = Scheduler(self._clock)
         has_ledger = site.ledger.enabled
-        self._configurer = Configurer(folder, file, has_store=has_ledger)
-        configuration = self._configurer.read(site)
+        self._configurer = Configurer(folder, file, data_dir, has_store=has_ledger)
+        configuration = self._configurer.read_first(site)
         fitter = Fitter(self._clock, driver_for, coalesce_s, bus=self._scheduler.bus, has_store=has_ledger)
         self._roster = Roster(configuration, fitter, self._scheduler)
         self._keepers = self._roster.keepers
@@ -113,14 +114,15 @@ class Gateway:
             clock=self._clock, boot=self.boot,
         )  # fmt: skip
         self.reloader = Reloader(
-            self._clock, configuration, read=lambda: self._configurer.read_again(site),
-            apply=self._change, devices=self._devices, note=self._note,
+            self._clock, configuration, read=lambda before: self._configurer.read_again(site, before.chosen),
+            apply=self._change, devices=self._devices, note=self._note, settle=self._configurer.settle,
         )  # fmt: skip
-        self.asks = Asks(self._dispatch, self._looks, self.reloader)  # the one door for callers in this process too
+        self._looks.chosen = lambda: self.reloader.current.chosen
+        profiles = Profiles(self._configurer, self.reloader, self._devices, self._note)
+        self.asks = Asks(self._dispatch, self._looks, self.reloader, profiles)  # the one door, in this process too
         self._roster.on_entered, self._roster.on_left = self._entered, self._left
         self.following = self._follow(site)
         self.sinks = self._make_sinks(site)
-        self.unused = unused_keys(site)
         self.api = self._make_api()
         self.http = self._make_http(site)
 
@@ -139,6 +141,7 @@ class Gateway:
         doorway = Doorway(self.data_dir)
         try:
             self._believe()
+            self._configurer.settle(self.reloader.current)
             if on_ready is not None:
                 on_ready()
             async with asyncio.TaskGroup() as group:
@@ -302,7 +305,7 @@ class Gateway:
     def _make_sinks(self, site: SiteConfig) -> Sinks:
         around = Surroundings(
             name=self.name, boot=self.boot, clock=self._clock, does=self.asks, knows=self.queries,
-            commands=self._dispatch, devices=self._devices,
+            commands=self._dispatch, devices=self._devices, discoveries=self._discoveries,
         )  # fmt: skip
         return Sinks(site, self._configurer.folder, around, self._recorder, self.following)
 

@@ -31,6 +31,9 @@ MAX_SECRET_BYTES: Final = 4096
 BUSES: Final = ("uart", "can", "ble", "spi")
 _SEGMENT: Final = re.compile(r"[a-z0-9][a-z0-9_-]*")
 UNSAFE_IN_TOPIC: Final = re.compile(r"[+#\x00-\x1f\x7f-\x9f]")
+MOST_NAME_CHARS: Final = 255
+_NO_HOST: Final = re.compile(r"\s*$|.*[\s/\x00-\x1f\x7f-\x9f]", re.DOTALL)
+_NO_TEXT: Final = re.compile(r"\s*$|.*[\x00-\x1f\x7f-\x9f]", re.DOTALL)
 
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -286,8 +289,10 @@ def _check(site: SiteConfig, found: Findings) -> None:
     for key, message in site.ledger.problems():
         found.error(("ledger", key), message)
     named = site.gateway.name
-    if named is not None and (not named.strip() or "/" in named or UNSAFE_IN_TOPIC.search(named)):
-        message = f"{named!r} cannot stand in a topic; leave '/', '+', '#' and control characters out"
+    if named is not None and (
+        not named.strip() or "/" in named or UNSAFE_IN_TOPIC.search(named) or len(named) > MOST_NAME_CHARS
+    ):
+        message = f"{named[:80]!r} cannot stand in a topic; leave '/', '+', '#' and control characters out"
         found.error(("gateway", "name"), message)
     _check_north(site, found)
 
@@ -348,18 +353,26 @@ def _check_north(site: SiteConfig, found: Findings) -> None:
 
 
 def _check_mqtt(mqtt: MqttConfig, found: Findings) -> None:
-    if not mqtt.host.strip():
-        found.error(("mqtt", "host"), "an empty text is no host")
-    if not mqtt.base_topic or UNSAFE_IN_TOPIC.search(mqtt.base_topic) or mqtt.base_topic[0] in "/$":
-        message = f"{mqtt.base_topic!r} is no beginning of a topic: no '+', '#', control characters, and no '/' or '$'"
+    if _NO_HOST.match(mqtt.host):
+        found.error(
+            ("mqtt", "host"), f"{mqtt.host[:80]!r} is no host; give a name or an address, and `port` for the rest"
+        )
+    for name in ("client_id", "username"):
+        told = getattr(mqtt, name)
+        if told is not None and _NO_TEXT.match(told):
+            found.error(("mqtt", name), "give some text without control characters, or leave it out")
+    base = mqtt.base_topic
+    if not base or UNSAFE_IN_TOPIC.search(base) or base[0] in "/$" or len(base) > MOST_NAME_CHARS:
+        message = f"{base[:80]!r} is no beginning of a topic: no '+', '#', control characters, and no '/' or '$'"
         found.error(("mqtt", "base_topic"), f"{message} in front")
+    if mqtt.home_assistant and mqtt.format != "plain":
+        message = f"reads a topic for each value: with format = {mqtt.format!r} there is none; leave `format` out"
+        found.error(("mqtt", "home_assistant"), f"Home Assistant {message}")
     if mqtt.sparkplug is not None and (
         not mqtt.sparkplug.strip() or "/" in mqtt.sparkplug or UNSAFE_IN_TOPIC.search(mqtt.sparkplug)
     ):
         message = f"{mqtt.sparkplug!r} is no group of Sparkplug: some text without '/', '+', '#' and control characters"
         found.error(("mqtt", "sparkplug"), message)
-    if mqtt.format == "senml":
-        found.error(("mqtt", "format"), "'senml' is not made by this version; one of plain, batch")
     if mqtt.key is not None and mqtt.cert is None:
         found.error(("mqtt", "key"), "a key without a certificate; give `cert` too")
     for name in ("ca", "cert", "key"):

@@ -19,6 +19,11 @@ def token() -> str | None:
     return os.environ.get("TIDEGATE_TOKEN")
 
 
+def wants_colour() -> bool:
+    """Return whether a terminal may be coloured: `NO_COLOR` is unset or empty (no-color.org)."""
+    return variable("NO_COLOR") is None
+
+
 def user_state_folder() -> Path:
     """Return where a user's gateway keeps its state: `$XDG_STATE_HOME/tidegate`, by default `~/.local/state/tidegate`.
 

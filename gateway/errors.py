@@ -4,7 +4,9 @@
     ├── UsageError (ValueError)             what the caller asked for makes no sense
     │   ├── RouteError                      text that is no route
     │   ├── UnknownError                    no such route, device or command
+    │   ├── UnderWayError                   one thing at a time, and another is being done
     │   └── UnitError                       text that is no UCUM unit
+    ├── NotKeptError                        the medium does not take what is to be kept
     ├── DeniedError (PermissionError)       the caller has no authority for it
     ├── ProfileError (ValueError)           a profile was refused; carries its Problems
     ├── ConfigError (ValueError)            a site file was refused; carries its Problems
@@ -80,6 +82,10 @@ class UnknownError(UsageError):
         self.what = what
 
 
+class UnderWayError(UsageError):
+    """One thing at a time: another is being done; ask again when it is over."""
+
+
 class UnitError(UsageError):
     """Text that is no UCUM unit."""
 
@@ -88,6 +94,10 @@ class _ProblemsError(GatewayError, ValueError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = tuple(problems)
+
+
+class NotKeptError(GatewayError):
+    """The medium does not take what is to be kept; nothing was changed."""
 
 
 class DeniedError(GatewayError, PermissionError):

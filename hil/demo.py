@@ -8,32 +8,39 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 import click
 import msgspec
 
+from gateway.api.settings import HttpConfig
 from gateway.app import Gateway
 from gateway.authority.settings import GrantConfig
+from gateway.cells import COLOUR, PLAIN, Style, downgraded
 from gateway.config import SiteConfig
+from gateway.environment import wants_colour
 from gateway.errors import GatewayError, UsageError
 from gateway.runtime.peer import own_principal
 from gateway.runtime.stopping import limit_stop
-from hil.screen import Screen, size_of
+from gateway.screen import Screen, size_of
 from hil.sim.rig import Rig
 from hil.snapshot import EVERYTHING, LineMaker, Observer
-from hil.view import COLOUR, PLAIN, Style, downgraded, render
+from hil.view import render
 from hil.writes import write_to_and_fro
 
 DRAW_PERIOD_S: Final = 0.2
 LINES_PERIOD_S: Final = 0.25
 EVENTS_KEPT: Final = 8
+HOST: Final = "127.0.0.1"
+PORT: Final = 8080  # of the dashboard, or any that is free
 
 
 @click.command(name="demo")
@@ -42,12 +49,16 @@ EVENTS_KEPT: Final = 8
 @click.option("--plain", is_flag=True, help="Print lines instead of a live view, also on a terminal.")
 @click.option("--unplug/--no-unplug", default=True, help="Pull a cable now and then, to see it come back [so].")
 @click.option("--write/--no-write", default=True, help="Set a valve and a motor to and fro [so].")
-def command(data: str | None, seconds: float | None, plain: bool, unplug: bool, write: bool) -> None:
+@click.option("--dashboard/--no-dashboard", default=True, help="Serve the dashboard on this machine [so].")
+def command(
+    *, data: str | None, seconds: float | None, plain: bool, unplug: bool, write: bool, dashboard: bool
+) -> None:
     """Watch simulated devices become named values: no hardware, no server, no root.
 
     A sensor node and a GNSS receiver on real pseudo-terminals, a motor controller on a virtual CAN bus and the
     advertisements of a RuuviTag, read by their profiles as real ones would be. A valve and a motor are set to and fro,
-    until you set them yourself, and a cable is pulled every 20 s. Ends with q or Ctrl-C.
+    until you set them yourself, and a cable is pulled every 20 s. The dashboard's address stands below the values. Ends
+    with q or Ctrl-C.
 
     For example `tidegate demo`, or `tidegate demo --plain --seconds 10 | grep pump` for lines.
     """
@@ -55,7 +66,10 @@ def command(data: str | None, seconds: float | None, plain: bool, unplug: bool, 
         live = not plain and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         try:
             with Rig(folder / f"devices-{os.getpid()}", pulls_cable=unplug) as rig:
-                asyncio.run(_run(Gateway(_granted(rig.site()), folder), rig, seconds, live=live, writes=write))
+                site = _granted(rig.site())
+                if dashboard and find_spec("starlette") and find_spec("uvicorn"):
+                    site = msgspec.structs.replace(site, http=HttpConfig(listen=_free_address()))
+                asyncio.run(_run(Gateway(site, folder), rig, seconds, live=live, writes=write))
         except BaseExceptionGroup as errors:
             raise _cause(errors) from errors
 
@@ -64,6 +78,22 @@ def _granted(site: SiteConfig) -> SiteConfig:
     """Return the site with every right for whoever started the demo: it is theirs, and so are its devices."""
     grant = GrantConfig(principal=own_principal(), routes="**", verbs=["read", "write", "admin"])
     return msgspec.structs.replace(site, grants={**site.grants, "demo": grant})
+
+
+def _free_address() -> str:
+    """Return where the dashboard can be: at its port, unless somebody else is there."""
+    for port in (PORT, 0):
+        with socket.socket() as place, contextlib.suppress(OSError):
+            place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            place.bind((HOST, port))
+            return f"{HOST}:{place.getsockname()[1]}"
+    return f"{HOST}:{PORT}"
+
+
+def _hint(gateway: Gateway) -> str:
+    """Return where else the demo can be looked at."""
+    door = "" if gateway.http is None else f"browser: http://{gateway.http.status()['listen']}/    "
+    return f"{door}another terminal: tidegate watch --data {gateway.data_dir}"
 
 
 async def _run(gateway: Gateway, rig: Rig, seconds: float | None, *, live: bool, writes: bool) -> None:
@@ -98,7 +128,7 @@ def _end(stop: asyncio.Event, screen: Screen) -> None:
 async def _show(gateway: Gateway, screen: Screen, stop: asyncio.Event, end: Callable[[], None]) -> None:
     """Draw until `stop`; the terminal is given back whatever happens, also while we are suspended."""
     events: deque[str] = deque(maxlen=EVENTS_KEPT)
-    observer = Observer(gateway, f"q ends    another terminal: tidegate watch --data {gateway.data_dir}", events)
+    observer = Observer(gateway, f"q ends    {_hint(gateway)}", events)
     loop = asyncio.get_running_loop()
     with _log_to(_Events(events)), _keys(loop, end), _suspendable(loop, screen):
         screen.enter()
@@ -116,7 +146,7 @@ async def _show(gateway: Gateway, screen: Screen, stop: asyncio.Event, end: Call
 async def _print(gateway: Gateway, stop: asyncio.Event) -> None:
     """Print lines until `stop` or until nobody reads them."""
     maker = LineMaker()
-    click.echo(f"another terminal: tidegate watch --data {gateway.data_dir}", err=True)
+    click.echo(_hint(gateway), err=True)
     loop = asyncio.get_running_loop()
     plain = logging.StreamHandler(sys.stderr)
     with _log_to(plain):
@@ -203,7 +233,7 @@ def _suspendable(loop: asyncio.AbstractEventLoop, screen: Screen) -> Iterator[No
 
 
 def _style() -> Style:
-    return PLAIN if os.environ.get("NO_COLOR") else COLOUR
+    return COLOUR if wants_colour() else PLAIN
 
 
 @contextlib.contextmanager

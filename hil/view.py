@@ -1,15 +1,15 @@
 """What the demo shows: a pure picture of devices and their latest values, for any size of terminal.
 
-`render` returns lines; where they go is `hil/screen.py`. Text of a device is never trusted: what would move the cursor
-is shown as a mark.
+`render` returns lines; where they go is `gateway/screen.py`. Text of a device is never trusted: what would move the
+cursor is shown as a mark.
 """
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Final, NamedTuple
 
-from gateway.plain import MARK, age_text, printable
+from gateway.cells import PLAIN, Style, cells_of, fit, right, short_unit
+from gateway.plain import age_text, printable
 
 VALUE_CELLS: Final = 9
 UNIT_CELLS: Final = 5
@@ -18,7 +18,6 @@ LEAST_NAME_CELLS: Final = 8
 PANEL_CELLS: Final = 38  # the narrowest panel that reads well
 EVENT_LINES: Final = 3
 
-_PRETTY_UNITS: Final = {"Cel": "°C", "deg": "°", "[kn_i]": "kn", "[g]": "g", "By": "B", "1": ""}
 _GOOD: Final = frozenset({"CONNECTED"})
 _BAD: Final = frozenset({"ABSENT", "FAILED", "DISCONNECTED"})
 
@@ -56,20 +55,6 @@ class Snapshot(NamedTuple):
     events: list[str]
     hint: str
 
-
-class Style(NamedTuple):
-    """Escape sequences, or nothing where there is no colour."""
-
-    bold: str = ""
-    dim: str = ""
-    good: str = ""
-    warn: str = ""
-    bad: str = ""
-    end: str = ""
-
-
-PLAIN: Final = Style()
-COLOUR: Final = Style("\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[0m")
 
 _Line = tuple[str, str]  # style, text: padded and cut before it is styled
 
@@ -176,56 +161,20 @@ def _panel(panel: Panel, cells: int, height: int, style: Style) -> list[_Line]:
 
 
 def _value(value: Value, cells: int, style: Style) -> _Line:
-    unit = _PRETTY_UNITS.get(value.unit, value.unit)
+    unit = short_unit(value.unit)
     text = value.text
     if unit or cells_of(text) <= VALUE_CELLS:
-        cell = _right(text, VALUE_CELLS) + " " + fit(unit, max(UNIT_CELLS, cells_of(unit)))
+        cell = right(text, VALUE_CELLS) + " " + fit(unit, max(UNIT_CELLS, cells_of(unit)))
     else:
-        cell = _right(text, VALUE_CELLS + 1 + UNIT_CELLS)
+        cell = right(text, VALUE_CELLS + 1 + UNIT_CELLS)
     room = cells - 2 - AGE_CELLS - 1
     name_room = max(room - cells_of(cell), min(cells_of(value.name), LEAST_NAME_CELLS))
-    age = _right("stale" if value.is_stale else age_text(value.age_s), AGE_CELLS)
+    age = right("stale" if value.is_stale else age_text(value.age_s), AGE_CELLS)
     line = f"  {fit(value.name, name_room)} {fit(cell, room - name_room)}{age}"
     return style.dim if value.is_stale else "", line
-
-
-def cells_of(text: str) -> int:
-    """Return how many cells a terminal needs for printable text."""
-    if text.isascii():
-        return len(text)
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
-
-
-def fit(text: str, cells: int) -> str:
-    """Return `text` in exactly `cells` cells: padded, or cut with an ellipsis."""
-    if cells <= 0:
-        return ""
-    if cells_of(text) <= cells:
-        return text + " " * (cells - cells_of(text))
-    kept, used = "", 0
-    for letter in text:
-        step = cells_of(letter)
-        if used + step > cells - 1:
-            break
-        kept, used = kept + letter, used + step
-    return kept + "…" + " " * (cells - used - 1)
-
-
-def _right(text: str, cells: int) -> str:
-    return " " * (cells - cells_of(text)) + text
 
 
 def _styled(line: _Line, cells: int, style: Style) -> str:
     tone, text = line
     fitted = fit(text, cells)
     return f"{tone}{fitted}{style.end}" if tone else fitted
-
-
-def downgraded(picture: str, encoding: str) -> str:
-    """Return the picture in letters that `encoding` has."""
-    try:
-        picture.encode(encoding)
-    except (UnicodeEncodeError, LookupError):
-        simple = str.maketrans({"●": "*", "○": "o", "─": "-", "│": "|", "…": "~", MARK: "?", "°": "'"})
-        return picture.translate(simple).encode("ascii", "replace").decode("ascii")
-    return picture

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.app import Gateway
-from gateway.config import DeviceConfig, GatewayConfig, MqttConfig, SiteConfig
+from gateway.config import DeviceConfig, GatewayConfig, SiteConfig
 from gateway.errors import ConfigError, RouteError, UsageError
 from gateway.framing.cobs import stuff
 from gateway.route import Route, RoutePattern, Variant
@@ -153,11 +153,6 @@ def test_after_a_run_the_socket_is_gone_and_a_new_run_may_begin(tmp_path: Path) 
     played(gateway, 1)
     assert not (tmp_path / "data" / "gateway.sock").exists()
     played(gateway_on(tmp_path, [reading(1)]), 1)
-
-
-def test_tables_that_this_version_does_not_act_on_are_named(tmp_path: Path) -> None:
-    gateway = gateway_on(tmp_path, [reading(1)], mqtt=MqttConfig(host="broker", home_assistant=True, sparkplug="plant"))
-    assert gateway.unused == ["mqtt.home_assistant"]
 
 
 def test_a_site_that_cannot_be_wired_is_refused_before_anything_is_opened(tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ def loaded_by(code: str) -> set[str]:
         "gateway.cli.identify",
         "gateway.cli.decide",
         "gateway.cli.token",
+        "gateway.cli.top.command",
     ],
 )
 def test_importing_loads_nothing_heavy(module: str) -> None:

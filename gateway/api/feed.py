@@ -236,6 +236,11 @@ def _piece(item: Item | Missing) -> Piece:
     return Piece(item.seq if isinstance(item, Item) else None, json_bytes(item))
 
 
+def gap_piece(first: int, last: int, cause: str) -> Piece:
+    """Return what stands for numbers that are not told."""
+    return Piece(None, json_bytes(Missing(Span(first, max(first, last), cause))))
+
+
 def _gap_chunk(first: int, last: int, cause: str) -> Chunk:
-    data = json_bytes(Missing(Span(first, max(first, last), cause)))
-    return Chunk(first, last, [Piece(None, data)], len(data))
+    piece = gap_piece(first, last, cause)
+    return Chunk(first, last, [piece], len(piece.data))

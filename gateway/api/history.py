@@ -34,6 +34,10 @@ class Span(NamedTuple):
 class Writer(Protocol):
     """How history is printed."""
 
+    def means(self, units: str) -> None:
+        """Take the unit of the route, also where none of its values lie in the span."""
+        ...
+
     def point(self, point: Any) -> None:
         """Print one value (`gateway.api.ledger_values.Point`)."""
         ...
@@ -61,6 +65,7 @@ def tell(ledger: LedgerLike, route: Route, span: Span, writer: Writer) -> list[s
             for facts in _drops(item, route):
                 writer.gap(facts, _drop_words(facts))
     gaps.end()
+    writer.means(series.units)
     return [*_notes(series.undecoded, series.first_reason, count, route), *stretches.notes()]
 
 
@@ -162,6 +167,10 @@ class JsonDocument:
         self._joint = ""
         write(f'{{"route":{json_text(str(route))},"points":[')
 
+    def means(self, units: str) -> None:
+        """Take the unit of the route."""
+        self._units = units
+
     def point(self, point: Any) -> None:
         """Print one value."""
         self._units = point.units
@@ -187,6 +196,9 @@ class CsvRows:
         """Print the header."""
         self._write = write
         self._row(COLUMNS)
+
+    def means(self, units: str) -> None:
+        """Print nothing: each row has its unit."""
 
     def point(self, point: Any) -> None:
         """Print one value."""
@@ -218,6 +230,10 @@ class Page:
         self._left = limit
         self.next: str | None = None
         self._last = after
+
+    def means(self, units: str) -> None:
+        """Take the unit of the route."""
+        self._writer.means(units)
 
     def point(self, point: Any) -> None:
         """Take one value. Raises: Enough."""

@@ -40,6 +40,7 @@ class Series:
         """Take a route: what is stored under it is given as it is; of a value, readings are decoded too."""
         self.undecoded = 0  # readings of the family that told nothing
         self.first_reason = ""  # why the first of them did not
+        self.units = "1"  # of the newest value that was met
         self._text = str(route)
         self._route = route if route.variant is Variant.VALUE else None
         self._prefix = f"{route.owner}/"
@@ -73,6 +74,7 @@ class Series:
             return None
         for name, units, value in zip(recorded.plan.names, recorded.plan.units, row, strict=False):
             if self._streams.segment(family, name) == route.stream and value is not ABSENT:
+                self.units = units
                 return Point(record.seq, reading.wall_ns, record.kind, value, units, names_of(row[-1]))
         return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from gateway.errors import UsageError
+from gateway.errors import UnknownError, UsageError
 
 DEFAULT_LIMIT: Final = 1_000
 MOST_LIMIT: Final = 1_000
@@ -33,12 +33,15 @@ def page(
 
 
 def page_as_it_is(
-    rows: Sequence[dict[str, Any]], key: Callable[[dict[str, Any]], str], after: str | None, limit: int
+    rows: Sequence[dict[str, Any]], key: Callable[[dict[str, Any]], str], after: str | None, limit: int, *, what: str
 ) -> tuple[list[dict[str, Any]], str | None]:
-    """Return a page of rows whose order means something. Raises: UsageError for a cursor whose row is gone."""
+    """Return a page of rows whose order means something; `what` is one of them.
+
+    Raises: UnknownError for a cursor whose row is gone.
+    """
     keys = [key(row) for row in rows]
     if after is not None and after not in keys:
-        raise UsageError(f"after {after[:40]!r} is not there any more; begin again without it")
+        raise UnknownError(what, f"after {after[:40]!r} is not there any more; begin again without it")
     return _cut(rows if after is None else rows[keys.index(after) + 1 :], key, limit)
 
 

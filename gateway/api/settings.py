@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 
-_LOOPBACK: Final = re.compile(r"(127\.\d+\.\d+\.\d+|localhost|\[::1\]):\d+")
 _LISTEN: Final = re.compile(r"(\[[0-9A-Fa-f:]+\]|[^:\s]+):(\d{1,5})")
 LEAST_BODY_BYTES: Final = 1_024
 MOST_BODY_BYTES: Final = 16 << 20
@@ -61,7 +61,13 @@ class MetricsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 def is_loopback(listen: str) -> bool:
     """Return whether an address can be reached from this machine only."""
-    return _LOOPBACK.fullmatch(listen) is not None
+    if _LISTEN.fullmatch(listen) is None:
+        return False
+    host, _ = address_of(listen)
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def address_of(listen: str) -> tuple[str, int]:

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from gateway.api.ledger_text import facts_of, iso_time
 from gateway.api.why_chain import Chain, chain_of
-from gateway.errors import RecordError, UsageError
+from gateway.errors import RecordError, UnknownError, UsageError
 from gateway.ledger.base import LedgerLike
 from gateway.ledger.record import Gap, Record
 from gateway.route import Route, Variant, parse_route, segment_of
@@ -63,8 +63,8 @@ def _check_route(record: Record, route: Route) -> None:
     held = parse_route(record.route)[0] if record.route is not None else None
     is_frame = held is not None and held.variant is Variant.FRAME
     if held is None or not is_frame or (held.owner, held.family) != (route.owner, route.family):
-        raise UsageError(
-            f"record {record.seq} is not about {route}: it is a {record.kind} of {record.route or 'no route'}"
+        raise UnknownError(
+            "record", f"record {record.seq} is not about {route}: it is a {record.kind} of {record.route or 'no route'}"
         )
 
 

@@ -32,7 +32,7 @@ def command(as_json: bool, token: str | None, data: str | None) -> None:
         for each in devices
     ]
     click.echo(table(rows))
-    for line in filter(None, map(trouble, devices)):
+    for line in [*chosen_lines(devices), *filter(None, map(trouble, devices))]:
         click.echo(line)
 
 
@@ -42,6 +42,14 @@ def share_text(device: dict[str, Any]) -> str:
     if share is None:
         return "-"
     return f"{share:.0%}" if share in {0.0, 1.0} else f"{min(max(share, 0.001), 0.999):.1%}"
+
+
+def chosen_lines(devices: list[dict[str, Any]]) -> list[str]:
+    """Return a line for each device that uses another profile than its site file says."""
+    chosen = [(each["name"], each["chosen"]) for each in devices if each.get("chosen")]
+    return [
+        f"{name}: {one['profile']}, which {one['by']} chose in place of {one['instead_of']}" for name, one in chosen
+    ]
 
 
 def trouble(device: dict[str, Any]) -> str:

@@ -69,6 +69,9 @@ def command(
 class PlainLines:
     """Lines for people."""
 
+    def means(self, units: str) -> None:
+        """Print nothing: each line has its unit."""
+
     def point(self, point: Any) -> None:
         """Print one value."""
         value = f"{value_text(point.value)} {unit_text(point.units)}".rstrip()

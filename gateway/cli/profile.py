@@ -12,11 +12,17 @@ import click
 from gateway.cli import EXIT_NO, EXIT_USAGE
 from gateway.errors import Problem
 
-_LAZY: Final = {"new": "gateway.cli.profile_new", "import": "gateway.cli.profile_import"}
+_LAZY: Final = {
+    "new": "gateway.cli.profile_new",
+    "import": "gateway.cli.profile_import",
+    "install": "gateway.cli.profile_install",
+    "use": "gateway.cli.profile_use",
+    "installed": "gateway.cli.profile_installed",
+}
 
 
 class _Group(click.Group):
-    """A group two of whose commands load only when they are used."""
+    """A group some of whose commands load only when they are used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted([*super().list_commands(ctx), *_LAZY])
@@ -29,7 +35,7 @@ class _Group(click.Group):
         return command
 
 
-@click.group(name="profile", cls=_Group, help="List, show, check, make and import device profiles.")
+@click.group(name="profile", cls=_Group, help="List, show, check, make, import, install and use device profiles.")
 def group() -> None:
     """Hold the commands below."""
 

@@ -7,17 +7,21 @@ import gc
 import logging
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from gateway.cli.client import data_option
-from gateway.config import SiteConfig, data_dir, load_site, site_of_arguments
+from gateway.cli.logs import begin_logging, format_wanted
+from gateway.config import SiteConfig, data_dir, load_site, located, site_of_arguments
 from gateway.errors import ConfigError, UsageError
 from gateway.notation import duration_ns
 from gateway.runtime.notify import Notifier
 from gateway.runtime.stopping import limit_stop
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
@@ -34,8 +38,13 @@ SWITCH_S: Final = 0.0005  # a command goes from loop to ledger's thread and back
     default="2ms",
     help="How long a wake-up may wait for more [2ms]; 0ms for the lowest latency, at several times the CPU per frame.",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    help="Log lines for people, or a JSON object a line [json under systemd, else text].",
+)
 @data_option
-def command(what: tuple[str, ...], coalesce: str, data: str | None) -> None:
+def command(what: tuple[str, ...], coalesce: str, log_format: str | None, data: str | None) -> None:
     """Run a gateway until interrupted: the devices of a site file, or those named on the command line.
 
     For example `tidegate run gps=nmea-gnss@/dev/ttyACM0 pump=pump.dbc@can0`. NAME may be left out. State changes are
@@ -43,21 +52,26 @@ def command(what: tuple[str, ...], coalesce: str, data: str | None) -> None:
     profile. Exit 2 for a site or profile that is wrong or a driver that is missing, 3 where there can be no
     port.
     """
+    form = format_wanted(log_format, sys.stderr)
+    begin_logging(form)
     site, folder = site_of(what)
     gateway = _wired(site, folder, what, data, _seconds(coalesce))
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    asyncio.run(run_until_signal(gateway, _greeting(gateway, site)))
+    greet = log.info if form == "json" else _greet
+    asyncio.run(run_until_signal(gateway, lambda: greet(_greeting(gateway, site))))
+
+
+def _greet(greeting: str) -> None:
+    click.echo(greeting, err=True)
 
 
 def _greeting(gateway: Gateway, site: SiteConfig) -> str:
     ports = {device.port for device in site.devices.values()}
     what = f"{_count(len(site.devices), 'device')} on {_count(len(ports), 'port')}"
     lines = [f"{gateway.name}: {what}; see values with: tidegate watch --data {gateway.data_dir}"]
-    lines += [f"[{name}] is read and checked, but this version does not act on it" for name in gateway.unused]
     return "\n".join(lines)
 
 
-async def run_until_signal(gateway: Gateway, greeting: str) -> None:
+async def run_until_signal(gateway: Gateway, greet: Callable[[], None]) -> None:
     """Run until SIGTERM or SIGINT; then everything is closed within 2 s. Greets once a signal would be heard."""
     stop = asyncio.Event()
 
@@ -73,7 +87,7 @@ async def run_until_signal(gateway: Gateway, greeting: str) -> None:
     gateway.reloader.on_begun, gateway.reloader.on_done = notifier.reloading, notifier.ready
     sys.setswitchinterval(SWITCH_S)
     gc.freeze()  # what is there now stays; looking at it again and again would hold the loop longer than a turn
-    await gateway.run(stop, on_ready=lambda: click.echo(greeting, err=True), beside=notifier.run(gateway.summary))
+    await gateway.run(stop, on_ready=greet, beside=notifier.run(gateway.summary))
 
 
 def site_of(what: tuple[str, ...]) -> tuple[SiteConfig, Path | None]:
@@ -100,7 +114,7 @@ def _wired(
     except ConfigError as error:
         if folder is None:
             raise UsageError("; ".join(f"{each.key}: {each.message}" for each in error.problems)) from error
-        raise
+        raise ConfigError(located(Path(what[0]), error.problems)) from error
 
 
 def _seconds(text: str) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from gateway.cli.client import ask, data_option, json_option, table, token_option
+from gateway.cli.devices import chosen_lines
 from gateway.plain import age_text, size_text
 
 FRAMES = ("in", "delivered", "dropped", "refused", "pending")
@@ -50,6 +51,7 @@ def _plain(answer: dict[str, Any]) -> str:
             }  # fmt: skip
             more = "".join(f", {count:,} {what}" for what, count in told.items() if count)
             lines.append(f"{port['name']}: {found['devices']} of {found['limit']} devices {found['name']}{more}")
+    lines += chosen_lines(answer["devices"])
     lines += [line for device in answer["devices"] if (line := _polls(device["name"], device["polls"]))]
     lines += ledger_lines(answer["ledger"])
     return "\n".join(lines)

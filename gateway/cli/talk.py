@@ -48,17 +48,22 @@ class Conversation:
         self._folder = folder
         self._token = token
 
-    def exchange(self, request: str, answer: type[_Answer], within_s: float = 0.0, **args: Any) -> _Answer | Objection:
+    def exchange(
+        self, request: str, answer: type[_Answer], within_s: float = 0.0, text: bytes = b"", **args: Any
+    ) -> _Answer | Objection:
         """Return the answer, or the gateway's objection; `within_s` is how long the gateway itself may take.
+
+        `text` is one more argument, which may be longer than a line.
 
         Raises: GatewayUnreachableError.
         """
-        line = json.dumps({"request": request, "args": args, "token": self._token}).encode() + b"\n"
+        more = {"text_bytes": len(text)} if text else {}
+        line = json.dumps({"request": request, "args": args, "token": self._token, **more}).encode() + b"\n"
         if len(line) > MAX_REQUEST_BYTES:
             return Objection(
                 "request", f"{request} would be {len(line):,} bytes; a gateway takes up to {MAX_REQUEST_BYTES:,}"
             )
-        told = self._answer_to(line, within_s)
+        told = self._answer_to(line + text, within_s)
         try:
             whole = msgspec.json.decode(told, type=_Line)
             return whole.error or msgspec.json.decode(whole.ok, type=answer)

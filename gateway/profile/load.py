@@ -18,6 +18,7 @@ import msgspec
 
 from gateway.environment import data_folder
 from gateway.errors import GatewayError, Problem, ProfileError, UsageError
+from gateway.profile.identity import ProfileId, profile_id
 from gateway.profile.model import Profile
 from gateway.spelling import did_you_mean
 
@@ -89,10 +90,38 @@ def check_profile(path: Path | str, transforms: Transforms | None = None) -> lis
     examined = examine(str(file), data, None, lambda name: _read_limited(file.parent / name), transforms)
     if examined.profile is None:
         return examined.problems
-    return [*examined.problems, *_uncompilable(examined.profile, file, data, transforms or {})]
+    return [*examined.problems, *_uncompilable(examined.profile, str(file), data, transforms or {})]
 
 
-def _uncompilable(profile: Profile, file: Path, data: bytes, transforms: Transforms) -> list[Problem]:
+def check_text(name: str, data: bytes, transforms: Transforms) -> tuple[Profile | None, list[Problem]]:
+    """Return the profile that lies nowhere yet, None where it is refused, and everything wrong with it.
+
+    Nothing can lie beside it, and it names no code: who sends it may be somebody who may not install any.
+    """
+    from gateway.profile.document import Document
+    from gateway.profile.validate import examine
+
+    examined = examine(name, data, None, _nothing_beside, transforms)
+    if examined.profile is None:
+        return None, examined.problems
+    foreign = [key for key, spec in examined.profile.message.items() if spec.construct is not None]
+    if foreign:
+        document = Document(name, data)
+        for key in foreign:
+            document.report(
+                ("message", key, "construct"), "a profile that is sent here names no code of other packages"
+            )
+        return None, [*examined.problems, *document.sorted_problems()]
+    wrong = _uncompilable(examined.profile, name, data, transforms)
+    return None if wrong else examined.profile, [*examined.problems, *wrong]
+
+
+def _nothing_beside(name: str) -> bytes:
+    what = "nothing can lie beside a profile that is sent here; `tidegate profile import dbc` makes one file of it"
+    raise FileNotFoundError(2, what, name)
+
+
+def _uncompilable(profile: Profile, file: str, data: bytes, transforms: Transforms) -> list[Problem]:
     """Return what only shows when layouts are built: a construct object that is missing or none."""
     from gateway.profile.build import CompiledProfile
     from gateway.profile.document import Document
@@ -104,8 +133,8 @@ def _uncompilable(profile: Profile, file: Path, data: bytes, transforms: Transfo
             compiled.messages[name]
         except (GatewayError, ValueError) as error:
             path = ("message", name, "construct") if spec.construct else ("message", name)
-            line = Document(str(file), data).line_of(path)
-            problems.append(Problem(str(file), line, ".".join(path), f"cannot be compiled: {error}"))
+            line = Document(file, data).line_of(path)
+            problems.append(Problem(file, line, ".".join(path), f"cannot be compiled: {error}"))
     return problems
 
 
@@ -138,21 +167,57 @@ def shipped_profiles() -> dict[str, Path]:
     return {path.parent.name: path for path in sorted(found, key=lambda path: path.parent.name)}
 
 
-def find_profile(name_or_path: str, folder: Path | None = None) -> Path:
+def installed_profiles(folder: Path | None) -> dict[ProfileId, Path]:
+    """Return the profiles that were installed into a folder, `PUBLISHER/NAME@VERSION.toml`, in order of ids."""
+    found: dict[ProfileId, Path] = {}
+    for path in () if folder is None else folder.glob("*/*.toml"):
+        try:
+            found[profile_id(f"{path.parent.name}/{path.stem}")] = path
+        except UsageError:  # somebody else's file
+            continue
+    return dict(sorted(found.items()))
+
+
+def find_profile(name_or_path: str, folder: Path | None = None, installed: Path | None = None) -> Path:
     """Return the file meant by a shipped name, `publisher/name@1`, `name@1.0.0`, or a path (relative to `folder`).
 
+    `installed` is where further ones lie, which are known by their ids. Of several versions the newest is meant.
     Raises: UsageError with the nearest names.
     """
     shipped = shipped_profiles()
-    if name_or_path in shipped:
-        return shipped[name_or_path]
-    found = _by_path(name_or_path, folder) or _by_id(name_or_path, shipped)
+    found = shipped.get(name_or_path) or _by_path(name_or_path, folder) or find_known(name_or_path, installed)
     if found is not None:
         return found
     if name_or_path.endswith((".toml", ".dbc", ".DBC")):
         raise UsageError(f"there is no file {name_or_path!r}")
-    hint = did_you_mean(name_or_path, shipped) or "; `tidegate profile list` names those that come with Tidegate"
+    known = [*shipped, *map(str, installed_profiles(installed))]
+    hint = did_you_mean(name_or_path, known) or "; `tidegate profile list` names those that come with Tidegate"
     raise UsageError(f"no profile {name_or_path!r}{hint}")
+
+
+def find_known(name: str, installed: Path | None = None) -> Path | None:
+    """Return a shipped or installed profile, never a file of another place; None where there is none.
+
+    Raises: UsageError for a name that profiles of several publishers have.
+    """
+    shipped = shipped_profiles()
+    if name in shipped:
+        return shipped[name]
+    found = [(known, path) for known, path in shipped_ids().items() if known.answers_to(name)]
+    found += [(known, path) for known, path in installed_profiles(installed).items() if known.answers_to(name)]
+    lineages = sorted({known.lineage for known, _ in found})
+    if len(lineages) > 1:
+        raise UsageError(f"{name!r} may be {' or '.join(lineages)}; write it with its publisher")
+    return max(found, key=lambda each: each[0].age)[1] if found else None  # of equals the shipped one, which is first
+
+
+def shipped_ids() -> dict[ProfileId, Path]:
+    """Return the profiles that come with Tidegate by id."""
+    found = {}
+    for path in shipped_profiles().values():
+        if match := _ID.search(_read(path)):
+            found[profile_id(match[1].decode("utf-8", "replace"))] = path
+    return found
 
 
 def file_text(path: Path | str) -> bytes:
@@ -170,17 +235,6 @@ def _by_path(text: str, folder: Path | None) -> Path | None:
                 return path / "profile.toml"
         except (OSError, ValueError, RuntimeError):  # too long, a NUL, a home that nobody has: no path at all
             continue
-    return None
-
-
-def _by_id(text: str, shipped: Mapping[str, Path]) -> Path | None:
-    name, _, version = text.partition("@")
-    for folder, path in shipped.items():
-        match = _ID.search(_read(path))
-        known, _, known_version = (match[1].decode("utf-8", "replace") if match else "").partition("@")
-        is_version = not version or f"{known_version}.".startswith(f"{version}.")
-        if is_version and name in {known, folder, known.rpartition("/")[2]}:
-            return path
     return None
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from gateway.framing.spec import CAN_TRANSPORTS
 from gateway.notation import duration_ns
 from gateway.profile.findings import Findings
+from gateway.profile.identity import PART, SEMVER
 from gateway.profile.model import LINK_KEYS, MATCH_KEYS, LinkSpec, MatchSpec, ParamSpec, Profile
 from gateway.profile.params import check_value, integer_range, is_known_type
 from gateway.schema.cipher import KEY_BYTES
@@ -21,10 +22,6 @@ FORMAT_MAJOR: Final = 1
 MAX_NAME: Final = 64
 MAX_CAPACITY: Final = 1_000_000  # frames
 _ID: Final = re.compile(r"([^/@\s]+)/([^/@\s]+)@(\S+)")
-_PRE: Final = r"(?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)"
-_SEMVER: Final = re.compile(  # Semantic Versioning 2.0.0, section 2, 9 and 10
-    rf"(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)(?:-{_PRE}(?:\.{_PRE})*)?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?"
-)
 _VID_PID: Final = re.compile(r"[0-9a-fA-F]{4}:[0-9a-fA-F]{4}")
 _DURATION_RANGE: Final = re.compile(r"(\S+?)\.\.(\S+)")
 
@@ -37,11 +34,11 @@ def check_head(profile: Profile, found: Findings) -> None:
         found.error(("profile", "id"), f"{head.id!r} is no id; write 'publisher/name@1.0.0'")
     else:
         for part in match.group(1, 2):
-            if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", part):
+            if not PART.fullmatch(part):
                 found.error(
                     ("profile", "id"), f"{part!r} in {head.id!r}: use lower-case letters, digits, '-', '_', '.'"
                 )
-        if not _SEMVER.fullmatch(match[3]):
+        if not SEMVER.fullmatch(match[3]):
             message = f"{match[3]!r} is no semantic version; write three numbers: 'publisher/name@1.0.0'"
             found.error(("profile", "id"), message)
     if not re.fullmatch(rf"{FORMAT_MAJOR}(\.\d{{1,4}})*", head.requires):

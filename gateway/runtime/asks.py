@@ -13,10 +13,11 @@ import msgspec
 from gateway.authority.decision import Caller
 from gateway.authority.grants import Verb
 from gateway.authority.scope import EVERYWHERE, Scope
-from gateway.errors import UnknownError, UsageError
+from gateway.errors import RouteError, UnknownError, UsageError
 from gateway.route import Route, Variant, parse_route
 from gateway.runtime.dispatch import Dispatch
 from gateway.runtime.patching import patch
+from gateway.runtime.profiles import Profiles
 from gateway.spelling import did_you_mean
 
 MOST_WAIT_S: Final = 60.0
@@ -111,6 +112,23 @@ class _Reload(_Args, frozen=True, kw_only=True):
     back_within_s: float = 30.0
 
 
+class _Profile(_Args, frozen=True, kw_only=True):
+    profile: str
+
+
+class _Install(_Args, frozen=True, kw_only=True):
+    profile: str
+    text: str
+    dry_run: bool = False
+
+
+class _Use(_Args, frozen=True, kw_only=True):
+    device: str
+    profile: str
+    return_after_s: float = 30.0
+    wait_s: float = 3.0
+
+
 class _Token(_Args, frozen=True, kw_only=True):
     principal: str
     routes: str
@@ -121,9 +139,10 @@ class _Token(_Args, frozen=True, kw_only=True):
 class Asks:
     """Every request by name."""
 
-    def __init__(self, dispatch: Dispatch, looks: Looks, reloads: Reloads) -> None:
-        """Take who does things, who knows things, and who takes up a changed configuration."""
+    def __init__(self, dispatch: Dispatch, looks: Looks, reloads: Reloads, profiles: Profiles) -> None:
+        """Take who does things, who knows things, who takes up a changed configuration, and who keeps profiles."""
         self._reloads = reloads
+        self._profiles = profiles
         self._dispatch = dispatch
         self._warden = dispatch.warden
         self._looks = looks
@@ -142,6 +161,11 @@ class Asks:
             "identify": (_Nothing, self._identify),
             "issue_token": (_Token, self._issue_token),
             "reload": (_Reload, self._reload),
+            "profiles": (_Nothing, self._list_profiles),
+            "profile": (_Profile, self._profile),
+            "device_profile": (_Shadow, self._device_profile),
+            "install_profile": (_Install, self._install_profile),
+            "use_profile": (_Use, self._use_profile),
         }
 
     @property
@@ -169,8 +193,10 @@ class Asks:
         )  # fmt: skip
 
     async def _get(self, caller: Caller, args: _Get) -> dict[str, Any]:
-        route, _ = parse_route(args.route)
+        route, seq = parse_route(args.route)
         await self._warden.demand(caller, route, "read")
+        if seq is not None:
+            raise RouteError(f"{args.route[:80]!r} names one record; ask `why` about that, or leave #{seq} out")
         is_looked_at = route.variant in {Variant.VALUE, Variant.HEALTH}
         found = self._looks.value(route) if is_looked_at else self._dispatch.part(route)
         if found is None and route.variant is Variant.VALUE:  # a setpoint that no stream is called like
@@ -239,3 +265,28 @@ class Asks:
         by = await self._warden.demand(caller, EVERYWHERE, "admin")
         within_s = min(max(args.back_within_s, 0.0), MOST_WITHIN_S)
         return await self._reloads.reload(by, within_s=within_s, is_dry_run=args.dry_run)
+
+    async def _list_profiles(self, caller: Caller, _args: _Nothing) -> dict[str, Any]:
+        await self._warden.demand(caller, EVERYWHERE, "read")
+        return {"profiles": await self._profiles.listing()}
+
+    async def _profile(self, caller: Caller, args: _Profile) -> dict[str, Any]:
+        await self._warden.demand(caller, EVERYWHERE, "read")
+        return await self._profiles.one(args.profile)
+
+    async def _device_profile(self, caller: Caller, args: _Shadow) -> dict[str, Any]:
+        await self._warden.demand(caller, Scope.of_device(args.device), "read")
+        return self._profiles.of_device(args.device)
+
+    async def _install_profile(self, caller: Caller, args: _Install) -> dict[str, Any]:
+        by = await self._warden.demand(caller, EVERYWHERE, "admin")
+        return await self._profiles.install(by, args.profile, args.text, is_dry_run=args.dry_run)
+
+    async def _use_profile(self, caller: Caller, args: _Use) -> dict[str, Any]:
+        by = await self._warden.demand(caller, Scope.of_device(args.device), "admin")
+        for other in await self._profiles.restarting(args.device, args.profile):
+            await self._warden.demand(caller, Scope.of_device(other), "admin")  # who shares its wire is begun anew too
+        return await self._profiles.use(
+            by, args.device, args.profile, within_s=min(max(args.return_after_s, 0.0), MOST_WITHIN_S),
+            wait_s=min(max(args.wait_s, 0.0), MOST_WITHIN_S + MOST_WAIT_S),
+        )  # fmt: skip

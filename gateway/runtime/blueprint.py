@@ -26,6 +26,17 @@ KEY_BY_REFERENCE: Final = "a key is never written here; give { file = 'path' } o
 _Profiles = dict[tuple[str, str], CompiledProfile]
 
 
+class Places(NamedTuple):
+    """Where profiles are looked for, beside those that come with Tidegate."""
+
+    folder: Path | None  # where relative paths start
+    installed: Path | None
+
+    def find(self, name: str) -> Path:
+        """Return the file of a profile. Raises: UsageError."""
+        return find_profile(name, self.folder, self.installed)
+
+
 class DevicePlan(NamedTuple):
     """One `[device.NAME]`."""
 
@@ -81,17 +92,20 @@ class WirePlan(NamedTuple):
         return mine == its and framings[0] == framings[1]
 
 
-def blueprint(site: SiteConfig, folder: Path | None, *, has_store: bool) -> list[WirePlan]:
+def blueprint(
+    site: SiteConfig, folder: Path | None, *, has_store: bool, installed: Path | None = None
+) -> list[WirePlan]:
     """Return what stands where. Raises: ConfigError with keys and without file, ProfileError.
 
-    `folder` is where relative profile paths start; `has_store`: there will be a ledger for what finds no room in a
-    mailbox.
+    `folder` is where relative profile paths start, `installed` where profiles lie that were installed; `has_store`:
+    there will be a ledger for what finds no room in a mailbox.
     """
     problems: list[Problem] = []
     wires: dict[str, WirePlan] = {}
     profiles: _Profiles = {}
+    places = Places(folder, installed)
     for name, config in site.devices.items():
-        profile = _profile_for("device", name, config, folder, known=profiles, problems=problems, has_store=has_store)
+        profile = _profile_for("device", name, config, places, known=profiles, problems=problems, has_store=has_store)
         if profile is None:
             continue
         problems += _adjust_problems(name, config, profile.profile)
@@ -100,7 +114,7 @@ def blueprint(site: SiteConfig, folder: Path | None, *, has_store: bool) -> list
             adjust = {value: (each.scale, each.offset) for value, each in config.adjust.items()}
             there.devices.append(DevicePlan(name, profile, adjust, config.label, config.area))
     for name, found in site.discover.items():
-        profile = _profile_for("discover", name, found, folder, known=profiles, problems=problems, has_store=has_store)
+        profile = _profile_for("discover", name, found, places, known=profiles, problems=problems, has_store=has_store)
         if profile is None or not _is_discoverable(name, profile, problems):
             continue
         there = _wire_of("discover", name, found, profile, site=site, wires=wires, problems=problems)
@@ -122,7 +136,7 @@ def _profile_for(
     kind: str,
     name: str,
     config: DeviceConfig | DiscoverConfig,
-    folder: Path | None,
+    places: Places,
     *,
     known: _Profiles,
     problems: list[Problem],
@@ -130,14 +144,14 @@ def _profile_for(
 ) -> CompiledProfile | None:
     """Return the profile that an entry names; None, and problems, where there is none. Raises: ProfileError."""
     try:
-        profile = _compiled(config, folder, known)
+        profile = _compiled(config, places, known)
         check_policy(profile.profile.queue.when_full, config.profile, has_store=has_store)
     except ConfigError as error:
         problems += [Problem("", 0, f"{kind}.{name}.profile", each.message) for each in error.problems]
     except UsageError as error:
         problems.append(Problem("", 0, f"{kind}.{name}.profile", str(error)))
     except ProfileError as error:
-        given_wrong = _param_problems(kind, name, config, folder, error)
+        given_wrong = _param_problems(kind, name, config, places, error)
         if not given_wrong:
             raise
         problems += given_wrong
@@ -159,22 +173,24 @@ def _is_discoverable(name: str, profile: CompiledProfile, problems: list[Problem
     return False
 
 
-def _compiled(config: DeviceConfig | DiscoverConfig, folder: Path | None, known: _Profiles) -> CompiledProfile:
-    path = find_profile(config.profile, folder)
+def _compiled(config: DeviceConfig | DiscoverConfig, places: Places, known: _Profiles) -> CompiledProfile:
+    path = places.find(config.profile)
     key = (str(path), repr(sorted(config.params.items())))
     if key not in known:
         given = config.params.items()
-        params = {name: read_secret(each, folder) if isinstance(each, SecretConfig) else each for name, each in given}
+        params = {
+            name: read_secret(each, places.folder) if isinstance(each, SecretConfig) else each for name, each in given
+        }
         profile = load_profile(path, params)
         known[key] = CompiledProfile(profile, transforms_of(profile))
     return known[key]
 
 
 def _param_problems(
-    kind: str, name: str, config: DeviceConfig | DiscoverConfig, folder: Path | None, error: ProfileError
+    kind: str, name: str, config: DeviceConfig | DiscoverConfig, places: Places, error: ProfileError
 ) -> list[Problem]:
     """Return what is wrong with the parameters that the site gives to a profile that is fine by itself."""
-    own = check_profile(find_profile(config.profile, folder))
+    own = check_profile(places.find(config.profile))
     given = [each for each in error.problems if each not in own]  # wrong only with these parameters
     return [
         Problem("", 0, f"{kind}.{name}.{each.key}", each.message)

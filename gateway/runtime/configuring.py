@@ -2,31 +2,64 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from pathlib import Path
+from typing import Final
 
 from gateway.config import SiteConfig, load_site, located
-from gateway.errors import ConfigError, Problem
+from gateway.errors import ConfigError, GatewayError, Problem
 from gateway.profile.build import CompiledProfile
 from gateway.profile.setpoint import Setpoint, compile_setpoints
 from gateway.runtime.blueprint import blueprint
+from gateway.runtime.chosen import Choice, Chosen, ChosenFile, holding, put_into, written
 from gateway.runtime.difference import Configuration
+from gateway.runtime.library import INSTALLED
+
+NONE_CHOSEN: Final[Chosen] = {}
+
+log = logging.getLogger(__name__)
 
 
 class Configurer:
     """One per gateway."""
 
-    def __init__(self, folder: Path | None, file: Path | None, *, has_store: bool) -> None:
-        """Take where relative profile paths start, and the site file, if it is one that can be read again."""
+    def __init__(self, folder: Path | None, file: Path | None, data_dir: Path, *, has_store: bool) -> None:
+        """Take where relative profile paths start, and the site file, if it is one that can be read again.
+
+        In the data folder lie the profiles that were installed, and which of them devices use.
+        """
+        self.installed = data_dir / INSTALLED
+        self._chosen_file = ChosenFile(data_dir)
         self.folder = folder if file is None else file.parent  # where relative paths of the site start
         self._file = file
         self._has_store = has_store
         self._setpoints: dict[CompiledProfile, dict[str, Setpoint]] = {}
 
-    def read(self, site: SiteConfig) -> Configuration:
-        """Return a site with its profiles, checked. Raises: ConfigError, ProfileError."""
+    def read_first(self, site: SiteConfig) -> Configuration:
+        """Return what the gateway starts with. Raises: ConfigError, ProfileError.
+
+        Choices that cannot be used any more are told of, and the site is taken as it is written.
+        """
+        chosen = self._chosen_file.load()
         try:
-            configuration = Configuration(site, blueprint(site, self.folder, has_store=self._has_store))
+            return self.read(site, chosen)
+        except GatewayError as error:
+            if not holding(chosen, site):
+                raise
+            log.warning("devices use the profiles of the site file, for what was chosen cannot be used: %s", error)
+            return self.read(site)
+
+    def read(self, site: SiteConfig, chosen: Chosen = NONE_CHOSEN) -> Configuration:
+        """Return a site with its profiles, checked; `chosen` ones where they count.
+
+        Raises: ConfigError, ProfileError.
+        """
+        counting = holding(chosen, site)
+        whole = put_into(counting, site)
+        try:
+            wires = blueprint(whole, self.folder, has_store=self._has_store, installed=self.installed)
+            configuration = Configuration(whole, wires, counting)
             for profile in _profiles_of(configuration):
                 self.setpoints_of(profile)
         except ConfigError as error:
@@ -35,12 +68,34 @@ class Configurer:
             raise ConfigError(located(self._file, error.problems)) from error
         return configuration
 
-    def read_again(self, site: SiteConfig) -> Configuration:
+    def read_again(self, site: SiteConfig, chosen: Chosen = NONE_CHOSEN) -> Configuration:
         """Return the configuration as it is written now, with all that would hold up the loop done. Not on the loop.
 
         `site`: what stands where there is no site file; its profiles are read again. Raises: as `read`.
         """
-        configuration = self.read(site if self._file is None else load_site(self._file))
+        return self._warmed(self.read(site if self._file is None else load_site(self._file), chosen))
+
+    def choose(self, before: Configuration, device: str, profile: str, by: str) -> Configuration:
+        """Return a configuration with another profile for one device, else as it is. Not on the loop.
+
+        What the site file says for the device is no choice: then none counts for it any more. Raises: as `read`.
+        """
+        site = written(before.chosen, before.site)
+        instead_of = site.devices[device].profile
+        others = {name: each for name, each in before.chosen.items() if name != device}
+        mine = {device: Choice(profile=profile, instead_of=instead_of, by=by)}
+        after = self._warmed(self.read(site, others if profile == instead_of else others | mine))
+        was, is_ = (each.places()[device][1].profile.profile for each in (before, after))
+        if was.link.bus != is_.link.bus:
+            told = f"{is_.profile.id} is for {is_.link.bus}, and the device is on {was.link.bus}"
+            raise ConfigError([Problem("", 0, f"device.{device}.profile", told)])
+        return after
+
+    def settle(self, configuration: Configuration) -> None:
+        """Keep what was chosen, for the next start. Not on the loop. Raises: OSError."""
+        self._chosen_file.keep(configuration.chosen)
+
+    def _warmed(self, configuration: Configuration) -> Configuration:
         for profile in _profiles_of(configuration):
             profile.warm()
         self.warm()

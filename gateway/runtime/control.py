@@ -3,6 +3,7 @@
 {"request": "status"} | {"request": "devices"} | {"request": "routes", "pattern": "pump/*"} -> {"ok": ...}
 {"request": "values", "pattern": "pump/*"} -> {"ok": [...]}
 {"request": "watch", "pattern": "*"} -> {"ok": {"fields": ...}}, then a line per message until the reader leaves
+{"request": "install_profile", "args": {...}, "text_bytes": 812} and 812 bytes -> {"ok": ...}
 what cannot be answered -> {"error": {"type": ..., "message": ...}}
 
 A slow reader never slows the gateway: its rows wait in a bounded mailbox, and it is told how many it missed.
@@ -27,6 +28,7 @@ from gateway.runtime.peer import peer_of
 from gateway.runtime.watch import Watcher
 
 MAX_LINE_BYTES: Final = 65_536
+MAX_TEXT_BYTES: Final = 1_048_576
 MAX_VISITORS: Final = 64
 ANSWER_TIMEOUT_S: Final = 10.0  # a reader that takes no answer for so long is let go
 
@@ -87,6 +89,7 @@ class _Request(msgspec.Struct, forbid_unknown_fields=True):
     pattern: str = "*"
     args: dict[str, Any] = msgspec.field(default_factory=dict)
     token: str | None = None
+    text_bytes: int = 0  # of a text that follows the line, and is the argument `text`
 
 
 class ControlServer:
@@ -98,6 +101,7 @@ class ControlServer:
         self._doorway = doorway
         self._answers = answers
         self._visitors: set[asyncio.StreamWriter] = set()
+        self._reading = asyncio.Lock()  # a text is taken: so many bytes once, not once for each visitor
         self._simple: dict[str, Callable[[RoutePattern], Any]] = {
             "status": lambda _pattern: answers.status(),
             "devices": lambda _pattern: answers.devices(),
@@ -124,7 +128,7 @@ class ControlServer:
             while line := await self._line(reader, writer):
                 if not await self._answer(line, reader, writer):
                     return
-        except (ConnectionError, TimeoutError):
+        except (ConnectionError, TimeoutError, asyncio.IncompleteReadError):
             log.debug("a reader of the socket went away")
         finally:
             self._visitors.discard(writer)
@@ -158,7 +162,8 @@ class ControlServer:
                     found = await self._answers.left(request.request, pattern)
                 await _send(writer, {"ok": found})
             elif request.request in self._asks.names:
-                await _send(writer, {"ok": await self._asks.answer(request.request, request.args, caller)})
+                args = request.args if not request.text_bytes else await self._with_text(request, reader)
+                await _send(writer, {"ok": await self._asks.answer(request.request, args, caller)})
             else:
                 known = [*self._simple, "watch", *self._asks.names]
                 raise UsageError(f"no request {request.request!r}; one of {', '.join(known)}")
@@ -169,6 +174,17 @@ class ControlServer:
         except (GatewayError, UnicodeDecodeError) as error:
             await _send(writer, _problem(type(error).__name__, str(error)))
         return True
+
+    async def _with_text(self, request: _Request, reader: asyncio.StreamReader) -> dict[str, Any]:
+        """Return the arguments with the text behind the line; one visitor at a time gives one.
+
+        Raises: UsageError, TimeoutError, IncompleteReadError.
+        """
+        if not 0 < request.text_bytes <= MAX_TEXT_BYTES:
+            raise UsageError(f"a text has at most {MAX_TEXT_BYTES:,} bytes, and not {request.text_bytes:,}")
+        async with self._reading, asyncio.timeout(ANSWER_TIMEOUT_S):
+            text = await reader.readexactly(request.text_bytes)
+        return request.args | {"text": text.decode()}
 
     async def _watch(self, pattern: RoutePattern, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Send rows until the reader leaves, which its end of file says even while nothing comes to be sent."""

@@ -7,12 +7,14 @@ port serves both configurations stays open: who comes and goes there does not di
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
 from gateway.config import SiteConfig
 from gateway.runtime.blueprint import DevicePlan, WirePlan
+from gateway.runtime.chosen import Chosen
 
 What = Literal["added", "removed", "changed"]
 Fate = Literal["stays", "refitted", "reopened", "gone", "new"]
@@ -36,8 +38,9 @@ class Change(NamedTuple):
 class Configuration(NamedTuple):
     """A site with the profiles that it names, as they were read."""
 
-    site: SiteConfig
+    site: SiteConfig  # with what was chosen in place of what its file says
     wires: list[WirePlan]
+    chosen: Chosen = MappingProxyType({})
 
     def by_place(self) -> dict[str, WirePlan]:
         """Return the wires by what tells them apart."""

@@ -96,6 +96,11 @@ class Discovery:
         self._idle_ns = 0
         self._has_warned = False
 
+    @property
+    def limit(self) -> int:
+        """Return how many devices are held at most."""
+        return self._limit
+
     def keep_clear_of(self, taken: Collection[str]) -> None:
         """Give none of these names from now on; who has one goes, and comes again under another."""
         self._taken = frozenset(taken)

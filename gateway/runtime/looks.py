@@ -8,6 +8,7 @@ from typing import Any, Final
 from gateway.clock import Clock
 from gateway.errors import UsageError
 from gateway.route import Route, Variant
+from gateway.runtime.chosen import Chosen
 from gateway.runtime.device import Device
 from gateway.runtime.message import Message
 from gateway.runtime.shadows import Twin
@@ -30,6 +31,7 @@ class DeviceLooks:
         self._keepers = keepers
         self._clock = clock
         self.recall: Recall = _nothing  # gives a discovered device that has left, as it left
+        self.chosen: Callable[[], Chosen] = dict  # gives the profiles that devices use by choice
 
     def keeper_of(self, device: str) -> tuple[Keeper, Device] | None:
         """Return a device with who keeps its port."""
@@ -110,6 +112,11 @@ class DeviceLooks:
         """Return the part `ports` of `status --json`."""
         return [_port(keeper) for keeper in self._keepers]
 
+    def _choice(self, device: str) -> dict[str, Any] | None:
+        """Return which profile somebody chose in place of the site file's, None where nobody did."""
+        choice = self.chosen().get(device)
+        return None if choice is None else choice.as_json()
+
     def _status(self, keeper: Keeper, device: Device) -> dict[str, Any]:
         now_ns = self._clock.monotonic_ns()
         life = device.lifecycle
@@ -125,6 +132,7 @@ class DeviceLooks:
             "health": device.health_json(now_ns),
             "port": keeper.name,
             "profile": device.profile.profile.profile.id,
+            "chosen": self._choice(device.name),
             "frames": device.frames().as_json(),
             "polls": device.polls.as_json(),
             "messages": {message.name: message.sequence for message in device.all_messages()},
@@ -139,6 +147,7 @@ class DeviceLooks:
             "label": device.label,
             "area": device.area,
             "profile": device.profile.profile.profile.id,
+            "chosen": self._choice(device.name),
             "title": device.profile.profile.profile.title,
             "port": keeper.name,
             "bus": device.profile.profile.link.bus,
@@ -162,6 +171,7 @@ def _port(keeper: Keeper) -> dict[str, Any]:
     return {
         "name": keeper.name,
         "bus": keeper.bus,
+        "bits_per_s": _speed(keeper),
         "devices": [device.name for device in keeper.devices],
         "error": keeper.error,
         "opened": counts.opened,
@@ -175,6 +185,12 @@ def _port(keeper: Keeper) -> dict[str, Any]:
         "link": keeper.health(),
         "discovered": [discovery.as_json() for discovery in keeper.discoveries],
     }
+
+
+def _speed(keeper: Keeper) -> int | None:
+    """Return the speed of a line in bits per second; None where its profile does not say."""
+    link = (keeper.devices[0] if keeper.devices else keeper.discoveries[0]).profile.profile.link
+    return {"uart": link.baud, "can": link.bitrate}.get(link.bus)
 
 
 async def _nothing(_name: str) -> None:

@@ -79,9 +79,3 @@ class Sinks:
         async with Crew("sinks", 0) as crew:
             for sink in self._sinks:
                 crew.start(keep(sink.name, sink.run), sink.name)
-
-
-def unused_keys(site: SiteConfig) -> list[str]:
-    """Return what of the site this version reads and checks, and does not act on."""
-    keys = ("home_assistant",)
-    return [f"mqtt.{key}" for key in keys if site.mqtt is not None and getattr(site.mqtt, key)]

@@ -11,6 +11,7 @@ from gateway.authority.decision import Caller
 from gateway.clock import Clock
 from gateway.route import RoutePattern
 from gateway.runtime.device import Device
+from gateway.runtime.discovery import Discovery
 from gateway.runtime.shadows import Twin
 
 
@@ -62,3 +63,4 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     knows: Knows
     commands: Commands
     devices: Callable[[], Sequence[Device]]
+    discoveries: Callable[[], Sequence[Discovery]]

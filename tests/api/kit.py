@@ -14,6 +14,7 @@ import msgspec
 
 from gateway.api.settings import HttpConfig, MetricsConfig
 from gateway.app import Gateway
+from gateway.config import DeviceConfig
 from hil.sim.rig import Rig
 from tests.integration.test_commands import GRANTS, ME, Bench
 from tests.integration.test_ports import until
@@ -48,6 +49,7 @@ class HttpBench(Bench):
     """A gateway with its devices, and its HTTP door."""
 
     tables: ClassVar[dict[str, Any]] = {}
+    devices_changed: ClassVar[dict[str, Callable[[Path, Rig], DeviceConfig]]] = {}
 
     def begin(self) -> None:
         super().begin()
@@ -55,6 +57,8 @@ class HttpBench(Bench):
         tables = {"http": HttpConfig(listen=f"127.0.0.1:{self.port}"), "metrics": MetricsConfig(), **self.tables}
         http_table = msgspec.structs.replace(tables["http"], listen=f"127.0.0.1:{self.port}")
         site = msgspec.structs.replace(self.rig.site(), grants=GRANTS, **{**tables, "http": http_table})
+        for name, made in self.devices_changed.items():
+            site.devices[name] = made(self.folder, self.rig)
         self.gateway = Gateway(site, self.folder / "data")
 
     async def http(self, method: str, path: str, body: Any = None, *, token: str | None = None, **headers: str) -> Told:
@@ -101,6 +105,8 @@ def served(
     *,
     devices: tuple[str, ...] = ("node",),
     runs: int = 1,
+    limit_s: float = 60,
+    devices_changed: dict[str, Callable[[Path, Rig], DeviceConfig]] | None = None,
     **tables: Any,
 ) -> HttpBench:
     """Let devices and gateway live while `play` asks over HTTP."""
@@ -114,7 +120,7 @@ def served(
                 stop = asyncio.Event()
                 running = group.create_task(bench.gateway.run(stop))
                 try:
-                    async with asyncio.timeout(60):
+                    async with asyncio.timeout(limit_s):
                         await until(bench.gateway.api.is_ready, 20)
                         await bench.up(*devices)
                         await play(bench)
@@ -123,7 +129,7 @@ def served(
                     await running
             simulated.cancel()
 
-    kind = type("TheBench", (HttpBench,), {"tables": tables})
+    kind = type("TheBench", (HttpBench,), {"tables": tables, "devices_changed": devices_changed or {}})
     with Rig(folder / "devices", for_others=False) as rig:
         bench = kind(folder, rig)
         asyncio.run(living(bench))

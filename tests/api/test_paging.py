@@ -33,14 +33,14 @@ def test_a_row_that_goes_between_two_pages_moves_no_other() -> None:
 
 def test_an_order_that_means_something_is_kept() -> None:
     rows = [{"name": name} for name in "cab"]
-    first, after = page_as_it_is(rows, name_of, None, 2)
+    first, after = page_as_it_is(rows, name_of, None, 2, what="row")
     assert ([*map(name_of, first)], after) == (["c", "a"], "a")
-    assert page_as_it_is(rows, name_of, after, 2) == ([{"name": "b"}], None)
+    assert page_as_it_is(rows, name_of, after, 2, what="row") == ([{"name": "b"}], None)
 
 
 def test_a_cursor_whose_row_is_gone_is_told() -> None:
     with pytest.raises(UsageError, match="begin again"):
-        page_as_it_is([{"name": "a"}], name_of, "z", 1)
+        page_as_it_is([{"name": "a"}], name_of, "z", 1, what="row")
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1001", "many", "", "1e3", "٣", "1" * 400])

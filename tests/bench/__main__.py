@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import beacons, bluetooth, commands, decode, ledger, polling, process, spi, streams
+from tests.bench import beacons, bluetooth, commands, decode, ledger, north, polling, process, spi, streams, web
 from tests.bench.rows import Row
 
 ROOT = Path(__file__).parent.parent.parent
@@ -27,6 +27,8 @@ PARTS: dict[str, Callable[[Path], list[Row]]] = {
     "recorded": streams.recorded_rows,
     "commands": commands.command_rows,
     "beacons": beacons.beacon_rows,
+    "mqtt": north.mqtt_rows,
+    "http": web.web_rows,
     "run": process.run_rows,
     "start": process.start_rows,
 }

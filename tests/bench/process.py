@@ -9,8 +9,9 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from gateway.cli.client import ask
 from gateway.errors import GatewayUnreachableError
@@ -88,14 +89,32 @@ def run_start_rows(folder: Path) -> list[Row]:
         bare = [sys.executable, "-c", "import asyncio, click, msgspec, fastcrc, serial, can"]
         taken: tuple[list[float], list[float]] = ([], [])
         for _ in range(START_ROUNDS):
-            taken[0].append(_until(command, lambda: _all_connected(data)))
-            taken[1].append(_until(bare))
+            taken[0].append(until(command, lambda: _all_connected(data)))
+            taken[1].append(until(bare))
     ours, theirs = (statistics.median(each) * 1e3 for each in taken)
     told = f"{ours:.0f} ms; the interpreter with asyncio, click, msgspec, pyserial and python-can: {theirs:.0f} ms"
     return [Row("run_start_vs_interpreter", ours / theirs, "x", told, START_OF_BARE)]
 
 
-def _until(command: list[str], is_reached: Callable[[], bool] | None = None) -> float:
+@contextlib.contextmanager
+def running(site: Path, data: Path, is_up: Callable[[Any], bool]) -> Iterator[subprocess.Popen[bytes]]:
+    """Give `tidegate run` of a site, once its `status` says that it is up."""
+    child = subprocess.Popen([tidegate(), "run", str(site), "--data", str(data)], stderr=subprocess.DEVNULL)
+    try:
+        while True:
+            with contextlib.suppress(GatewayUnreachableError):
+                if is_up(ask(str(data), None, "status")):
+                    break
+            if child.poll() is not None:
+                raise AssertionError(f"tidegate run ended with {child.returncode}")
+            time.sleep(0.02)
+        yield child
+    finally:
+        child.send_signal(signal.SIGTERM)
+        child.wait(timeout=10)
+
+
+def until(command: list[str], is_reached: Callable[[], bool] | None = None) -> float:
     """Return seconds from starting a command until something is reached, or its end; then it is ended."""
     begun_s = time.monotonic()
     child = subprocess.Popen(command, stderr=subprocess.DEVNULL)
@@ -114,7 +133,7 @@ def _until(command: list[str], is_reached: Callable[[], bool] | None = None) -> 
 
 def _all_connected(data: Path) -> bool:
     with contextlib.suppress(GatewayUnreachableError):
-        return all(each["lifecycle"] == "CONNECTED" for each in ask(str(data), "devices"))
+        return all(each["lifecycle"] == "CONNECTED" for each in ask(str(data), None, "devices"))
     return False
 
 
@@ -136,7 +155,7 @@ def decode_rows(folder: Path) -> list[Row]:
         taken[0].append((time.monotonic() - start) * 1e3)
         if '"pm2_5":8' not in done.stdout:
             raise AssertionError(f"decode said {done.stdout!r}")
-        taken[1].append(_until([sys.executable, "-c", "import click, msgspec, fastcrc"]) * 1e3)
+        taken[1].append(until([sys.executable, "-c", "import click, msgspec, fastcrc"]) * 1e3)
     ours, bare = (statistics.median(each[1:]) for each in taken)
     told = f"from its start, plan cached; {ours / bare:.2f} times the {bare:.0f} ms of the interpreter with libraries"
     return [Row("decode_hex_ms", ours, "ms", told, max(200.0, DECODE_OF_BARE * bare))]

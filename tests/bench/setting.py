@@ -31,12 +31,11 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from gateway.errors import GatewayUnreachableError
 from gateway.ledger import Ledger
 from gateway.ledger.settings import LedgerConfig
 from gateway.runtime.doorway import connect
 from gateway.runtime.peer import own_principal
-from tests.bench.process import cpu_s, tidegate
+from tests.bench.process import cpu_s, running, tidegate
 from tests.bench.streams import profile_in, pty_pair
 
 FLOOD_HZ: Final = 200_000
@@ -117,7 +116,7 @@ def measure(folder: Path, sets: int, *, is_loaded: bool) -> Measured:
         valve, valve_port = undo.enter_context(pty_pair())
         flood, flood_port = undo.enter_context(pty_pair())
         _fill(folder / "data" / "ledger")
-        gateway = undo.enter_context(_running(_site_in(folder, valve_port, flood_port), folder / "data"))
+        gateway = undo.enter_context(running(_site_in(folder, valve_port, flood_port), folder / "data", _all_connected))
         verifying = None
         if is_loaded:
             generator = [sys.executable, "-m", "tests.bench.generator", str(flood), str(FLOOD_HZ)]
@@ -222,19 +221,8 @@ def _fill(folder: Path) -> None:
             ledger.append_many([("reading", "flood/bench/bench@frame", os.urandom(8)) for _ in range(1_000)])
 
 
-@contextlib.contextmanager
-def _running(site: Path, data: Path) -> Iterator[subprocess.Popen[bytes]]:
-    child = subprocess.Popen([tidegate(), "run", str(site), "--data", str(data)], stderr=subprocess.DEVNULL)
-    with _ended(child):
-        while True:
-            with contextlib.suppress(GatewayUnreachableError), connect(data) as visitor:
-                visitor.settimeout(ANSWER_S)
-                if all(each["lifecycle"] == "CONNECTED" for each in _asked(visitor, "devices")):
-                    break
-            if child.poll() is not None:
-                raise AssertionError(f"tidegate run ended with {child.returncode}")
-            time.sleep(0.1)
-        yield child
+def _all_connected(status: Any) -> bool:
+    return all(each["state"] == "CONNECTED" for each in status["devices"])
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.cli.devices import share_text, trouble
+from gateway.cli.devices import chosen_lines, share_text, trouble
 
 HEALTH: dict[str, Any] = {
     "availability": 1.0, "errors": 0, "errors_per_min": 0.0, "retries": 0, "retries_per_min": 0.0, "losses": 0,
@@ -42,3 +42,9 @@ def test_faults_of_our_own_are_told() -> None:
 )
 def test_only_what_was_up_all_the_time_is_a_hundred_percent(share: float | None, text: str) -> None:
     assert share_text(device({"availability": share})) == text
+
+
+def test_a_device_that_uses_another_profile_than_its_site_file_says_tells_who_chose_it() -> None:
+    choice = {"profile": "me/pump@1.1.0", "instead_of": "pump.toml", "by": "user:pi"}
+    told = ["pump: me/pump@1.1.0, which user:pi chose in place of pump.toml"]
+    assert chosen_lines([device(chosen=choice), device(chosen=None), device()]) == told

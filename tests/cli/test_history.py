@@ -147,6 +147,9 @@ class Told:
     def __init__(self) -> None:
         self.all: list[dict] = []
 
+    def means(self, units) -> None:
+        pass
+
     def point(self, point) -> None:
         self.all.append({"seq": point.seq})
 

@@ -12,10 +12,11 @@ import subprocess
 import sys
 import termios
 import time
+import urllib.request
 
 import pytest
 
-from hil.screen import ENTER, LEAVE
+from gateway.screen import ENTER, LEAVE
 
 COMMAND = [sys.executable, "-m", "gateway", "demo"]
 
@@ -68,6 +69,32 @@ class Terminal:
             self.seen += chunk
         os.close(self._ours)
         return self.process.wait(5)
+
+
+def test_it_serves_the_dashboard_on_this_machine_and_says_where():
+    demo = subprocess.Popen(
+        [*COMMAND, "--seconds", "30"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment()
+    )
+    try:
+        address = next(
+            found[1] for line in demo.stderr if (found := re.match(r"browser: (http://127\.0\.0\.1:\d+/) ", line))
+        )
+        with _opened(address) as page:
+            assert b"main.js" in page.read()
+    finally:
+        demo.terminate()
+        demo.stderr.close()
+        demo.wait(10)
+
+
+def _opened(address, limit_s=15.0):
+    until_s = time.monotonic() + limit_s
+    while True:
+        try:
+            return urllib.request.urlopen(address, timeout=5)
+        except OSError:
+            assert time.monotonic() < until_s
+            time.sleep(0.05)
 
 
 def test_without_a_terminal_it_prints_plain_lines_and_ends_by_itself():

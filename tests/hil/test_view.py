@@ -6,19 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.cells import COLOUR, PLAIN, cells_of, downgraded, fit
 from gateway.plain import printable
-from hil.view import (
-    COLOUR,
-    PLAIN,
-    Panel,
-    Snapshot,
-    Value,
-    cells_of,
-    downgraded,
-    fit,
-    render,
-    shared,
-)
+from hil.view import Panel, Snapshot, Value, render, shared
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 

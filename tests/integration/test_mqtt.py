@@ -159,45 +159,6 @@ def test_what_came_during_an_outage_follows_in_batches_and_each_topic_has_its_la
     during(gateway, scenario)
 
 
-def test_a_broker_that_is_killed_again_and_again_loses_nothing(tmp_path: Path, broker: Broker, far: FarEnd) -> None:
-    kills = 12
-
-    async def scenario() -> None:
-        async with Middle(broker.port) as middle:
-            gateway = gateway_at(tmp_path, middle.port, str(tmp_path / "tty"))
-            stop = asyncio.Event()
-            async with asyncio.timeout(100), asyncio.TaskGroup() as group:
-                group.create_task(gateway.run(stop))
-                await connected(gateway)
-                await until(lambda: all_told(gateway))
-                for round_ in range(kills):
-                    for number in range(20):
-                        far.send(*[reading(round_ * 400 + number * 20 + each) for each in range(20)])
-                        await asyncio.sleep(0.005)
-                        if number == 10:
-                            broker.kill()
-                    broker.start()
-                await until(lambda: all_told(gateway), 60)
-                stop.set()
-        told = [(topic, json.loads(payload)) for topic, payload in middle.acknowledged if payload[:1] == b"{"]
-        seen: set[tuple[int, float]] = set()
-        last: dict[str, int] = {}
-        for topic, body in told:
-            if topic == f"{ROOT}/{TEMPERATURE}":
-                assert body["seq"] >= last.get(topic, 0)
-                last[topic] = body["seq"]
-                seen.add((body["seq"], body["v"]))
-            if topic == f"{ROOT}/batch":
-                assert not [item for item in body["items"] if "gap" in item]
-                seen |= {(item["seq"], item["v"]) for item in body["items"] if item["route"] == TEMPERATURE}
-        wanted = values_in(tmp_path)
-        assert len(wanted) == kills * 400
-        assert not [each for each in wanted if each not in seen]
-        assert sink(gateway)["set_aside"] == 0
-
-    asyncio.run(scenario())
-
-
 @pytest.mark.parametrize("way", ["out", "in"])
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 6, 7, 9, 12])
 def test_a_connection_that_ends_at_any_packet_costs_nothing(

@@ -160,7 +160,7 @@ def test_a_meter_that_falls_silent_backs_off_says_why_and_until_when_and_the_led
     both = bench(1, 2)
 
     def told(unit: int) -> dict[str, Any]:
-        return next(each for each in both.gateway.devices() if each["name"] == f"meter-{unit}")
+        return next(each for each in both.gateway.queries.devices() if each["name"] == f"meter-{unit}")
 
     async def scenario() -> None:
         await both.until(lambda: both.polls(1)["answered"] > 5)

@@ -31,11 +31,13 @@ class FarEnd:
         link.unlink(missing_ok=True)
         link.symlink_to(os.ttyname(far))
         self.far = far
+        self.link = link
 
     def send(self, *bodies: bytes) -> None:
         os.write(self.near, b"".join(stuff(body) + b"\0" for body in bodies))
 
     def unplug(self) -> None:
+        self.link.unlink(missing_ok=True)  # first: what it names may be another's device at once
         os.close(self.far)
         os.close(self.near)
 
@@ -95,7 +97,7 @@ def test_a_device_that_is_unplugged_and_comes_back_under_another_name_goes_on(tm
         back_s = await until(lambda: of(gateway, "node")["state"] == "CONNECTED", BACK_S)
         second.send(reading(5))
         await until(lambda: of(gateway, "node")["frames"]["delivered"] == 3, 2)
-        latest = {(entry["device"], entry["message"]): entry for entry in gateway.latest()}
+        latest = {(entry["device"], entry["message"]): entry for entry in gateway.queries.latest()}
         second.unplug()
         other.unplug()
         return gone_s, back_s, latest

@@ -415,3 +415,88 @@ def test_a_reload_is_on_record_with_who_wanted_it(tmp_path: Path) -> None:
     with Ledger.open(tmp_path / "data" / "ledger", read_only=True) as ledger:
         notes = [item.body for item in ledger.read() if isinstance(item, Record) and item.kind == "note"]
     assert [(note["what"], note["by"], note["outcome"]) for note in notes] == [("reload", ME.principal, "applied")]
+
+
+NEXT = "tidegate/cobs-node@1.1.0"
+
+
+async def chosen(files: Files) -> str:
+    """Install another version of the node's profile and let the node use it; return its id."""
+    text = find_profile("cobs-node").read_text().replace("cobs-node@1.0.0", "cobs-node@1.1.0")
+    text = text.replace("[lifecycle]\n", '[lifecycle]\nconnect_timeout = "9s"\n')
+    assert (await files.ask("install_profile", profile=NEXT, text=text))["outcome"] == "installed"
+    told = await files.ask("use_profile", device="node", profile=NEXT, wait_s=30.0)
+    assert told["outcome"] == "applied"
+    return NEXT
+
+
+def test_a_chosen_profile_stays_over_a_reload_until_the_site_says_something_else_for_the_device(tmp_path: Path) -> None:
+    used: list[str] = []
+
+    async def play(files: Files) -> None:
+        def use() -> None:
+            used.append(files.device("node").profile.profile.profile.id)
+
+        await files.up("node", "pump")
+        found = log_of(files, "pump")
+        files.tables["pump"] += 'label = "not read yet"\n'
+        files.write()
+        await chosen(files)
+        assert files.device("pump").label is None  # only the choice was taken up
+        use()
+        assert (await files.reload())["outcome"] == "applied"
+        use()
+        files.tables["node"] = files.tables["node"].replace("cobs-node.toml", "cobs-node")
+        assert (await files.reload())["restarts"] == ["node"]
+        use()
+        files.tables["node"] = files.tables["node"].replace('"cobs-node"', '"cobs-node.toml"')
+        assert (await files.reload())["outcome"] in {"applied", "unchanged"}
+        use()
+        assert found == []
+
+    played(tmp_path, play)
+    first = "tidegate/cobs-node@1.0.0"
+    assert used == [NEXT, NEXT, first, first]
+    assert (tmp_path / "data/chosen-profiles.json").read_text() == "{}\n"
+
+
+def test_a_choice_whose_profile_is_gone_at_the_start_leaves_the_site_s(tmp_path: Path) -> None:
+    async def play(files: Files) -> None:
+        await files.up("node")
+        await chosen(files)
+        (files.gateway.data_dir / f"profiles/{NEXT}.toml").unlink()
+        again = Gateway(load_site(files.site), files.folder / "data", file=files.site)
+        assert {each.profile.profile.profile.id for each in again._devices() if each.name == "node"} == {
+            "tidegate/cobs-node@1.0.0"
+        }
+
+    played(tmp_path, play)
+
+
+def test_a_choice_that_cannot_be_kept_is_undone(tmp_path: Path) -> None:
+    async def play(files: Files) -> None:
+        await files.up("node")
+        (files.gateway.data_dir / "chosen-profiles.json").mkdir()
+        with pytest.raises(AssertionError):
+            await chosen(files)
+        told = await files.ask("device_profile", device="node")
+        assert (told["change"]["outcome"], told["change"]["reason"]) == ("failed", "not_durable")
+        assert (told["profile"], told["chosen"]) == ("tidegate/cobs-node@1.0.0", None)
+
+    played(tmp_path, play)
+
+
+def test_a_device_that_was_not_there_must_come_with_its_new_profile(tmp_path: Path) -> None:
+    async def play(files: Files) -> None:
+        await files.up("node")
+        files.rig.node_cable.unplug()
+        await until(lambda: files.device("node").lifecycle.state != "CONNECTED", 10)
+        text = find_profile("cobs-node").read_text().replace("cobs-node@1.0.0", "cobs-node@1.1.0")
+        text = text.replace("[lifecycle]\n", '[lifecycle]\nconnect_timeout = "9s"\n')
+        await files.ask("install_profile", profile=NEXT, text=text)
+        told = await files.ask("use_profile", device="node", profile=NEXT, return_after_s=1.0, wait_s=20.0)
+        assert (told["outcome"], told["missing"][0]["device"]) == ("returned", "node")
+        told = await files.ask("use_profile", device="node", profile=NEXT, return_after_s=0.0, wait_s=20.0)
+        assert told["outcome"] == "applied"
+
+    played(tmp_path, play)

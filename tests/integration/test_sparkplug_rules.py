@@ -78,7 +78,9 @@ async def _live(folder: Path, broker: Broker) -> Session:
                     await asyncio.sleep(0.003)
                 far.send(reading(-32768))  # no value
                 await quiet(gateway)
-                await until(lambda: host.data("node", TEMPERATURE)[-1]["properties"]["Quality"]["value"] == 500)
+                await until(
+                    lambda: host.data("node", TEMPERATURE)[-1]["properties"].get("Quality", {}).get("value") == 500
+                )
                 host.say(rebirth())
                 await until(lambda: len(host.told("DBIRTH", "node")) == 2)
                 host.say(b"\xff\xff no payload")

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ProfileError, UsageError
-from gateway.profile.load import check_profile, example_profile, find_profile, load_profile, shipped_profiles
+from gateway.profile.load import (
+    check_profile,
+    example_profile,
+    find_profile,
+    installed_profiles,
+    load_profile,
+    shipped_profiles,
+)
 
 THERM = """\
 [profile]
@@ -224,3 +231,36 @@ def test_a_file_that_cannot_be_read_is_one_problem_without_a_line(tmp_path: Path
 
 def test_a_file_without_end_is_refused() -> None:
     assert len(check_profile("/dev/zero")) == 1
+
+
+def installed(folder: Path, *ids: str) -> Path:
+    for text in ids:
+        publisher, _, rest = text.partition("/")
+        (folder / publisher).mkdir(parents=True, exist_ok=True)
+        (folder / publisher / f"{rest}.toml").write_text("")
+    return folder
+
+
+def test_of_installed_versions_the_newest_released_one_is_meant_and_a_shipped_name_stays_what_it_was(
+    tmp_path: Path,
+) -> None:
+    pumps = ("acme/pump@1.9.0", "acme/pump@1.10.0", "acme/pump@2.0.0-rc.1")
+    place = installed(tmp_path, *pumps, "ruuvi/ruuvitag-df5@1.1.0")
+    for text, meant in {
+        "pump": "pump@1.10.0", "acme/pump@1": "pump@1.10.0", "acme/pump@1.9": "pump@1.9.0",
+        "acme/pump@2.0.0-rc.1": "pump@2.0.0-rc.1",
+    }.items():  # fmt: skip
+        assert find_profile(text, None, place) == place / "acme" / f"{meant}.toml", text
+    assert find_profile("ruuvitag-df5", None, place) == shipped_profiles()["ruuvitag-df5"]
+    assert find_profile("ruuvi/ruuvitag-df5@1.0.0", None, place) == shipped_profiles()["ruuvitag-df5"]
+    assert find_profile("ruuvi/ruuvitag-df5@1", None, place).parent.parent == place
+
+
+def test_a_name_of_two_publishers_is_refused_with_both(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"acme/pump or best/pump"):
+        find_profile("pump", None, installed(tmp_path, "acme/pump@1.0.0", "best/pump@1.0.0"))
+
+
+def test_what_is_no_profile_s_file_is_passed_over(tmp_path: Path) -> None:
+    place = installed(tmp_path, "acme/.pump@1.0.0", "acme/pump", "acme/pump@1.0.0")
+    assert [str(known) for known in installed_profiles(place)] == ["acme/pump@1.0.0"]

@@ -21,7 +21,10 @@ from gateway.runtime.message import Streams
 from gateway.schema.plan import ABSENT, Refused, Row
 
 _NS: Final = 1_000_000_000
-_HEAD: Final = Struct("<BB8sqI")  # of a reading (gateway/ledger/reading.py); only the plainest is read by it
+_HEAD: Final = Struct("<BB8s")  # how a reading begins (gateway/ledger/reading.py); only the plainest is read by it
+_KEY_END: Final = 10
+_WALL: Final = Struct("<q")
+_PLAIN_HEAD: Final = 22
 FACTS: Final = frozenset({"desired", "effective", "reported"})
 EVENTS: Final = frozenset({"command_intent", "command_sent", "command_result", "approval"})
 _UNTELLABLE: Final = (RecordError, Refused, StructError, ArithmeticError, LookupError, TypeError, ValueError)
@@ -132,22 +135,29 @@ class Decoder:
         return Item(place, body["value"], self._units_of(route), t, seq, GOOD, taint_names(int(body.get("taints", 0))))
 
     def _readings(self, run: Run) -> list[Item | Missing]:
+        """Return what readings tell. Neighbours mostly have the same layout and no marks: that is looked at once."""
         found: list[Item | Missing] = []
-        add, unpack, layouts = found.append, _HEAD.unpack_from, self._layouts
-        route = run.route or ""
+        add, wall_of, route = found.append, _WALL.unpack_from, run.route or ""
+        decode: Callable[[bytes], Row] | None = None
+        known = None
         for seq, body in enumerate(run.bodies, run.first):
             try:
-                version, flags, key, wall_ns, _ = unpack(body)
-                layout = layouts.get((route, key)) or self._layout(route, key)
-                if flags or version != 1 or layout.decode is None:
+                if body[:_KEY_END] != known:
+                    version, flags, key = _HEAD.unpack_from(body)
+                    layout = self._layouts.get((route, key)) or self._layout(route, key)
+                    decode = None if flags or version != 1 else layout.decode
+                    known, places = body[:_KEY_END], layout.places
+                if decode is None:
                     wall_ns, row = self._careful(route, layout, body)
                 else:
-                    row = layout.decode(body[22:])
+                    (wall_ns,) = wall_of(body, _KEY_END)
+                    row = decode(body[_PLAIN_HEAD:])
             except _UNTELLABLE as error:
+                known = None
                 add(self._aside(seq, _reason(error)))
                 continue
-            t, taints = wall_ns / _NS, taint_names(row[-1])
-            for place, text, units in layout.places:
+            t, taints = wall_ns / _NS, taint_names(row[-1]) if row[-1] else ()
+            for place, text, units in places:
                 value = row[place]
                 if value is not ABSENT:
                     add(Item(text, value, units, t, seq, BAD if value is None else GOOD, taints))

@@ -188,9 +188,7 @@ class Stream:
 
     def _note(self, items: list[Item | Missing]) -> None:
         latest = self.latest
-        for item in items:
-            if type(item) is Item and not item.is_event:
-                latest[item.route] = item
+        latest.update({item.route: item for item in items if type(item) is Item and item.is_value})
 
     # ---- the sinks'
 

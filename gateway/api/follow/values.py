@@ -35,9 +35,9 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     taints: Sequence[str]
 
     @property
-    def is_event(self) -> bool:
-        """Return whether it tells what happened once, instead of what is."""
-        return self.route.endswith(EVENT)
+    def is_value(self) -> bool:
+        """Return whether it tells what is, until the next one."""
+        return not self.route.endswith(EVENT)
 
 
 class Span(msgspec.Struct, frozen=True, gc=False, rename={"from_": "from"}):

@@ -12,7 +12,7 @@ import msgspec
 from gateway.api.api import Api
 from gateway.api.host import host_facts
 from gateway.api.http import documents as doc
-from gateway.api.http import openapi
+from gateway.api.http import openapi, reference
 from gateway.api.http.app import Operation
 from gateway.api.http.call import Answer, Call
 from gateway.errors import UsageError
@@ -36,7 +36,7 @@ class AboutOperations:
         return [
             Operation(
                 method=get, path="/metrics", name="metrics", summary="Everything counted, for Prometheus",
-                run=self.metrics, answers={200: None},
+                run=self.metrics, answers={200: None}, media=("text/plain",),
             ),
             Operation(
                 method=get, path="/openapi.json", name="openapi", summary="This description",
@@ -44,7 +44,7 @@ class AboutOperations:
             ),
             Operation(
                 method=get, path="/docs", name="docs", summary="This description, for people",
-                run=self.docs, answers={200: None},
+                run=self.docs, answers={200: None}, media=("text/html",),
             ),
             Operation(
                 method=get, path="/v1/status", name="status", summary="What the gateway does, and what was lost",
@@ -110,8 +110,8 @@ class AboutOperations:
 
     async def docs(self, _call: Call) -> Answer:
         """Answer GET /docs."""
-        headers = {"Content-Security-Policy": "default-src 'none'; style-src 'self'"}
-        return Answer(openapi.page(self._told()), 200, headers, "text/html; charset=utf-8")
+        headers = {"Content-Security-Policy": reference.POLICY}
+        return Answer(reference.page(self._told()), 200, headers, "text/html; charset=utf-8")
 
     def _told(self) -> dict[str, Any]:
         if self._document is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -13,6 +13,7 @@ from starlette.routing import Match, Route
 from gateway.api.api import Api
 from gateway.api.http.call import Answer, Call
 from gateway.api.http.guard import Allowance, check_head, check_host, check_origin, token_of, unauthorized
+from gateway.api.http.parameters import Parameter
 from gateway.api.http.problems import PROBLEM_JSON, Problem, problem_of
 from gateway.authority.decision import Caller
 from gateway.authority.scope import EVERYWHERE
@@ -39,8 +40,11 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     run: Handler
     answers: dict[int, Any]  # status -> type of the body, None for no JSON
+    media: tuple[str, ...] = ()  # in which else it may come
     takes: Any = None  # type of the body
-    query: dict[str, str] = {}  # parameter -> what it means
+    takes_text: tuple[str, ...] = ()  # media types of a body that is text
+    query: Mapping[str, Parameter | str] = {}  # what may stand behind the `?`; only words: any text
+    headers: Mapping[str, Parameter | str] = {}  # what else counts of the head
     is_open: bool = False  # needs nobody's leave
     fails: tuple[int, ...] = ()
 
@@ -112,6 +116,8 @@ class App:
 
     def _find(self, request: Request) -> Operation:
         """Return what a request asks for. Raises: Problem."""
+        if request.scope["path"] in self._streams:
+            raise Problem(405, "method", f"here is GET, no {request.method[:20]}", {"Allow": "GET"})
         methods = self._plain.get(request.scope["path"])
         if methods is None:
             for route, found in self._routes:

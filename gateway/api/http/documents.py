@@ -5,44 +5,51 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-Seconds = float | str
+from gateway.notation import Duration
+
+MAX_KEY_CHARS: Final = 255
+
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e9)] | Duration
 """A number of seconds, or a duration such as "2s"."""
 
+Key = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_KEY_CHARS)]
+"""What makes two requests one."""
 
-class _Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    pass
+
+class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What comes in."""
 
 
-class SetBody(_Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SetBody(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A value for one setpoint."""
 
     value: Any
     expires: Seconds | None = None
-    key: str | None = None
+    key: Key | None = None
     wait: Seconds | None = None  # 3 s at most
 
 
-class PatchState(_Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PatchState(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is wanted, by setpoint."""
 
     desired: dict[str, Any]
 
 
-class PatchBody(_Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PatchBody(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A change of a shadow."""
 
     state: PatchState
 
 
-class _Answer(msgspec.Struct, frozen=True, kw_only=True):
-    pass
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """What goes out."""
 
 
-class Value(_Answer, frozen=True, kw_only=True):
+class Value(Document, frozen=True, kw_only=True):
     """What a route says now."""
 
     value: Any
@@ -59,7 +66,7 @@ class ValueRow(Value, frozen=True, kw_only=True):
     route: str
 
 
-class RouteRow(_Answer, frozen=True, kw_only=True):
+class RouteRow(Document, frozen=True, kw_only=True):
     """What a route means, and whether it can be set."""
 
     route: str
@@ -71,13 +78,22 @@ class RouteRow(_Answer, frozen=True, kw_only=True):
     writable: bool
 
 
-class DeviceRow(_Answer, frozen=True, kw_only=True):
+class Choice(Document, frozen=True, kw_only=True):
+    """Which profile somebody chose in place of the site file's."""
+
+    profile: str
+    instead_of: str
+    by: str
+
+
+class DeviceRow(Document, frozen=True, kw_only=True):
     """A device and how its connection stands."""
 
     name: str
     label: str | None
     area: str | None
     profile: str
+    chosen: Choice | None  # where it is not the site file's
     title: str
     port: str
     bus: str
@@ -95,7 +111,7 @@ class DeviceRow(_Answer, frozen=True, kw_only=True):
     messages: list[str]
 
 
-class ShadowState(_Answer, frozen=True, kw_only=True):
+class ShadowState(Document, frozen=True, kw_only=True):
     """The parts of a shadow, by setpoint."""
 
     desired: dict[str, Any]
@@ -104,7 +120,7 @@ class ShadowState(_Answer, frozen=True, kw_only=True):
     delta: dict[str, Any]
 
 
-class Shadow(_Answer, frozen=True, kw_only=True):
+class Shadow(Document, frozen=True, kw_only=True):
     """What is wanted of a device, what it reports, what became of it."""
 
     device: str
@@ -115,7 +131,7 @@ class Shadow(_Answer, frozen=True, kw_only=True):
     stale: bool
 
 
-class CommandRow(_Answer, frozen=True, kw_only=True):
+class CommandRow(Document, frozen=True, kw_only=True):
     """One command."""
 
     id: str
@@ -126,7 +142,7 @@ class CommandRow(_Answer, frozen=True, kw_only=True):
     receipt: int | None
 
 
-class Result(_Answer, frozen=True, kw_only=True):
+class Result(Document, frozen=True, kw_only=True):
     """What became of one value: the object of `set --json`."""
 
     id: str | None
@@ -143,7 +159,7 @@ class Result(_Answer, frozen=True, kw_only=True):
     key: str | None
 
 
-class Entry(_Answer, frozen=True, kw_only=True):
+class Entry(Document, frozen=True, kw_only=True):
     """One record of the ledger."""
 
     seq: int
@@ -157,14 +173,14 @@ class Entry(_Answer, frozen=True, kw_only=True):
     body: Any
 
 
-class Head(_Answer, frozen=True, kw_only=True):
+class Head(Document, frozen=True, kw_only=True):
     """The end of the ledger."""
 
     seq: int
     head: str
 
 
-class Point(_Answer, frozen=True, kw_only=True):
+class Point(Document, frozen=True, kw_only=True):
     """One value of a history; `t` is seconds since 1970."""
 
     t: float
@@ -173,7 +189,7 @@ class Point(_Answer, frozen=True, kw_only=True):
     taints: list[str]
 
 
-class Gap(_Answer, frozen=True, kw_only=True):
+class Gap(Document, frozen=True, kw_only=True):
     """Sequence numbers that do not come."""
 
     from_: int = msgspec.field(name="from")
@@ -181,7 +197,7 @@ class Gap(_Answer, frozen=True, kw_only=True):
     cause: str
 
 
-class Item(_Answer, frozen=True, kw_only=True):
+class Item(Document, frozen=True, kw_only=True):
     """One value as it came; `t` is seconds since 1970, `seq` the number of its record."""
 
     route: str
@@ -193,48 +209,48 @@ class Item(_Answer, frozen=True, kw_only=True):
     taints: list[str]
 
 
-class GapItem(_Answer, frozen=True, kw_only=True):
+class GapItem(Document, frozen=True, kw_only=True):
     """In a stream: something is missing here."""
 
     gap: Gap
 
 
-class Routes(_Answer, frozen=True, kw_only=True):
+class Routes(Document, frozen=True, kw_only=True):
     """Some routes, and where to go on."""
 
     routes: list[RouteRow]
     next: str | None
 
 
-class Values(_Answer, frozen=True, kw_only=True):
+class Values(Document, frozen=True, kw_only=True):
     """Some values, and where to go on."""
 
     values: list[ValueRow]
     next: str | None
 
 
-class Devices(_Answer, frozen=True, kw_only=True):
+class Devices(Document, frozen=True, kw_only=True):
     """Some devices, and where to go on."""
 
     devices: list[DeviceRow]
     next: str | None
 
 
-class Commands(_Answer, frozen=True, kw_only=True):
+class Commands(Document, frozen=True, kw_only=True):
     """Some commands, and where to go on."""
 
     commands: list[CommandRow]
     next: str | None
 
 
-class Entries(_Answer, frozen=True, kw_only=True):
+class Entries(Document, frozen=True, kw_only=True):
     """Some records, and where to go on."""
 
     entries: list[Entry]  # or GapItem where numbers are missing
     next: str | None
 
 
-class History(_Answer, frozen=True, kw_only=True):
+class History(Document, frozen=True, kw_only=True):
     """What a route said over time, and where to go on."""
 
     route: str
@@ -243,7 +259,16 @@ class History(_Answer, frozen=True, kw_only=True):
     next: str | None
 
 
-class ProblemDetails(_Answer, frozen=True, kw_only=True):
+class ProblemRow(Document, frozen=True, kw_only=True):
+    """One thing to say about a profile's text."""
+
+    line: int
+    key: str
+    message: str
+    severity: Literal["error", "warning"]
+
+
+class ProblemDetails(Document, frozen=True, kw_only=True):
     """Why something was not done (RFC 9457)."""
 
     type: str
@@ -251,9 +276,10 @@ class ProblemDetails(_Answer, frozen=True, kw_only=True):
     status: int
     detail: str
     code: str
+    problems: list[ProblemRow] | msgspec.UnsetType = msgspec.UNSET  # with code `profile`
 
 
-class Health(_Answer, frozen=True, kw_only=True):
+class Health(Document, frozen=True, kw_only=True):
     """Whether the gateway lives, or is ready."""
 
     status: str

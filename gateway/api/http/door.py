@@ -19,7 +19,9 @@ from gateway.api.http.app import App
 from gateway.api.http.guard import MOST_HEAD_BYTES
 from gateway.api.http.ledger import LedgerOperations
 from gateway.api.http.operations import Operations
-from gateway.api.http.protocol import HttpProtocol, State, WsProtocol
+from gateway.api.http.pages import Pages
+from gateway.api.http.profiles import ProfileOperations
+from gateway.api.http.protocol import REQUEST_S, HttpProtocol, State, WsProtocol
 from gateway.api.http.watch import Watch
 from gateway.api.settings import HttpConfig, MetricsConfig, address_of
 
@@ -29,7 +31,7 @@ CLOSE_S: Final = 0.5  # for answers under way, when the gateway ends
 MOST_MESSAGE_BYTES: Final = 4_096  # from a WebSocket client, which has nothing to say
 
 log = logging.getLogger(__name__)
-logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # it tells of every connection
+logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it tells of every bad request; we count those
 
 
 class HttpDoor:
@@ -51,14 +53,14 @@ class HttpDoor:
         self._config = config
         self._folder = folder or Path()
         self.watch = Watch(api)
-        operations = [*Operations(api).all(), *LedgerOperations(api).all()]
+        operations = [*Operations(api).all(), *ProfileOperations(api).all(), *LedgerOperations(api).all()]
         about = AboutOperations(api, operations, tells_values=metrics is not None and metrics.values)
-        every = [*operations, *about.all()] if is_whole else about.for_machines()
+        every = [*operations, *about.all(), *Pages().all()] if is_whole else about.for_machines()
         self.app = App(
             api, every, streams={"/v1/watch": self.watch.serve} if is_whole else {}, is_loopback=config.is_loopback,
             names=_names(api.name), max_body=config.max_body,
         )  # fmt: skip
-        self._state = State(config.max_connections)
+        self._state = State(config.max_connections, self.app.answered)
         self.error = ""  # why it is not open
         self.is_open = False
 
@@ -91,6 +93,7 @@ class HttpDoor:
             "error": self.error or None,
             "connections": len(self._state.connections),
             "refused_connections": self._state.over,
+            "stalled_connections": self._state.stalled,
             "watching": len(self.watch.open),
             "watch_closed": dict(self.watch.closed),
             "answered": {str(status): count for status, count in sorted(self.app.answered.items())},
@@ -104,16 +107,22 @@ class HttpDoor:
             ws_per_message_deflate=False, proxy_headers=False, date_header=True, server_header=False,
             ssl_certfile=self._file(self._config.tls_cert), ssl_keyfile=self._file(self._config.tls_key),
         )  # fmt: skip
-        config.load()
+        try:
+            config.load()
+        except OSError as error:  # of the files, and of what is in them
+            files = f"tls_cert {self._config.tls_cert} with tls_key {self._config.tls_key}"
+            raise OSError(f"{files} cannot be used: {error.strerror or error}") from error
         return await asyncio.get_running_loop().create_server(
             lambda: HttpProtocol(config, self._state, {}), host, port, ssl=config.ssl, backlog=BACKLOG,
-            reuse_address=True,
+            reuse_address=True, ssl_handshake_timeout=REQUEST_S if config.ssl else None,
         )  # fmt: skip
 
     async def _stay(self) -> None:
-        """Keep the date of answers, second by second."""
+        """Keep the date of answers and look for sockets that take nothing, second by second."""
+        loop = asyncio.get_running_loop()
         while True:
             self._state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+            self._state.look(loop.time())
             await asyncio.sleep(1.0)
 
     def _end(self) -> None:

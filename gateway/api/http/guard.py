@@ -6,6 +6,8 @@ reader; and a name that was bent to our address (DNS rebinding) is refused by it
 
 from __future__ import annotations
 
+import base64
+import binascii
 import ipaddress
 from collections import OrderedDict
 from collections.abc import Collection, Iterable
@@ -19,6 +21,10 @@ MAX_PRINCIPALS: Final = 1_024  # that are counted; the one that was quiet longes
 SUBPROTOCOL: Final = "tidegate.v1"
 _NS: Final = 1_000_000_000
 _LOCAL_NAMES: Final = frozenset({"localhost"})
+_ONCE: Final = frozenset({
+    b"host", b"origin", b"authorization", b"content-type", b"content-encoding", b"idempotency-key", b"last-event-id",
+})  # fmt: skip
+"""Headers that mean one thing: whoever gives two of them and whoever stands between us may read different ones."""
 
 
 def check_host(host: str | None, *, is_loopback: bool, names: Collection[str]) -> str:
@@ -37,9 +43,35 @@ def check_host(host: str | None, *, is_loopback: bool, names: Collection[str]) -
 
 
 def check_head(headers: Iterable[tuple[bytes, bytes]], target: int) -> None:
-    """Take the head of a request, `target` bytes long before its headers. Raises: Problem for one that is too large."""
-    if target + sum(len(name) + len(value) + 4 for name, value in headers) > MOST_HEAD_BYTES:
+    """Take the head of a request, `target` bytes long before its headers.
+
+    Raises: Problem for one that is too large, or has two meanings.
+    """
+    size, seen = target, set[bytes]()
+    for name, value in headers:
+        size += len(name) + len(value) + 4
+        if name in _ONCE and name in seen:
+            raise Problem(400, "malformed", f"{name.decode()} is given more than once")
+        seen.add(name)
+    if size > MOST_HEAD_BYTES:
         raise Problem(431, "headers", f"the head of a request has at most {MOST_HEAD_BYTES} bytes")
+    if {b"content-length", b"transfer-encoding"} <= seen:
+        raise Problem(400, "malformed", "content-length and transfer-encoding exclude each other")
+
+
+def check_handshake(method: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Take the head of a request that wants a WebSocket. Raises: Problem where it cannot have one (RFC 6455, 4.2.1)."""
+    told = dict(headers)
+    if method != b"GET":
+        raise Problem(405, "method", "a WebSocket begins with GET", {"Allow": "GET"})
+    if told.get(b"sec-websocket-version", b"").strip() != b"13":
+        raise Problem(426, "handshake", "Sec-WebSocket-Version is 13 here", {"Sec-WebSocket-Version": "13"})
+    try:
+        key = base64.b64decode(told.get(b"sec-websocket-key", b"").strip(), validate=True)
+    except binascii.Error:
+        key = b""
+    if len(key) != 16:
+        raise Problem(400, "malformed", "a WebSocket begins with a Sec-WebSocket-Key of 16 bytes in base64")
 
 
 def check_origin(origin: str | None, scheme: str, host: str) -> None:

@@ -9,6 +9,7 @@ from gateway.api.api import Api
 from gateway.api.http import documents as doc
 from gateway.api.http.app import Operation
 from gateway.api.http.call import Answer, Call
+from gateway.api.http.parameters import AFTER, FLAG, MAX_SEQ, PAGE, RECORD, ROUTE, TIME, Parameter
 from gateway.api.http.problems import Problem
 from gateway.api.ledger import BusyError, LedgerQueries
 from gateway.api.ledger_child import Job
@@ -16,7 +17,6 @@ from gateway.api.ledger_times import time_ns
 from gateway.route import parse_route
 
 WAIT_S: Final = 3.0
-MAX_SEQ: Final = (1 << 63) - 1
 CSV: Final = "text/csv"
 MOST_ROWS: Final = 1_000_000  # of CSV
 
@@ -31,8 +31,9 @@ class LedgerOperations:
     def all(self) -> list[Operation]:
         """Return everything that can be asked for here."""
         get = "GET"
-        page = {"limit": f"at most so many, 1 to {paging.MOST_LIMIT}", "after": "behind this sequence number"}
-        span = {"route": "of which route", "since": "ISO 8601", "until": "ISO 8601", "format": "json or csv"}
+        page = PAGE | {"after": AFTER}
+        kind = Parameter("json, or csv [as Accept says]", {"type": "string", "enum": ["json", "csv"]})
+        span = {"route": ROUTE, "since": TIME, "until": TIME, "format": kind}
         return [
             Operation(
                 method=get, path="/v1/ledger/head", name="head", summary="The end of the ledger, as evidence",
@@ -45,15 +46,15 @@ class LedgerOperations:
             Operation(
                 method=get, path="/v1/ledger/verify", name="verify", summary="Whether the ledger is whole",
                 run=self.verify, answers={200: dict[str, Any], 202: doc.Health}, fails=(404, 503),
-                query={"deep": "true: read every byte"},
+                query={"deep": FLAG._replace(words="read every byte")},
             ),
             Operation(
                 method=get, path="/v1/ledger/why", name="why", summary="What led to a record or a value",
-                run=self.why, answers={200: dict[str, Any]}, query={"of": "SEQ, or ROUTE#SEQ"}, fails=(404, 503),
+                run=self.why, answers={200: dict[str, Any]}, query={"of": RECORD}, fails=(404, 503),
             ),
             Operation(
                 method=get, path="/v1/history", name="history", summary="What a route said over time",
-                run=self.history, answers={200: doc.History}, query=span | page, fails=(404, 503),
+                run=self.history, answers={200: doc.History}, media=(CSV,), query=span | page, fails=(404, 503),
             ),
         ]  # fmt: skip
 
@@ -72,7 +73,8 @@ class LedgerOperations:
         ledger = await self._ledger(call)
         found = await _found(ledger.verify(deep=call.flag("deep"), within_s=WAIT_S))
         if found is None:
-            return Answer({"status": "verifying"}, 202, {"Location": str(call.request.url.path), "Retry-After": "1"})
+            again = "/v1/ledger/verify" + ("?deep=true" if call.flag("deep") else "")
+            return Answer({"status": "verifying"}, 202, {"Location": again, "Retry-After": "1"})
         return Answer(found)
 
     async def why(self, call: Call) -> Answer:

@@ -1,8 +1,7 @@
-"""Layer 7: `openapi.json`, made of the operations and of the types that validate; and a page of it for people."""
+"""Layer 7: `openapi.json`, made of the operations and of the types that validate. Pure."""
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -12,14 +11,11 @@ import msgspec
 
 from gateway.api.http import documents as doc
 from gateway.api.http.app import Operation
+from gateway.api.http.parameters import described
+from gateway.api.http.watch import PARAMETERS
 
 TEMPLATE: Final = "#/components/schemas/{name}"
 _PARAMETER: Final = re.compile(r"\{(\w+)(?::\w+)?\}")
-_WATCH: Final = {
-    "pattern": "up to three globs, device/family/stream, with @variant or @* for more than plain values [*]",
-    "from": "begin at this sequence number of the ledger",
-    "live": "true: every decoded value, recorded or not, without resume",
-}
 
 
 def document(operations: Sequence[Operation], version: str) -> dict[str, Any]:
@@ -46,27 +42,10 @@ def document(operations: Sequence[Operation], version: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def page(told: dict[str, Any]) -> bytes:
-    """Return the document as a page without scripts, styles or pictures from anywhere."""
-    rows = []
-    for path, methods in told["paths"].items():
-        for method, operation in methods.items():
-            parts = [f"{each['name']}: {each.get('description', '')}" for each in operation.get("parameters", ())]
-            cells = (f"{method.upper()} {path}", operation["summary"], ", ".join(operation["responses"]))
-            row = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
-            rows.append(f"<tr>{row}<td>{'<br>'.join(map(html.escape, parts))}</td></tr>")
-    head = "<th>Operation</th><th>What it does</th><th>Answers</th><th>Parameters</th>"
-    text = (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Tidegate API</title>'
-        f"<h1>Tidegate {html.escape(told['info']['version'])}</h1>"
-        '<p>The same for programs: <a href="/openapi.json">openapi.json</a>.</p>'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></html>"
-    )
-    return text.encode()
-
-
 def _told(operation: Operation) -> dict[str, Any]:
     answers = {str(status): _answer(status, shape) for status, shape in operation.answers.items()}
+    for media_type in operation.media:
+        answers["200"].setdefault("content", {})[media_type] = {"schema": {"type": "string"}}
     fails = {400, 403, 429, *operation.fails} | (set() if operation.is_open else {401})
     answers |= {
         str(status): _answer(status, doc.ProblemDetails, "application/problem+json") for status in sorted(fails)
@@ -75,26 +54,23 @@ def _told(operation: Operation) -> dict[str, Any]:
     told["parameters"] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in _PARAMETER.findall(operation.path)
-    ] + _query(operation.query)
+    ]
+    told["parameters"] += described(operation.query) + described(operation.headers, "header")
     if operation.takes is not None:
         told["requestBody"] = {"required": True, "content": {"application/json": {"schema": _schema(operation.takes)}}}
+    if operation.takes_text:
+        text = {"schema": {"type": "string"}}
+        told["requestBody"] = {"required": True, "content": dict.fromkeys(operation.takes_text, text)}
     if not operation.is_open:
         told["security"] = [{"token": []}] if operation.method != "GET" else [{}, {"token": []}]
     return told
-
-
-def _query(parameters: dict[str, str]) -> list[dict[str, Any]]:
-    return [
-        {"name": name, "in": "query", "required": False, "description": words, "schema": {"type": "string"}}
-        for name, words in parameters.items()
-    ]
 
 
 def _watch() -> dict[str, Any]:
     item = {"oneOf": [_schema(doc.Item), _schema(doc.GapItem)]}
     return {
         "operationId": "watch", "summary": "Values as they come; also as a WebSocket, with the same items",
-        "parameters": _query(_WATCH), "security": [{}, {"token": []}],
+        "parameters": described(PARAMETERS), "security": [{}, {"token": []}],
         "responses": {"200": {"description": "OK", "content": {"text/event-stream": {"schema": item}}}}
         | {str(status): _answer(status, doc.ProblemDetails, "application/problem+json") for status in (400, 401, 403)},
     }  # fmt: skip

@@ -9,17 +9,17 @@ from gateway.api.api import Api
 from gateway.api.http import documents as doc
 from gateway.api.http.app import Operation
 from gateway.api.http.call import Answer, Call, seconds_of
+from gateway.api.http.documents import MAX_KEY_CHARS
+from gateway.api.http.parameters import DURATION, GLOBS, PAGE, text
 from gateway.api.http.problems import STATUS_OF, Problem, no_such_route
 from gateway.errors import RouteError, UnknownError
 from gateway.route import Route, RoutePattern, Variant
 
 WAIT_S: Final = 3.0  # a caller waits no longer, then has a handle (DESIGN 2.7)
-MAX_KEY_CHARS: Final = 255
-_PAGE: Final = {
-    "limit": f"at most so many, 1 to {paging.MOST_LIMIT} [{paging.DEFAULT_LIMIT}]",
-    "after": "the `next` of the page before",
-}
-_ROUTED: Final = _PAGE | {"pattern": "up to three globs, device/family/stream [*]"}
+_IF_MATCH: Final = {"If-Match": text("the ETag of the shadow that is to be changed, or *", is_required=True)}
+_IF_NONE_MATCH: Final = {"If-None-Match": text("ETags that are known already")}
+_KEY: Final = {"Idempotency-Key": text("the same as `key`", f"^[!-~]{{1,{MAX_KEY_CHARS}}}$")}
+_ROUTED: Final = PAGE | {"pattern": GLOBS}
 
 
 class Operations:
@@ -57,27 +57,29 @@ class Operations:
             Operation(
                 method=get, path=f"{one}/shadow", name="shadow",
                 summary="What is wanted of a device, what it reports, what became of it",
-                run=self.shadow, answers={200: doc.Shadow, 304: None}, fails=(404,),
+                run=self.shadow, answers={200: doc.Shadow, 304: None}, fails=(404,), headers=_IF_NONE_MATCH,
             ),
             Operation(
                 method="PATCH", path=f"{one}/shadow", name="patch_shadow",
                 summary="Want other values, where nobody wanted others meanwhile (If-Match)",
-                run=self.patch_shadow, takes=doc.PatchBody, answers={200: doc.Shadow, 202: doc.Shadow},
+                run=self.patch_shadow, takes=doc.PatchBody, headers=_IF_MATCH,
+                answers={200: doc.Shadow, 202: doc.Shadow},
                 fails=(404, 409, 412, 413, 415, 422, 428, 429, 503),
             ),
             Operation(
                 method="PUT", path=one + "/setpoints/{family}/{name}", name="set", summary="Set one setpoint",
-                run=self.set, takes=doc.SetBody, answers={200: doc.Result, 202: doc.Result},
+                run=self.set, takes=doc.SetBody, headers=_KEY, answers={200: doc.Result, 202: doc.Result},
                 fails=(404, 409, 413, 415, 422, 429, 503),
             ),
             Operation(
                 method=get, path="/v1/commands", name="commands", summary="Commands, those that have ended too",
-                run=self.commands, answers={200: doc.Commands}, query=_PAGE,
+                run=self.commands, answers={200: doc.Commands}, query=PAGE, fails=(404,),
             ),
             Operation(
                 method=get, path="/v1/commands/{id}", name="command", summary="What became of one command",
                 run=self.command, answers={200: doc.Result},
-                query={"wait": "how long an outcome may be waited for, at most 3s [0s]"}, fails=(404,),
+                query={"wait": DURATION._replace(words="how long an outcome may be waited for, at most 3s [0s]")},
+                fails=(404,),
             ),
         ]  # fmt: skip
 
@@ -103,7 +105,9 @@ class Operations:
         """Answer GET /v1/commands."""
         told = await self._api.asks.answer("commands", {}, call.caller)
         limit = paging.limit_of(call.query("limit"))
-        rows, after = paging.page_as_it_is(told["commands"], lambda row: str(row["id"]), call.query("after"), limit)
+        rows, after = paging.page_as_it_is(
+            told["commands"], lambda row: str(row["id"]), call.query("after"), limit, what="command"
+        )
         return Answer({"commands": rows, "next": after})
 
     async def _listed(self, call: Call, name: str, ask: Any, key: str = "route") -> Answer:
@@ -231,6 +235,8 @@ def _version_in(if_match: str | None, version: int) -> int | None:
         raise Problem(428, "precondition", "give If-Match with the ETag of the shadow that is to be changed")
     if if_match.strip() == "*":
         return None
-    if f'"{version}"' not in _tags(if_match):
+    if f'"{version}"' not in [
+        part.strip() for part in if_match.split(",")
+    ]:  # a weak one is no match (RFC 9110, 13.1.1)
         raise Problem(412, "version", f"the shadow has version {version}; read it again", {"ETag": f'"{version}"'})
     return version

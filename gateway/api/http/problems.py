@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
-from gateway.errors import DeniedError, GatewayError, LedgerError, LedgerMissingError, RouteError, UnknownError
+from gateway.errors import (
+    DeniedError,
+    GatewayError,
+    LedgerError,
+    LedgerMissingError,
+    NotKeptError,
+    RouteError,
+    UnderWayError,
+    UnknownError,
+)
 
 TYPE_PREFIX: Final = "urn:tidegate:problem:"
 PROBLEM_JSON: Final = "application/problem+json"
@@ -28,10 +37,14 @@ TITLES: Final = {
     "unknown_route": "There is no such route",
     "unknown_device": "There is no such device",
     "unknown_command": "There is no such command",
+    "unknown_profile": "There is no such profile",
     "unknown_record": "There is no such record",
     "no_ledger": "This gateway keeps no ledger",
     "method": "This path takes other methods",
     "timeout": "The request did not come in time",
+    "handshake": "The WebSocket is of another version",
+    "immutable": "A version of a profile never changes",
+    "profile": "The profile cannot be used",
     "interlock": "An interlock forbids it",
     "fill": "The rest of the message is not known",
     "version": "The shadow has changed since",
@@ -55,13 +68,16 @@ TITLES: Final = {
 class Problem(Exception):
     """One refusal."""
 
-    def __init__(self, status: int, code: str, detail: str, headers: dict[str, str] | None = None) -> None:
-        """Take the HTTP status, a code of `TITLES`, a sentence with the next step, and further headers."""
+    def __init__(
+        self, status: int, code: str, detail: str, headers: dict[str, str] | None = None, **more: Any
+    ) -> None:  # fmt: skip
+        """Take the HTTP status, a code of `TITLES`, a sentence with the next step, further headers and members."""
         super().__init__(detail)
         self.status = status
         self.code = code
         self.detail = detail
         self.headers = headers or {}
+        self.more = more
 
     def body(self) -> bytes:
         """Return it as `application/problem+json`."""
@@ -69,7 +85,7 @@ class Problem(Exception):
             "type": f"{TYPE_PREFIX}{self.code}", "title": TITLES[self.code], "status": self.status,
             "detail": self.detail, "code": self.code,
         }  # fmt: skip
-        return msgspec.json.encode(told)
+        return msgspec.json.encode(told | self.more)
 
 
 def problem_of(error: GatewayError | msgspec.MsgspecError) -> Problem:
@@ -79,9 +95,11 @@ def problem_of(error: GatewayError | msgspec.MsgspecError) -> Problem:
             return Problem(403, "denied", str(error))
         case UnknownError():
             return Problem(404, f"unknown_{error.what}", str(error))
+        case UnderWayError():
+            return Problem(503, "busy", str(error), {"Retry-After": "5"})
         case LedgerMissingError():
             return Problem(404, "no_ledger", "nothing is recorded here; [ledger] of the site file says why")
-        case LedgerError():
+        case LedgerError() | NotKeptError():
             return Problem(503, "not_durable", str(error), {"Retry-After": "5"})
         case _:
             return Problem(400, "malformed", str(error))

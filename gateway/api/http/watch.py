@@ -15,20 +15,24 @@ from starlette.requests import HTTPConnection
 from uvicorn.protocols.utils import ClientDisconnected
 
 from gateway.api.api import Api
-from gateway.api.feed import Piece, Reader, WatchPattern
+from gateway.api.feed import Piece, Reader, WatchPattern, gap_piece
 from gateway.api.http.guard import SUBPROTOCOL
+from gateway.api.http.parameters import FLAG, MAX_SEQ, SEQ, text
 from gateway.api.http.problems import Problem
 from gateway.api.live import live_pieces
 from gateway.authority.decision import Caller
 from gateway.errors import LedgerError
 from gateway.route import RoutePattern
 
-PARAMETERS: Final = ("pattern", "from", "live")
+PARAMETERS: Final = {
+    "pattern": text("up to three globs, device/family/stream, with @variant or @* for more than plain values [*]"),
+    "from": SEQ._replace(words="begin at this sequence number of the ledger"),
+    "live": FLAG._replace(words="every decoded value, recorded or not, without resume"),
+}
 STALLED_S: Final = 10.0  # a socket that takes nothing for so long is closed
 HEARTBEAT_S: Final = 5.0  # a comment, so that who reads can tell silence from a gateway that is gone
 SETTLE_S: Final = 0.1  # until what is neither held nor durable yet is looked for again
 WRITE_BYTES: Final = 16_384  # given to a socket at once
-MAX_SEQ: Final = (1 << 63) - 1
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -134,6 +138,10 @@ class Watch:
                         return
             if await reader.take(SETTLE_S) is None:
                 return
+        if (
+            after is not None and after > stream.last_seq
+        ):  # its numbers are of another ledger, or of a tail that was lost
+            yield [gap_piece(stream.last_seq + 1, after, "the ledger ends before it")]
         with feed.joined(reader, wanted.pattern, after):
             while (found := await reader.take(HEARTBEAT_S)) is not None:
                 yield found

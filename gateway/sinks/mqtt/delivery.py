@@ -17,6 +17,7 @@ from gateway.api.follow.stream import Stream
 from gateway.api.follow.values import ASIDE, STALE, Item, Missing, Span, Stretch, document, halves, seq_of, single
 from gateway.clock import Clock
 from gateway.runtime.device import Device
+from gateway.sinks import senml
 from gateway.sinks.mqtt.connection import Connection
 from gateway.sinks.mqtt.presence import Presence
 from gateway.sinks.mqtt.topics import Topics
@@ -29,7 +30,7 @@ AT_ONCE: Final = 64  # records sent singly in one turn of the loop
 NEWS_S: Final = 1.0  # looked again so often where nothing wakes us
 PACE: Final = 1.0  # others have the loop for as long as a document of history took
 
-Format = Literal["plain", "batch"]
+Format = Literal["plain", "batch", "senml"]
 
 
 class Delivery:
@@ -52,6 +53,7 @@ class Delivery:
         self.set_aside = 0  # records that could not be told
         self._topics = topics
         self._is_plain = kind == "plain"
+        self._is_senml = kind == "senml"
         self._stream = stream
         self._history = history
         self._devices = devices
@@ -118,6 +120,8 @@ class Delivery:
             return False
         if self._is_plain:
             self._send_singly(link, stretch)
+        elif self._is_senml:
+            self._send_pack(link, stretch)
         else:
             self._send_document(link, stretch)
         return True
@@ -138,10 +142,30 @@ class Delivery:
                 tokens.append(publish(self._topics.batch, document(self._stream.log_id, gap)))
             else:
                 body = single(item, stretch.incarnation)
-                tokens.append(publish(topic_of(item.route), body, retain=not item.is_event))
+                tokens.append(publish(topic_of(item.route), body, retain=item.is_value))
         if tokens:
             sent(seq, tokens)
         sent(stretch.last)
+
+    def _send_pack(self, link: Connection, stretch: Stretch) -> None:
+        """Send a stretch as SenML, and what SenML cannot say on the batch topic; both count for the same records."""
+        spool, tokens = self.spool, []
+        told = list(filter(senml.is_told, stretch.items))
+        rest = [item for item in stretch.items if not senml.is_told(item)]
+        if told:
+            body = senml.pack(self._stream.log_id, stretch._replace(first=spool.told + 1), told)
+            if len(body) > DOCUMENT_BYTES and stretch.last > stretch.first:
+                for half in halves(stretch):
+                    self._send_pack(link, half)
+                return
+            tokens.append(link.publish(self._topics.senml, body))
+        for item in rest:
+            if isinstance(item, Missing):
+                self._count(item)
+        if rest:
+            gaps = Stretch(_first_of(rest[0]), seq_of(rest[-1]), rest, stretch.incarnation)
+            tokens.append(link.publish(self._topics.batch, document(self._stream.log_id, gaps)))
+        spool.sent(stretch.last, tokens)
 
     # ---- what came before
 
@@ -216,3 +240,7 @@ class Delivery:
     def _is_sent(self, route: str) -> bool:
         item = self._stream.latest.get(route)
         return item is None or item.seq <= max(self.spool.position, self._drain_to)
+
+
+def _first_of(item: Item | Missing) -> int:
+    return item.gap.from_ if isinstance(item, Missing) else item.seq

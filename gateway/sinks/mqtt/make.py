@@ -33,7 +33,8 @@ def make(
         port=port_of(config),
         client_id=config.client_id or f"tidegate-{surroundings.name}",
         topics=Topics(config.base_topic, surroundings.name),
-        format="batch" if config.format == "batch" else "plain",
+        format=config.format,
+        is_home_assistant=config.home_assistant,
         username=config.username,
         password=password_of(config, folder),
         context=context_of(config, folder),
@@ -65,12 +66,14 @@ def context_of(config: MqttConfig, folder: Path | None) -> Callable[[], ssl.SSLC
         if not config.tls:
             return None
         ca, cert, key = placed(config.ca), placed(config.cert), placed(config.key)
+        named = f"ca {ca}"
         try:
             context = ssl.create_default_context(cafile=ca)
             if cert is not None:
+                named = f"cert {cert}" + ("" if key is None else f" with key {key}")
                 context.load_cert_chain(cert, key)
         except OSError as error:  # of the files, and of what is in them
-            raise UsageError(f"mqtt: ca, cert or key cannot be used: {error}") from error
+            raise UsageError(f"{named} cannot be used: {error.strerror or error}") from error
         return context
 
     return read

@@ -114,7 +114,7 @@ class Requests:
             "status": self._status,
             "devices": self._devices,
             "routes": self._routes,
-            "get": lambda args: does.answer("get", args, CALLER),
+            "get": self._get,
             "shadow": lambda args: does.answer("shadow", args, CALLER),
             "commands": lambda args: does.answer("commands", args, CALLER),
         }
@@ -244,6 +244,10 @@ class Requests:
         if name not in self._queries:
             raise _Refusal("unknown_request", f"no request {name!r}; one of {', '.join(self._queries)}")
         return await self._queries[name](args)
+
+    async def _get(self, args: dict[str, Any]) -> Any:
+        told = await self._does.answer("get", args, CALLER)
+        return {key: value for key, value in told.items() if key != "route"}  # who asks has named it
 
     async def _status(self, args: dict[str, Any]) -> Any:
         _no_more(args)

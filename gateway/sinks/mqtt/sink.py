@@ -23,6 +23,7 @@ from gateway.api.follow.values import json_bytes
 from gateway.errors import LedgerError, UsageError
 from gateway.runtime.backoff import Backoff
 from gateway.runtime.crew import Crew
+from gateway.sinks.homeassistant.announcer import Announcer
 from gateway.sinks.mqtt.connection import BrokerError, Connection, Will
 from gateway.sinks.mqtt.delivery import Delivery, Format
 from gateway.sinks.mqtt.requests import Requests
@@ -50,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     client_id: str
     topics: Topics
     format: Format
+    is_home_assistant: bool  # devices are announced to it
     username: str | None
     password: Callable[[], str | None]  # read at each connection: secrets change. Raises: UsageError
     context: Callable[[], ssl.SSLContext | None]  # None: without TLS. Raises: OSError, UsageError
@@ -73,9 +75,14 @@ class MqttSink:
         self._delivery = Delivery(
             self._topics, settings.format, stream=stream, history=history, devices=gateway.devices, clock=gateway.clock
         )
+        self._announcer = Announcer(
+            self._topics, gateway.name, is_wanted=settings.is_home_assistant, devices=gateway.devices,
+            twins=lambda: gateway.commands.twins, discoveries=gateway.discoveries,
+        )  # fmt: skip
         self._opening = 0  # of the ledger that the cursor is about
         self._link: Connection | None = None
         self._reason = ""  # why there is no connection
+        self._refused: list[str] = []  # subscriptions that the broker does not grant
         self._connections = 0
         self._saved = 0
         self._is_heard = False  # a message was acknowledged in this connection
@@ -123,6 +130,11 @@ class MqttSink:
             log.warning("mqtt: %s; what is not acknowledged waits in the ledger", reason)
         self._reason = reason
 
+    def _granted(self, refused: list[str]) -> None:
+        if refused and refused != self._refused:
+            log.warning("mqtt: the broker grants no subscription to %s; what is said there is lost", ", ".join(refused))
+        self._refused = refused
+
     async def _follow_ledger(self) -> None:
         """Take the place where the ledger knows us to be; a sink that is new begins with what comes from now on."""
         stream, spool = self._stream, self._delivery.spool
@@ -150,7 +162,8 @@ class MqttSink:
                 password=settings.password(),
                 will=Will(self._topics.availability),
                 on_ack=self._acknowledged,
-                on_message=lambda message: _take(requests, message),
+                on_message=lambda message: _take(self._announcer, requests, message),
+                on_granted=self._granted,
             )
             requests = Requests(
                 self._topics, does=self._gateway.does, knows=self._gateway.knows, commands=self._gateway.commands,
@@ -159,6 +172,7 @@ class MqttSink:
             try:
                 await link.open(settings.host, settings.port, settings.context())
                 self._greet(link)
+                crew.start(self._announcer.run(link), "announce")
                 crew.start(self._delivery.run(link), "deliver")
                 crew.start(self._look_after(link), "look-after")
                 raise BrokerError(await asyncio.shield(link.ended))
@@ -173,7 +187,7 @@ class MqttSink:
         stream, gateway = self._stream, self._gateway
         self._connections += 1
         self._is_heard = False
-        link.subscribe(self._topics.subscriptions)
+        link.subscribe((*self._topics.subscriptions, *self._announcer.subscriptions))
         link.publish(self._topics.availability, b"online", retain=True)
         birth = {
             "name": gateway.name, "version": version("tidegate"), "log": stream.log_id,
@@ -229,9 +243,11 @@ class MqttSink:
             self._keep(self.name, saved, self._stream.incarnation)
 
 
-def _take(requests: Requests, message: MQTTMessage) -> None:
+def _take(announcer: Announcer, requests: Requests, message: MQTTMessage) -> None:
     with contextlib.suppress(UnicodeDecodeError):  # of a topic that no subscription of ours can be meant by
-        requests.take(message.topic, bytes(message.payload), is_retained=message.retain, is_again=message.dup)
+        topic, payload = message.topic, bytes(message.payload)
+        if not announcer.take(topic, payload, is_retained=message.retain):
+            requests.take(topic, payload, is_retained=message.retain, is_again=message.dup)
 
 
 def _answer(link: Connection, topic: str, told: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Final, Literal, NamedTuple
 
 _SEGMENT: Final = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _SETPOINT: Final = re.compile(r"[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*){2}@desired")
+_ANNOUNCED: Final = "@homeassistant"
 _NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
 
 
@@ -41,6 +42,7 @@ class Topics:
         self.availability = f"{self._root}/availability"
         self.birth = f"{self._root}/birth"
         self.batch = f"{self._root}/batch"
+        self.senml = f"{self._root}/senml"
         self.subscriptions = (
             f"{self._root}/+/+/+/set",
             f"{self._root}/+/@shadow/get",
@@ -56,6 +58,10 @@ class Topics:
         """Return where values of a route go, given as text."""
         return f"{self._root}/{route}"
 
+    def command(self, route: str) -> str:
+        """Return where a setpoint is set, given the route of its desired value."""
+        return f"{self._root}/{route}/set"
+
     def result(self, route: str) -> str:
         """Return where it is told what became of a command."""
         return f"{self._root}/{route}/result"
@@ -67,6 +73,15 @@ class Topics:
     def response(self, name: str) -> str:
         """Return where a question is answered."""
         return f"{self._root}/response/{name}"
+
+    def announced(self, device: str = "+") -> str:
+        """Return where it is kept what Home Assistant was told of a device; "+": of every one."""
+        return f"{self._root}/{device}/{_ANNOUNCED}"
+
+    def device_announced(self, topic: str) -> str | None:
+        """Return the device that such a topic is about; None: it is no such topic."""
+        device = topic.removeprefix(f"{self._root}/").removesuffix(f"/{_ANNOUNCED}")
+        return device if _SEGMENT.fullmatch(device) and topic == self.announced(device) else None
 
     def parse(self, topic: str) -> Asked | None:
         """Return what a message on a topic asks for; None: nothing that is for us."""

@@ -134,6 +134,10 @@ class SparkplugSink:
             self._save()
             self._history.close()
 
+    def _granted(self, refused: list[str]) -> None:
+        if refused:
+            log.warning("sparkplug: the broker grants no subscription to %s; commands are lost", ", ".join(refused))
+
     def _tell_reason(self, reason: str) -> None:
         if reason != self._reason:
             log.warning("sparkplug: %s; what is not acknowledged waits in the ledger", reason)
@@ -185,6 +189,7 @@ class SparkplugSink:
             link = Connection(
                 client_id=settings.client_id, username=settings.username, password=password, will=death,
                 on_ack=self._acknowledged, on_message=lambda message: _take(commands, message),
+                on_granted=self._granted,
             )  # fmt: skip
             commands = Commands(
                 self._topics, self._delivery.catalogue, self._facts, does=self._gateway.does,

@@ -76,7 +76,7 @@ def test_desired_values_states_and_commands_are_told(decoder: Decoder) -> None:
     assert desired == Item("a/b/c@desired", 20, "Cel", 3.0, 7, "good", ())
     assert state == Item("a/lifecycle/state@state", "CONNECTED", "1", 5.0, 7, "good", ())
     assert isinstance(event, Item)
-    assert event.is_event
+    assert not event.is_value
     assert (event.route, event.v["kind"], event.v["outcome"]) == ("a/b/c@event", "command_result", "reported")
 
 

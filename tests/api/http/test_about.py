@@ -110,9 +110,10 @@ def test_metrics_alone_have_a_door_with_nothing_else_behind_it(tmp_path: Path) -
             group.create_task(gateway.run(stop))
             await until(lambda: gateway.status()["http"]["is_open"])
             told = [
-                await asyncio.to_thread(status, path) for path in ("/metrics", "/healthz", "/v1/values", "/v1/watch")
+                await asyncio.to_thread(status, path)
+                for path in ("/metrics", "/healthz", "/v1/values", "/v1/watch", "/")
             ]
             stop.set()
         return told
 
-    assert asyncio.run(living()) == [200, 200, 404, 404]
+    assert asyncio.run(living()) == [200, 200, 404, 404, 404]

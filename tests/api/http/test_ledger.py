@@ -69,6 +69,8 @@ def test_a_history_comes_in_pages_as_json_and_whole_as_csv_and_as_the_cli_prints
         told["second"] = (await bench.get(f"/v1/history?route={TEMPERATURE}&limit=1&after={first['next']}")).json
         told["all"] = (await bench.get(f"/v1/history?route={TEMPERATURE}")).json
         told["csv"] = await bench.http("GET", f"/v1/history?route={TEMPERATURE}", Accept="text/csv")
+        none = (await bench.get(f"/v1/history?route={TEMPERATURE}&since=9999-12-31&until=0001-01-01")).json
+        assert (none["units"], none["points"]) == ("Cel", [])
         assert (await bench.get("/v1/history?route=a/b")).code == (400, "malformed")
         assert (await bench.get(f"/v1/history?route={TEMPERATURE}&since=soon")).code == (400, "malformed")
 

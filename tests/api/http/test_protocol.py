@@ -74,7 +74,7 @@ def test_a_request_that_does_not_become_whole_is_ended(
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.api.http.call.BODY_S", 0.3)
+    monkeypatch.setattr("gateway.api.http.protocol.REQUEST_S", 0.3)
 
     async def play(bench: HttpBench) -> None:
         token = await bench.token()

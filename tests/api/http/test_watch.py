@@ -114,6 +114,18 @@ def test_a_watch_from_the_beginning_has_every_run_of_the_gateway(tmp_path: Path)
     assert [item["seq"] for _, item in told] == recorded[:3]
 
 
+def test_who_knows_more_than_the_ledger_holds_is_told_so_and_goes_on_with_what_comes(tmp_path: Path) -> None:
+    told: list[tuple[str | None, Any]] = []
+
+    async def play(bench: HttpBench) -> None:
+        told.extend(await events(bench, "/v1/watch?pattern=pump/motor/speed&from=1000001", 3))
+
+    served(tmp_path, play, devices=("pump",))
+    (no_id, first), *values = told
+    assert (no_id, first["gap"]["to"], first["gap"]["cause"]) == (None, 1_000_000, "the ledger ends before it")
+    assert [item["seq"] >= first["gap"]["from"] for _, item in values] == [True, True]
+
+
 def test_a_websocket_tells_the_same_and_takes_a_token_as_subprotocol(tmp_path: Path) -> None:
     told: dict[str, Any] = {}
 

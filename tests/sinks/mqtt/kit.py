@@ -19,6 +19,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway.app import Gateway
 from gateway.authority.settings import GrantConfig
+from gateway.clock import Clock
 from gateway.config import DeviceConfig, GatewayConfig, MqttConfig, SiteConfig
 from tests.runtime.kit import COBS
 
@@ -201,12 +202,14 @@ async def packet(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
             return head, await reader.readexactly(size)
 
 
-def gateway_at(folder: Path, port: int, far: str, profile: str = EVERYTHING, **changes: Any) -> Gateway:
+def gateway_at(
+    folder: Path, port: int, far: str, profile: str = EVERYTHING, clock: Clock | None = None, **changes: Any
+) -> Gateway:
     (folder / "p.toml").write_text(profile)
     mqtt = MqttConfig(host="127.0.0.1", port=port, **changes)
     devices = {"node": DeviceConfig(profile="p.toml", port=far)}
     site = SiteConfig(gateway=GatewayConfig(name="gw"), devices=devices, mqtt=mqtt, grants=GRANTS)
-    return Gateway(site, folder / "data", folder=folder)
+    return Gateway(site, folder / "data", clock, folder=folder)
 
 
 def during(gateway: Gateway, scenario: Callable[[], Awaitable[Any]], limit_s: float = 90) -> Any:

@@ -4,7 +4,7 @@ import os
 import pty
 import time
 
-from hil.screen import ENTER, LEAVE, Screen, Writer, size_of
+from gateway.screen import ENTER, LEAVE, Screen, Writer, size_of
 
 
 def test_a_terminal_that_takes_nothing_does_not_hold_up_who_draws():
