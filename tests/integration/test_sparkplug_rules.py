@@ -35,7 +35,7 @@ from tests.sinks.sparkplug.kit import (
     spark,
 )
 
-pytestmark = [needs_broker, pytest.mark.xdist_group("sparkplug-rules")]
+pytestmark = needs_broker
 
 BIRTHS = ("NBIRTH", "DBIRTH")
 DATA = ("NDATA", "DDATA")

@@ -69,13 +69,13 @@ class Delivery:
         self._born_s = 0.0
         self._aside_seq = 0
 
-    def begin(self, link: Connection, bdseq: int) -> None:
+    async def begin(self, link: Connection, bdseq: int) -> None:
         """Stand at the start of a connection and tell of everything; what is there already is history."""
         self.is_stopping = False
         self._bdseq = bdseq
         self._drain_to = self._stream.numbered_seq
         self._born.clear()
-        self._give_birth(link)
+        await self._give_birth(link)
 
     def ask_rebirth(self) -> None:
         """Tell of everything once more before any other data."""
@@ -100,7 +100,7 @@ class Delivery:
             self.news.clear()
             if self._is_rebirth_due:
                 await asyncio.sleep(max(0.0, self._born_s + REBIRTH_S - loop.time()))
-                self._give_birth(link)
+                await self._give_birth(link)
             if loop.time() - looked_s >= NEWS_S:
                 looked_s = loop.time()
                 self._look(link)
@@ -113,7 +113,8 @@ class Delivery:
 
     # ---- births and deaths
 
-    def _give_birth(self, link: Connection) -> None:
+    async def _give_birth(self, link: Connection) -> None:
+        """Send the births of the node and of every device that is there; others have the loop between them."""
         self._is_rebirth_due = False
         self._born_s = asyncio.get_running_loop().time()
         before, self._born = self._born, set()
@@ -124,18 +125,25 @@ class Delivery:
         self._told_facts = dict(self._facts)
         link.send(self._topics.node("NBIRTH"), self.payloads.nbirth(self._bdseq, self._facts.values()))
         self._presence.stale_routes(devices)  # births tell of those: none of them goes stale later
+        routes: dict[str, list[str]] = {}
+        for route in self._stream.latest:
+            routes.setdefault(route.partition("/")[0], []).append(route)
         for device in devices:
             if _is_up(device):
-                self._bear(link, device.name, device)
+                self._bear(link, device.name, device, routes.get(device.name, []))
+                await asyncio.sleep(0)
         for name in before - self._born:
             link.send(self._topics.device("DDEATH", name), self.payloads.ddeath())
 
-    def _bear(self, link: Connection, name: str, device: Device | None) -> None:
-        """Send the birth of a device; what it tells is the newest, so that what follows up to there is history."""
+    def _bear(self, link: Connection, name: str, device: Device | None, routes: list[str] | None = None) -> None:
+        """Send the birth of a device; what it tells is the newest, so that what follows up to there is history.
+
+        `routes` are those of its latest values, where that was looked up already.
+        """
         latest = self._stream.latest
         if device is not None:
             self.catalogue.wire([device], self._gateway.commands.twins)
-        for route in [each for each in latest if each.startswith(f"{name}/")]:
+        for route in [each for each in latest if each.startswith(f"{name}/")] if routes is None else routes:
             self.catalogue.following(route, latest[route].v)
         told: list[Told] = []
         stale = _stale_routes(device, self._gateway.clock.monotonic_ns())
@@ -178,6 +186,8 @@ class Delivery:
         link.send(self._topics.device("DDEATH", name), self.payloads.ddeath())
         if is_gone:
             self.catalogue.forget(name)
+            for route in [each for each in self._shown if each.startswith(f"{name}/")]:
+                del self._shown[route]
 
     # ---- values
 

@@ -197,7 +197,7 @@ class SparkplugSink:
             )  # fmt: skip
             try:
                 await link.open(settings.host, settings.port, context)
-                self._greet(link, bdseq)
+                await self._greet(link, bdseq)
                 crew.start(self._delivery.run(link), "deliver")
                 crew.start(self._look_after(link), "look-after")
                 raise BrokerError(await asyncio.shield(link.ended))
@@ -221,11 +221,11 @@ class SparkplugSink:
                 await kept
         return bdseq
 
-    def _greet(self, link: Connection, bdseq: int) -> None:
+    async def _greet(self, link: Connection, bdseq: int) -> None:
         self._connections += 1
         self._is_heard = False
         link.subscribe(self._topics.subscriptions)
-        self._delivery.begin(link, bdseq)
+        await self._delivery.begin(link, bdseq)
         self._link, self._reason = link, ""
         log.info("sparkplug: connected to %s:%d", self._settings.host, self._settings.port)
 
