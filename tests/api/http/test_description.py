@@ -46,7 +46,7 @@ async def fuzzed(bench: HttpBench, *more: str, cases: int, limit_s: int) -> None
         sys.executable, "-c", program, "--config-file", str(bench.folder / "choice.toml"),
         "run", f"http://127.0.0.1:{bench.port}/openapi.json", "--exclude-path", "/v1/watch", "--checks", "all",
         "--max-examples", str(cases), "--seed", "1", "--generation-deterministic",
-        "--no-shrink", "--continue-on-failure", "--request-timeout", "30",
+        "--no-shrink", "--continue-on-failure", "--request-timeout", "60", "--max-response-time", "60",
         "--max-time", str(limit_s), "--no-color", "--warnings", "off", *more,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=bench.folder,
         env={**os.environ, "CI": "true"},
