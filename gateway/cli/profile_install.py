@@ -16,7 +16,7 @@ from gateway.profile.document import Document
 from gateway.profile.load import file_text
 
 _EXITS: Final = {"immutable": EXIT_NO, "refused": EXIT_USAGE}
-_CHECKING_S: Final = 60.0  # a large profile takes seconds on a small machine
+_CHECKING_S: Final = 130.0  # a gateway looks at one that long before it gives up
 
 
 @click.command(name="install")

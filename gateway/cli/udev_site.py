@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway.config import SiteConfig, load_site
+from gateway.config import SiteConfig, data_dir, load_site
 from gateway.errors import GatewayError, UsageError
-from gateway.profile.load import example_profile, find_profile
+from gateway.profile.load import INSTALLED, example_profile, find_profile
 from gateway.profile.model import LinkSpec
 from gateway.udev.identity import parse_usb
 from gateway.udev.make import CanInterface, SerialLink, site_rules
@@ -37,7 +37,7 @@ def _ports(site: SiteConfig, folder: Path, notes: list[str]) -> list[tuple[str, 
     for kind, entries in (("device", site.devices), ("discover", site.discover)):
         for name, entry in entries.items():
             try:
-                link = example_profile(find_profile(entry.profile, folder)).link
+                link = example_profile(find_profile(entry.profile, folder, data_dir(None, site) / INSTALLED)).link
             except (GatewayError, UsageError) as error:
                 notes.append(f"{kind}.{name}: left out: {error}")
                 continue

@@ -25,6 +25,7 @@ from gateway.spelling import did_you_mean
 Transforms = Mapping[str, Callable[..., Any]]
 
 MAX_FILE_BYTES: Final = 32_000_000  # of any file read here; documents refuse less with a line
+INSTALLED: Final = "profiles"  # the folder of installed ones in a data folder
 MAX_CACHED: Final = 512  # profiles; the oldest go first
 _ID: Final = re.compile(rb'^[ \t]*id[ \t]*=[ \t]*["\']([^"\'\n]+)["\']', re.MULTILINE)
 _SOURCES: Final = ("profile", "schema", "framing")

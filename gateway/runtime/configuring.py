@@ -10,11 +10,11 @@ from typing import Final
 from gateway.config import SiteConfig, load_site, located
 from gateway.errors import ConfigError, GatewayError, Problem
 from gateway.profile.build import CompiledProfile
+from gateway.profile.load import INSTALLED
 from gateway.profile.setpoint import Setpoint, compile_setpoints
 from gateway.runtime.blueprint import blueprint
 from gateway.runtime.chosen import Choice, Chosen, ChosenFile, holding, put_into, written
 from gateway.runtime.difference import Configuration
-from gateway.runtime.library import INSTALLED
 
 NONE_CHOSEN: Final[Chosen] = {}
 

@@ -21,7 +21,6 @@ from gateway.profile.setpoint import compile_setpoints
 from gateway.registry import transforms
 from gateway.runtime.chosen import write_durably
 
-INSTALLED: Final = "profiles"
 MAX_BYTES: Final = 1_048_576
 MAX_INSTALLED: Final = 4_096
 

@@ -16,17 +16,16 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from gateway.errors import Problem, ProfileError, UnknownError, UsageError
-from gateway.profile.comparison import differences
 from gateway.profile.document import Document
 from gateway.profile.identity import ProfileId, profile_id
 from gateway.profile.load import file_text
 from gateway.profile.model import Profile
-from gateway.registry import transforms_of
 from gateway.runtime.blueprint import Places
 from gateway.runtime.chosen import written
 from gateway.runtime.configuring import Configurer
 from gateway.runtime.device import Device
 from gateway.runtime.difference import Configuration
+from gateway.runtime.examining import Job, look_at
 from gateway.runtime.library import Library, summary
 from gateway.runtime.reloading import Reloader
 from gateway.spelling import did_you_mean
@@ -207,31 +206,27 @@ class Profiles:
         return told | self._standing(path, str(known), used) | {"text": file_text(path).decode("utf-8", "replace")}
 
     def _installed(self, known: ProfileId, data: bytes, used: Used, *, is_dry_run: bool) -> dict[str, Any]:
-        profile, problems = self._library.examine(known, data)
-        standing = self._library.standing(known, data)
+        devices = _users_of(known, used)
+        path = self._path_of(devices[0]) if devices else None
+        seen = look_at(Job(
+            folder=str(self._configurer.installed), profile=str(known), text=data.decode("utf-8", "surrogatepass"),
+            used=None if path is None else str(path), wants_diff=is_dry_run,
+        ))  # fmt: skip
+        standing, problems = self._library.standing(known, data), seen.problems
         if standing == "immutable":
             wrong = "there is another text of this version, and a version never changes; give this one another number"
             problems = [*problems, Problem(str(known), 1, "profile.id", wrong)]
-        devices = _users_of(known, used)
         told: dict[str, Any] = {
             "profile": str(known), "problems": [_problem(each) for each in problems], "devices": devices,
         }  # fmt: skip
         if is_dry_run:
-            return told | {"outcome": "dry_run", "diff": [] if profile is None else self._diff(known, profile, devices)}
+            return told | {"outcome": "dry_run", "diff": seen.diff}
         if standing == "immutable":
             return told | {"outcome": "immutable"}
-        if profile is None:
+        if not seen.is_good:
             return told | {"outcome": "refused"}
         kept = self._library.install(known, data)
         return told | {"outcome": kept, "digest": hashlib.sha256(data).hexdigest()}
-
-    def _diff(self, known: ProfileId, profile: Profile, devices: list[str]) -> list[dict[str, Any]]:
-        """Return what is new against the newest version that is known or used."""
-        before = self._library.newest_of(known.lineage, self._path_of(devices[0]) if devices else None)
-        every = [profile] if before is None else [before, profile]
-        found = differences(before, profile, transforms_of(*every))
-        since = None if before is None else before.profile.id
-        return [each.as_json() | {"since": since} for each in found]
 
     def _path_of(self, device: str) -> Path | None:
         """Return the file of the profile that a device uses, where it is there still."""

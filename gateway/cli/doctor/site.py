@@ -12,9 +12,9 @@ from gateway.cli.claims import Claims
 from gateway.cli.doctor.access import console
 from gateway.cli.doctor.host import Finding, Host
 from gateway.cli.doctor.rules import INSTALL
-from gateway.config import SiteConfig
+from gateway.config import SiteConfig, data_dir
 from gateway.errors import GatewayError
-from gateway.profile.load import example_profile, find_profile
+from gateway.profile.load import INSTALLED, example_profile, find_profile
 from gateway.sysfs import bluetooth_adapters, can_interfaces, serial_nodes
 from gateway.udev.identity import parse_usb
 
@@ -38,7 +38,7 @@ def wires(site: SiteConfig, folder: Path) -> tuple[list[Wire], list[Finding]]:
     for kind, entries in (("device", site.devices), ("discover", site.discover)):
         for name, entry in entries.items():
             try:
-                link = example_profile(find_profile(entry.profile, folder)).link
+                link = example_profile(find_profile(entry.profile, folder, data_dir(None, site) / INSTALLED)).link
             except (GatewayError, ValueError) as error:
                 first = str(error).splitlines()[0]
                 wrong.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -89,10 +90,19 @@ class Terminal:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Iterator[str]:
-    running = begun(tmp_path)
-    yield str(tmp_path / "data")
-    running.send_signal(signal.SIGTERM)
-    running.wait(WITHIN_S)
+    with running(tmp_path):
+        yield str(tmp_path / "data")
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Give a gateway that can be asked; it is gone behind the block."""
+    gateway = begun(folder)
+    try:
+        yield gateway
+    finally:
+        gateway.kill()
+        gateway.communicate()
 
 
 def begun(folder: Path) -> subprocess.Popen[bytes]:
@@ -103,10 +113,10 @@ def begun(folder: Path) -> subprocess.Popen[bytes]:
         told = {"t": 0.0, "address": "CB:B8:33:4C:88:4F", "manufacturer_data": {"1177": payload}, "rssi": -60}
         log.write_text("".join(json.dumps(told | {"t": each / 10}) + "\n" for each in range(20)))
     command = [sys.executable, "-m", "gateway", "run", f"tag=ruuvitag-df5@replay:{log}?loop=1"]
-    running = subprocess.Popen([*command, "--data", str(folder / "data")], stderr=subprocess.PIPE)
-    assert running.stderr is not None
-    assert b"tidegate watch" in running.stderr.readline()
-    return running
+    gateway = subprocess.Popen([*command, "--data", str(folder / "data")], stderr=subprocess.PIPE)
+    assert gateway.stderr is not None
+    assert b"tidegate watch" in gateway.stderr.readline()
+    return gateway
 
 
 def printed(*args: str) -> str:
@@ -139,19 +149,15 @@ def test_a_terminal_shows_scrolls_filters_looks_closely_resizes_and_is_given_bac
 
 
 def test_a_gateway_that_goes_away_is_waited_for(tmp_path: Path) -> None:
-    running = begun(tmp_path)
-    terminal = Terminal("--data", str(tmp_path / "data"), NO_COLOR="1")
-    terminal.until("1 of 1 devices connected")
-    running.send_signal(signal.SIGKILL)
-    running.wait(WITHIN_S)
+    with running(tmp_path):
+        terminal = Terminal("--data", str(tmp_path / "data"), NO_COLOR="1")
+        terminal.until("1 of 1 devices connected")
     terminal.until("LOST .* trying again: .*")
-    again = begun(tmp_path)
-    terminal.until("no door but the socket")
-    terminal.process.send_signal(signal.SIGTERM)
-    assert terminal.ended() == 0
+    with running(tmp_path):
+        terminal.until("no door but the socket")
+        terminal.process.send_signal(signal.SIGTERM)
+        assert terminal.ended() == 0
     assert "\x1b[3" not in terminal.seen.replace(ENTER, "").replace(LEAVE, "")
-    again.send_signal(signal.SIGTERM)
-    again.wait(WITHIN_S)
 
 
 def test_what_is_no_terminal_gets_one_plain_frame_or_objects(data: str) -> None:
