@@ -138,6 +138,14 @@ class Page:
         """Return what a coroutine of the gateway's gives."""
         return asyncio.run_coroutine_threadsafe(asking, self.loop).result(LIMIT_S)
 
+    def call(self, function: Callable[..., Any], *args: Any, **more: Any) -> Any:
+        """Return what a function gives that is the loop's to call: devices and gateway live there."""
+
+        async def called() -> Any:
+            return function(*args, **more)
+
+        return self.do(called())
+
     def _whole(self) -> str:
         return str(self.driver.execute_script("return document.body.innerText"))[:2000]
 

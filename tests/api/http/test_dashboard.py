@@ -86,7 +86,7 @@ def test_a_write_that_is_refused_says_why(tmp_path: Path, driver: Chrome) -> Non
         _set(page, "1000000")
         page.has(f'{VALVE} [data-outcome="range"]')
         page.says(f"{VALVE} [data-outcome]", "100")
-        page.bench.order("node behave refuses")
+        page.call(page.bench.order, "node behave refuses")
         _set(page, "13")
         page.has(f'{VALVE} [data-outcome="rejected"]')
 
@@ -97,12 +97,12 @@ def test_a_write_that_is_refused_says_why(tmp_path: Path, driver: Chrome) -> Non
 def test_a_device_that_is_pulled_turns_stale_and_comes_back(tmp_path: Path, driver: Chrome) -> None:
     def act(page: Page) -> None:
         page.has(f"{TEMPERATURE}[data-q=good]")
-        page.bench.rig.node_cable.unplug()
+        page.call(page.bench.rig.node_cable.unplug)
         page.until(lambda: not page.all(f"{NODE}:not([data-q=stale])"), "all of it stale")
         page.has('[data-device="node"]:not([data-lifecycle=CONNECTED])')
         assert page.all('[data-route^="pump/"][data-q=good]')
         page.says(f"{TEMPERATURE} .marks", "stale")
-        page.bench.rig.node_cable.plug(elsewhere=True)
+        page.call(page.bench.rig.node_cable.plug, elsewhere=True)
         page.has(f"{TEMPERATURE}[data-q=good]")
         page.has('[data-device="node"][data-lifecycle=CONNECTED]')
         page.until(lambda: page.text("#events").count("node connected") == 2, "the event")

@@ -167,7 +167,6 @@ function drawLink() {
   document.body.dataset.link = word;
   setText(byId("link"), texts[word]);
   byId("lost").hidden = word !== "lost";
-  setText(byId("lost-for"), durationText(silentS));
 }
 
 const drawDevices = () => devices.draw();

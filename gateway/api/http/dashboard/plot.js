@@ -14,6 +14,7 @@ export class Plot {
     this._onCursor = onCursor;
     this._plot = null;
     this._shown = null;
+    this._span = [0, 1];
     new ResizeObserver(() => this._plot?.setSize(this._size())).observe(node);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this._shown && this.show(...this._shown));
   }
@@ -21,21 +22,20 @@ export class Plot {
   /** Draws points {t, v, taints} of a value between two times. */
   async show(value, points, from, to) {
     this._shown = [value, points, from, to];
+    this._span = [from, to];
     library ??= import("./uplot/uPlot.js");
     const { default: UPlot } = await library;
     if (this._shown[1] !== points) return; // another one is wanted meanwhile
     this._plot?.destroy();
-    this._plot = new UPlot(this._options(UPlot, value, from, to), dataOf(value, points), this._node);
+    this._plot = new UPlot(this._options(UPlot, value), dataOf(value, points), this._node);
   }
 
   /** Takes points that came since. */
   extend(value, points, from, to) {
     if (this._plot === null) return;
     this._shown = [value, points, from, to];
-    this._plot.batch(() => {
-      this._plot.setData(dataOf(value, points), false);
-      this._plot.setScale("x", { min: from, max: to });
-    });
+    this._span = [from, to];
+    this._plot.setData(dataOf(value, points));
   }
 
   clear() {
@@ -48,7 +48,7 @@ export class Plot {
     return { width: Math.max(200, this._node.clientWidth), height: HEIGHT };
   }
 
-  _options(UPlot, value, from, to) {
+  _options(UPlot, value) {
     const ink = colour("--dim");
     const grid = { stroke: colour("--line"), width: 1 };
     const axis = { stroke: ink, grid, ticks: { ...grid, size: 4 }, font: `11px ${colour("--sans") || "sans-serif"}` };
@@ -61,7 +61,7 @@ export class Plot {
       padding: [12, 12, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { setScale: false } },
-      scales: { x: { range: [from, to] }, y: { range: (_u, low, high) => rangeOf(UPlot, low, high, isNumber) } },
+      scales: { x: { range: () => this._span }, y: { range: (_u, low, high) => rangeOf(UPlot, low, high, isNumber) } },
       axes: [
         { ...axis, values: (_u, splits, _axis, _space, step) => splits.map((t) => axisText(t, step)), space: 70, size: 34 },
         { ...axis, size: 62, ...stepped, values: (_u, splits) => splits.map(label) },
