@@ -4,7 +4,8 @@ The cursor moves only on acknowledgement, in the order of the ledger, however ac
 is lost everything behind the cursor is sent again: a receiver may get it twice, and can tell.
 
 Where connections end again and again before anything is acknowledged, documents shrink to one record; if the receiver
-still will not take that one, it is told as a gap once, and set aside when the receiver acknowledges that.
+still will not take that one, it is told as a gap once, and set aside when the receiver acknowledges that. A document
+that was lost after smaller ones were acknowledged was too large: for a while none grows to its size again.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Final
 
 FULL_RATION: Final = 256  # records in one document
 SHRINK: Final = 8  # a document is so many times smaller after a loss
+TRUST: Final = 16  # documents of the largest size allowed, acknowledged, until larger ones are tried
 STRIKES: Final = 4  # losses at one single record until it is told as a gap
 
 
@@ -41,6 +43,8 @@ class Spool:
         self.set_aside = 0
         self._sent: deque[_Sent] = deque()
         self._by_token: dict[int, _Sent] = {}
+        self._largest = FULL_RATION  # what `ration` may grow to
+        self._trusted = 0  # documents acknowledged since that changed
         self._strikes = 0
         self._is_silent = True  # nothing was acknowledged in this connection
 
@@ -87,9 +91,17 @@ class Spool:
             done = self._sent.popleft()
             self.cursor, self.saved = done.last, done.told
             self._strikes = 0
-            self.ration = min(FULL_RATION, self.ration * SHRINK)
+            self._grow()
             self.set_aside += done.is_aside
         return True
+
+    def _grow(self) -> None:
+        """Let documents be larger, for one was acknowledged."""
+        if self._largest < FULL_RATION and self.ration == self._largest:
+            self._trusted += 1
+            if self._trusted == TRUST:
+                self._largest, self._trusted = min(FULL_RATION, 2 * self._largest), 0
+        self.ration = min(self._largest, self.ration * SHRINK)
 
     def lost(self) -> None:
         """Take that the connection ended."""
@@ -98,6 +110,9 @@ class Spool:
                 self._strikes = 0  # not even the gap was taken: it is not that record's fault
             elif self.ration == 1:
                 self._strikes += 1
+            self.ration = max(1, self.ration // SHRINK)
+        elif self._sent and self.is_wary and self.ration > 1:
+            self._largest, self._trusted = self.ration // 2, 0
             self.ration = max(1, self.ration // SHRINK)
         self._sent.clear()
         self._by_token.clear()

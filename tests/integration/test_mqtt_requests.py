@@ -260,7 +260,8 @@ def test_a_flood_of_commands_is_answered_and_the_device_is_still_there(tmp_path:
                 await asyncio.sleep(0)  # the valve lives on this loop too, and must go on saying how it stands
         await until(lambda: len(bench.ear.on("response/status")) >= 2000, 60)
         results = bench.ear.on(f"{VALVE}/result")
-        assert {each["reason"] for each in results if each["id"] is None} <= {"rate"}
+        # a machine that cannot keep up lets the valve fall silent too, and a silent valve is not moved: `interlock`
+        assert {each["reason"] for each in results if each["id"] is None} <= {"rate", "interlock"}
         assert sink(bench.gateway)["state"] in {"connected", "draining"}
         assert bench.gateway.status()["devices"][0]["fault"] is None
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from gateway.sinks.spool import FULL_RATION, STRIKES, Spool
+from gateway.sinks.spool import FULL_RATION, STRIKES, TRUST, Spool
 
 
 def test_the_cursor_moves_with_the_first_message_that_is_acknowledged() -> None:
@@ -132,6 +132,26 @@ def test_a_loss_after_an_acknowledgement_is_nobody_s_fault() -> None:
     spool.acknowledged(1)
     spool.lost()
     assert spool.ration == FULL_RATION
+
+
+def taken(spool: Spool, token: int) -> None:
+    spool.sent(spool.position + spool.ration, [token])
+    spool.acknowledged(token)
+
+
+def test_a_document_that_is_lost_behind_smaller_ones_is_not_tried_again_at_once() -> None:
+    spool = Spool(0)
+    losses(spool, 2)
+    assert spool.ration == 4
+    taken(spool, 1)
+    spool.sent(spool.position + spool.ration, [2])
+    spool.lost()  # 32 are too much, 4 were not
+    sizes = []
+    for token in range(TRUST + 1):
+        sizes.append(spool.ration)
+        taken(spool, 100 + token)
+    assert sizes == [4, *[16] * TRUST]
+    assert spool.ration == 32
 
 
 class StoreAndForward(RuleBasedStateMachine):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import platform
-import socket
 import ssl
+from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any, Final
@@ -136,6 +137,19 @@ class HttpDoor:
 
 
 def _names(gateway: str) -> set[str]:
-    """Return what this machine is called."""
-    names = {gateway, platform.node(), socket.getfqdn()}
-    return names | {f"{name}.local" for name in names}
+    """Return what this machine is called. Asks nobody: a resolver may take seconds to say that there is no network."""
+    node = platform.node()
+    names = {gateway, node, f"{gateway}.local", f"{node}.local"}
+    for address, *called in _fields("/etc/hosts"):
+        if node in called or address.startswith("127."):
+            names.update(called)
+    domains = [domain for word, *some in _fields("/etc/resolv.conf") if word in {"domain", "search"} for domain in some]
+    return names | {f"{node}.{domain.rstrip('.')}" for domain in domains}
+
+
+def _fields(file: str) -> Iterator[list[str]]:
+    """Yield the words of each line that has any; none of a file that is not there."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        for line in Path(file).read_text().splitlines():
+            if words := line.partition("#")[0].split():
+                yield words

@@ -71,7 +71,7 @@ class Announcements:
         self._known[device] = now
         if not now:
             return self._takes_back(device, before=known)
-        return Said(device, self._note(device, known | now), body, self._note(device, now))
+        return Said(device, self._note(device, gone | known | now), body, self._note(device, now))
 
     def takes_back(self, device: str) -> Said:
         """Return what to say of a device that is gone for good."""

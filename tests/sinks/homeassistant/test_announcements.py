@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.sinks.homeassistant.announcements import Announcements, Said, kept
@@ -124,6 +124,7 @@ class _Broker:
                 self.components.clear()
 
 
+@example(runs=[({"a", "b"}, 2, False), (set(), 0, False), ({"a"}, 1, False)])  # taken back, and cut before it was heard
 @given(st.lists(st.tuples(st.sets(st.sampled_from("abcd")), st.integers(0, 3), st.booleans()), min_size=1, max_size=8))
 def test_wherever_a_run_is_cut_the_next_one_leaves_no_component_behind(runs: list[tuple[set[str], int, bool]]) -> None:
     broker, announcements = _Broker(), Announcements()
