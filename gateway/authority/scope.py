@@ -55,6 +55,14 @@ class Scope:
             raise RouteError(f"{name!r} is no device's name; use lower-case letters, digits, '_' and '-'")
         return cls(f"{name}/{_REST}")
 
+    @classmethod
+    def of_look(cls, pattern: str) -> Scope:
+        """Return the scope of what a `RoutePattern` may show: `pump` everything of pump; globs of a part everything."""
+        parts = pattern.partition("@")[0].split("/")
+        if len(parts) > _SEGMENTS or not all(part == _ANY or _SEGMENT.fullmatch(part) for part in parts):
+            return EVERYWHERE
+        return cls("/".join(parts + [_ANY] * (_SEGMENTS - len(parts))))
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Scope) and (self.shapes, self.variant) == (other.shapes, other.variant)
 

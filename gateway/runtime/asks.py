@@ -181,9 +181,9 @@ class Asks:
         shape, work = known
         return await work(caller, msgspec.convert(args, shape))
 
-    async def may_look(self, caller: Caller) -> None:
-        """Raises: DeniedError where a caller may not look at everything."""
-        await self._warden.demand(caller, EVERYWHERE, "read")
+    async def may_look(self, caller: Caller, pattern: str = "*") -> None:
+        """Raises: DeniedError where a caller may not look at everything that a `RoutePattern` may show."""
+        await self._warden.demand(caller, Scope.of_look(pattern), "read")
 
     async def _set(self, caller: Caller, args: _Set) -> dict[str, Any]:
         wait_s = min(max(args.wait_s, 0.0), MOST_WAIT_S)

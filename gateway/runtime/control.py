@@ -79,9 +79,12 @@ class Asked(Protocol):
         """Return the answer. Raises: GatewayError, msgspec.ValidationError."""
         ...
 
-    async def may_look(self, caller: Caller) -> None:
-        """Raises: DeniedError where a caller may not look at everything."""
+    async def may_look(self, caller: Caller, pattern: str = "*") -> None:
+        """Raises: DeniedError where a caller may not look at everything that a `RoutePattern` may show."""
         ...
+
+
+_ABOUT_ROUTES: Final = frozenset({"routes", "values", "watch"})
 
 
 class _Request(msgspec.Struct, forbid_unknown_fields=True):
@@ -152,7 +155,7 @@ class ControlServer:
             pattern = RoutePattern(request.pattern)
             caller = Caller(principal=peer_of(writer), token=request.token, is_local=True)
             if request.request in {*self._simple, "watch"}:
-                await self._asks.may_look(caller)
+                await self._asks.may_look(caller, request.pattern if request.request in _ABOUT_ROUTES else "*")
             if request.request == "watch":
                 await self._watch(pattern, reader, writer)
                 return False

@@ -22,7 +22,7 @@ class Does(Protocol):
         """Return the answer. Raises: GatewayError, msgspec.ValidationError."""
         ...
 
-    async def may_look(self, caller: Caller) -> None:
+    async def may_look(self, caller: Caller, pattern: str = "*") -> None:
         """Raises: DeniedError."""
         ...
 

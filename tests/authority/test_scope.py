@@ -179,3 +179,15 @@ def test_everything_lies_within_everywhere(one: Scope) -> None:
 @given(one=scopes())
 def test_its_own_text_gives_the_same_scope(one: Scope) -> None:
     assert Scope(one.text) == one
+
+
+@pytest.mark.parametrize(
+    ("pattern", "scope"),
+    [
+        ("pump", "pump/**"), ("pump/motor", "pump/motor/*"), ("*/motor/speed", "*/motor/speed"), ("*", "**"),
+        ("pump/motor/speed@desired", "pump/motor/speed"), ("pu*", "**"), ("pump/mo?or", "**"), ("", "**"),
+        ("pump/motor/speed#7", "**"),
+    ],
+)  # fmt: skip
+def test_who_looks_needs_what_the_pattern_may_show(pattern: str, scope: str) -> None:
+    assert Scope.of_look(pattern) == Scope(scope)

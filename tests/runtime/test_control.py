@@ -63,7 +63,7 @@ class Answers:
     async def answer(self, name: str, args: dict[str, Any], caller: Caller) -> dict[str, Any]:
         return {"name": name, "args": args, "principal": caller.principal, "token": caller.token}
 
-    async def may_look(self, caller: Caller) -> None:
+    async def may_look(self, caller: Caller, pattern: str = "*") -> None:
         if caller.token == "bad":
             raise DeniedError("a token that is none of ours")
 

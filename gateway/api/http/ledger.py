@@ -87,11 +87,11 @@ class LedgerOperations:
 
     async def history(self, call: Call) -> Answer:
         """Answer GET /v1/history."""
-        ledger = await self._ledger(call)
         route, since, until = (call.query(name) for name in ("route", "since", "until"))
         if not route:
             raise Problem(400, "malformed", "say of which route: ?route=device/family/name")
         parse_route(route)
+        ledger = await self._ledger(call, route)
         wants_csv = call.query("format") == "csv" or (
             call.query("format") is None and CSV in call.request.headers.get("accept", "")
         )
@@ -107,8 +107,8 @@ class LedgerOperations:
         found = await _found(ledger.history(job))
         return Answer(found, 200, {}, f"{CSV}; charset=utf-8" if wants_csv else "application/json")
 
-    async def _ledger(self, call: Call) -> LedgerQueries:
-        await self._api.asks.may_look(call.caller)
+    async def _ledger(self, call: Call, pattern: str = "*") -> LedgerQueries:
+        await self._api.asks.may_look(call.caller, pattern)
         if self._api.ledger is None:
             raise Problem(404, "no_ledger", "nothing is recorded here: [ledger] of the site file says so")
         return self._api.ledger

@@ -111,8 +111,8 @@ class Operations:
         return Answer({"commands": rows, "next": after})
 
     async def _listed(self, call: Call, name: str, ask: Any, key: str = "route") -> Answer:
-        await self._api.asks.may_look(call.caller)
         pattern = RoutePattern(call.query("pattern") or "*")
+        await self._api.asks.may_look(call.caller, pattern.text if key == "route" else pattern.text.split("/")[0])
         limit = paging.limit_of(call.query("limit"))
         rows, after = paging.page(ask(pattern), lambda row: str(row[key]), call.query("after"), limit)
         return Answer({name: rows, "next": after})
@@ -129,7 +129,7 @@ class Operations:
 
     async def device(self, call: Call) -> Answer:
         """Answer GET /v1/devices/{device}."""
-        await self._api.asks.may_look(call.caller)
+        await self._api.asks.may_look(call.caller, call.part("device"))
         found = next((row for row in self._api.queries.devices() if row["name"] == call.part("device")), None)
         if found is None:
             raise UnknownError("device", f"no device {call.part('device')[:80]!r}")

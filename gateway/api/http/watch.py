@@ -88,8 +88,8 @@ class Watch:
         self, connection: HTTPConnection, caller: Caller, scope: dict[str, Any], _receive: Any, send: Send
     ) -> None:
         """Serve one until it leaves. Raises: Problem before anything was sent."""
-        await self._api.asks.may_look(caller)
         wanted = Wanted(connection)
+        await self._api.asks.may_look(caller, wanted.pattern.text)
         if self._api.feed.stream is None and wanted.after is not None:
             raise Problem(404, "no_ledger", "nothing is recorded here, so there is nothing to resume; leave `from` out")
         socket: Connection = scope["tidegate.connection"]

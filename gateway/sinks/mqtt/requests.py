@@ -264,7 +264,7 @@ class Requests:
         _no_more(args)
         if not isinstance(pattern, str):
             raise _Refusal("malformed", "a pattern is text")
-        await self._does.may_look(CALLER)
+        await self._does.may_look(CALLER, pattern)
         return {"routes": self._knows.routes(RoutePattern(pattern))}
 
 

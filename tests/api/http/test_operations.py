@@ -78,6 +78,22 @@ def timeless(value: dict[str, Any]) -> dict[str, Any]:
     return {key: value[key] for key in value if key != "age_s"}
 
 
+def test_a_token_for_one_device_shows_that_device_and_no_other(tmp_path: Path) -> None:
+    codes: dict[str, int] = {}
+
+    async def play(bench: HttpBench) -> None:
+        token = await bench.token("node/**", ("read",))
+        for path in (
+            "/v1/values?pattern=node", "/v1/routes?pattern=node/node", "/v1/devices?pattern=node", "/v1/devices/node",
+            "/v1/history?route=node/node/temperature", "/v1/values", "/v1/values?pattern=n*", "/v1/values?pattern=pump",
+            "/v1/devices/pump", "/v1/history?route=pump/motor/speed", "/v1/status", "/v1/ledger/head",
+        ):  # fmt: skip
+            codes[path] = (await bench.get(path, token=token)).status
+
+    served(tmp_path, play)
+    assert list(codes.values()) == [200] * 5 + [403] * 7, codes
+
+
 def test_a_write_without_token_is_unauthorized_and_one_that_no_grant_allows_is_denied(tmp_path: Path) -> None:
     codes: list[tuple[int, str]] = []
 
