@@ -29,6 +29,7 @@ PARTS: dict[str, Callable[[Path], list[Row]]] = {
     "beacons": beacons.beacon_rows,
     "mqtt": north.mqtt_rows,
     "http": web.web_rows,
+    "hostile": north.hostile_rows,
     "run": process.run_rows,
     "start": process.start_rows,
 }

@@ -6,6 +6,8 @@ import contextlib
 import json
 import statistics
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,15 +19,17 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway.framing.build import build_framer
 from gateway.framing.spec import CheckSpec, Cobs
+from tests.bench import mob
 from tests.bench.process import cpu_s, running
 from tests.bench.rows import Row
 from tests.bench.streams import pty_pair, write_all
 from tests.bench.subscriber import Taker
-from tests.sinks.mqtt.kit import Broker
+from tests.sinks.mqtt.kit import Broker, free_port
 
 BATCH_READINGS, PLAIN_READINGS, BARE_MESSAGES = 600_000, 200_000, 20_000
 UNDER_WAY = {"batch": 8_192, "plain": 2_048}  # between the wire and the subscriber: the feed waits for them
 PACED_HZ, PACED_READINGS = 3_500, 14_000
+HOSTILE_READINGS = 7_000
 LIMIT_S = 120.0
 
 ONE_VALUE = """[profile]
@@ -88,13 +92,46 @@ def mqtt_rows(folder: Path) -> list[Row]:
     ]  # fmt: skip
 
 
-def _through(folder: Path, kind: str, readings: int, hz: int = 0) -> Passed:
+def hostile_rows(folder: Path) -> list[Row]:
+    """Return how much later readings come where a client of the HTTP door means no good, whatever it does."""
+    port = free_port()
+    http = f'[http]\nlisten = "127.0.0.1:{port}"\n'
+
+    def late_ms(name: str) -> float:
+        return _p99(_through(folder / name.replace(" ", "-"), "plain", HOSTILE_READINGS, hz=PACED_HZ, more=http))
+
+    alone = [late_ms("alone")]
+    bothered = {}
+    for way in mob.WAYS:
+        with _bothering(port, way):
+            bothered[way] = late_ms(way)
+    alone.append(late_ms("alone at the end"))
+    worst = max(bothered, key=bothered.__getitem__)
+    told = f"one that {worst}: p99 {bothered[worst]:.1f} ms from wire to subscriber, without it {max(alone):.1f} ms"
+    return [Row("http_hostile_later_ms", bothered[worst] - max(alone), "ms", told, 10)]
+
+
+@contextlib.contextmanager
+def _bothering(port: int, way: str) -> Iterator[None]:
+    child = subprocess.Popen([sys.executable, "-m", "tests.bench.mob", str(port), way])
+    try:
+        yield
+    finally:
+        child.kill()
+        child.wait()
+
+
+def _p99(passed: Passed) -> float:
+    return statistics.quantiles(passed.late_ms, n=100)[98]
+
+
+def _through(folder: Path, kind: str, readings: int, hz: int = 0, more: str = "") -> Passed:
     """Send readings through a gateway to a subscriber; as fast as they come out again, or so many a second."""
     folder.mkdir()
     (folder / "one.toml").write_text(ONE_VALUE)
     with Broker(folder) as broker, pty_pair() as (master, path):
         site = folder / "site.toml"
-        site.write_text(SITE.format(port=broker.port, format=kind, profile=folder / "one.toml", path=path))
+        site.write_text(SITE.format(port=broker.port, format=kind, profile=folder / "one.toml", path=path) + more)
         with running(site, folder / "data", _is_connected) as child:
             taker = Taker(broker.port, "tidegate/gw/batch" if kind == "batch" else f"tidegate/gw/{ROUTE}")
             came = _Came(kind, readings)

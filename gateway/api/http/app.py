@@ -15,6 +15,7 @@ from gateway.api.http.call import Answer, Call
 from gateway.api.http.guard import Allowance, check_head, check_host, check_origin, token_of, unauthorized
 from gateway.api.http.parameters import Parameter
 from gateway.api.http.problems import PROBLEM_JSON, Problem, problem_of
+from gateway.api.http.turnstile import Turnstile
 from gateway.authority.decision import Caller
 from gateway.authority.scope import EVERYWHERE
 from gateway.errors import DeniedError, GatewayError
@@ -69,6 +70,7 @@ class App:
         self._max_body = max_body
         self._streams = streams or {}
         self.allowance = Allowance()
+        self._turnstile = Turnstile()
         self.answered: dict[int, int] = {}  # by status
         by_path: dict[str, dict[str, Operation]] = {}
         for each in operations:
@@ -81,6 +83,7 @@ class App:
         if scope["type"] not in {"http", "websocket"}:
             return
         connection = HTTPConnection(scope, receive)
+        await self._turnstile.enter()
         try:
             check_head(scope["headers"], len(scope["raw_path"]) + len(scope["query_string"]))
             host = check_host(connection.headers.get("host"), is_loopback=self._is_loopback, names=self._names)
