@@ -195,7 +195,7 @@ def test_a_connection_that_ends_at_any_packet_costs_nothing(
 def test_a_broker_that_acknowledges_too_much_or_too_little_loses_nothing(
     tmp_path: Path, broker: Broker, far: FarEnd, habit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.sinks.mqtt.sink.ACK_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("gateway.sinks.mqtt.broker.ACK_TIMEOUT_S", 1.0)
 
     async def scenario() -> None:
         async with Middle(broker.port) as middle:

@@ -40,8 +40,8 @@ def far(tmp_path: Path) -> FarEnd:
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.sinks.mqtt.sink.RETRY_FIRST_S", 0.01)
-    monkeypatch.setattr("gateway.sinks.mqtt.sink.RETRY_MOST_S", 0.05)
+    monkeypatch.setattr("gateway.sinks.mqtt.broker.RETRY_FIRST_S", 0.01)
+    monkeypatch.setattr("gateway.sinks.mqtt.broker.RETRY_MOST_S", 0.05)
     monkeypatch.setattr("gateway.sinks.mqtt.connection.CONNECT_TIMEOUT_S", 1.0)
 
 
@@ -172,7 +172,7 @@ def test_random_bytes_for_a_broker_cost_connections_and_nothing_else(
 def test_a_broker_that_acknowledges_what_was_never_sent_moves_nothing(
     tmp_path: Path, far: FarEnd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.sinks.mqtt.sink.ACK_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("gateway.sinks.mqtt.broker.ACK_TIMEOUT_S", 1.0)
     cursors: list[int] = []
     gateway: list[Gateway] = []
 

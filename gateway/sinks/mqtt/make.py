@@ -10,7 +10,8 @@ from gateway.api.follow.history import History
 from gateway.api.follow.stream import Stream
 from gateway.config import MqttConfig, read_secret
 from gateway.errors import UsageError
-from gateway.sinks.mqtt.sink import MqttSink, Save, Settings
+from gateway.sinks.mqtt.broker import Save
+from gateway.sinks.mqtt.sink import MqttSink, Settings
 from gateway.sinks.mqtt.topics import Topics
 from gateway.sinks.surroundings import Surroundings
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from gateway.api.follow.history import History
 from gateway.api.follow.stream import Stream
 from gateway.config import MqttConfig
+from gateway.sinks.mqtt.broker import Save
 from gateway.sinks.mqtt.make import context_of, password_of, port_of
-from gateway.sinks.mqtt.sink import Save
 from gateway.sinks.sparkplug.sink import SaveState, Settings, SparkplugSink
 from gateway.sinks.sparkplug.topics import Topics
 from gateway.sinks.surroundings import Surroundings
