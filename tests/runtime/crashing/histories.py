@@ -50,12 +50,21 @@ def a_key_is_used_under_a_wrong_clock_and_again_under_the_right_one(play: Comman
         play.somebody_asks_again_for(play.keys[-1], 2)
 
 
+def the_machine_starts_anew_while_a_command_waits(play: Commands) -> None:
+    for seed in range(8):  # where its clock starts
+        play.the_wire_is_pulled_or_plugged()
+        ends(play, "speed", expires_s=2.0, down_s=5.0, how="power", seed=seed, is_plugged=False)
+        play.the_wire_is_plugged()
+        play.time_passes(0.5)
+
+
 HISTORIES: Final[tuple[Callable[[Commands], None], ...]] = (
     retries_while_the_ledger_hangs,
     retries_before_and_behind_a_crash,
     the_device_comes_when_the_time_of_an_earlier_run_s_command_is_over,
     a_dose_is_killed_when_it_was_given_and_nobody_said_so,
     a_key_is_used_under_a_wrong_clock_and_again_under_the_right_one,
+    the_machine_starts_anew_while_a_command_waits,
 )
 
 
