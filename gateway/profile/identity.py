@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from gateway.errors import UsageError
 
-MAX_CHARS: Final = 200  # of an id: the name of a file has at most 255
+MAX_PART: Final = 64  # characters of each part of an id
 PART: Final = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _PRE: Final = r"(?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)"
 SEMVER: Final = re.compile(  # Semantic Versioning 2.0.0, section 2, 9 and 10
@@ -64,6 +64,6 @@ def profile_id(text: str) -> ProfileId:
     lineage, _, version = text.partition("@")
     publisher, _, name = lineage.partition("/")
     is_whole = PART.fullmatch(publisher) and PART.fullmatch(name) and SEMVER.fullmatch(version)
-    if not is_whole or len(text) > MAX_CHARS:
+    if not is_whole or max(map(len, (publisher, name, version))) > MAX_PART:
         raise UsageError(f"{text[:80]!r} is no profile's id; write 'publisher/name@1.0.0'")
     return ProfileId(publisher, name, version)

@@ -40,8 +40,9 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     summary: str
     run: Handler
-    answers: dict[int, Any]  # status -> type of the body, None for no JSON
+    answers: dict[int, Any]  # status -> type of the body, several where it is one of them, None for no JSON
     media: tuple[str, ...] = ()  # in which else it may come
+    parts: Mapping[str, Parameter] = {}  # what a part of the path may be, where that is not any text
     takes: Any = None  # type of the body
     takes_text: tuple[str, ...] = ()  # media types of a body that is text
     query: Mapping[str, Parameter | str] = {}  # what may stand behind the `?`; only words: any text

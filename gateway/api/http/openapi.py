@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.api.http import documents as doc
 from gateway.api.http.app import Operation
-from gateway.api.http.parameters import described
+from gateway.api.http.parameters import ANY, described
 from gateway.api.http.watch import PARAMETERS
 
 TEMPLATE: Final = "#/components/schemas/{name}"
@@ -20,7 +20,8 @@ _PARAMETER: Final = re.compile(r"\{(\w+)(?::\w+)?\}")
 
 def document(operations: Sequence[Operation], version: str) -> dict[str, Any]:
     """Return the OpenAPI document."""
-    types = [each for op in operations for each in (op.takes, *op.answers.values()) if _is_type(each)]
+    shapes = [each for op in operations for each in (op.takes, *op.answers.values())]
+    types = [each for shape in shapes for each in _types(shape)]
     types += [doc.ProblemDetails, doc.Item, doc.GapItem]
     _, components = msgspec.json.schema_components(list(dict.fromkeys(types)), ref_template=TEMPLATE)
     paths: dict[str, dict[str, Any]] = {}
@@ -52,7 +53,7 @@ def _told(operation: Operation) -> dict[str, Any]:
     }
     told: dict[str, Any] = {"operationId": operation.name, "summary": operation.summary, "responses": answers}
     told["parameters"] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        {"name": name, "in": "path", "required": True, "schema": operation.parts.get(name, ANY).schema}
         for name in _PARAMETER.findall(operation.path)
     ]
     told["parameters"] += described(operation.query) + described(operation.headers, "header")
@@ -79,8 +80,14 @@ def _watch() -> dict[str, Any]:
 def _answer(status: int, shape: Any, media_type: str = "application/json") -> dict[str, Any]:
     told: dict[str, Any] = {"description": HTTPStatus(status).phrase}
     if shape is not None:
-        told["content"] = {media_type: {"schema": _schema(shape) if _is_type(shape) else {"type": "object"}}}
+        found = [_schema(each) for each in _types(shape)] or [{"type": "object"}]
+        told["content"] = {media_type: {"schema": found[0] if len(found) == 1 else {"anyOf": found}}}
     return told
+
+
+def _types(shape: Any) -> list[Any]:
+    """Return the documents that a shape is: one, one of several, or none."""
+    return [each for each in (shape if isinstance(shape, tuple) else (shape,)) if _is_type(each)]
 
 
 def _schema(shape: Any) -> dict[str, Any]:

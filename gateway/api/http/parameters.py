@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from gateway.api import paging
+from gateway.profile.identity import MAX_PART, PART, SEMVER
 from gateway.route import Variant
 
 MAX_SEQ: Final = (1 << 63) - 1
@@ -26,6 +27,11 @@ def text(words: str, pattern: str | None = None, *, is_required: bool = False) -
     return Parameter(words, {"type": "string"} | ({} if pattern is None else {"pattern": pattern}), is_required)
 
 
+ANY: Final = text("")
+PROFILE_ID: Final = {  # the parts of a path that name a profile
+    name: Parameter("", {"type": "string", "pattern": f"^{pattern}$".replace(r"\d", "[0-9]"), "maxLength": MAX_PART})
+    for name, pattern in (("publisher", PART.pattern), ("name", PART.pattern), ("version", SEMVER.pattern))
+}
 PAGE: Final = {
     "limit": Parameter(
         "at most so many",

@@ -10,7 +10,7 @@ from gateway.api.http import documents_profiles as doc
 from gateway.api.http.app import Operation
 from gateway.api.http.call import Answer, Call, seconds_of
 from gateway.api.http.operations import WAIT_S
-from gateway.api.http.parameters import FLAG, PAGE
+from gateway.api.http.parameters import FLAG, PAGE, PROFILE_ID
 from gateway.api.http.problems import Problem
 from gateway.errors import RouteError, UnknownError
 from gateway.runtime.library import MAX_BYTES
@@ -36,12 +36,13 @@ class ProfileOperations:
             ),
             Operation(
                 method="GET", path=one, name="profile", summary="One profile with its TOML",
-                run=self.profile, answers={200: doc.ProfileText}, fails=(404,),
+                run=self.profile, parts=PROFILE_ID, answers={200: doc.ProfileText}, fails=(404,),
             ),
             Operation(
                 method="PUT", path=one, name="install_profile",
                 summary="Install a profile: once, for a version never changes; no device uses it by that",
-                run=self.install, takes_text=TOML, answers={200: doc.ProfileKept, 201: doc.ProfileKept},
+                run=self.install, parts=PROFILE_ID, takes_text=TOML,
+                answers={200: (doc.ProfileKept, doc.ProfileDryRun), 201: doc.ProfileKept},
                 query={"dry_run": FLAG._replace(words="say what it would do; install nothing")},
                 fails=(409, 413, 415, 422, 503),
             ),
