@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --only-binary :all:
+# As installing a wheel does: else the first start compiles the sources, and every start where they cannot be written beside.
+COMPILE := $(BIN)/python -m compileall -q gateway drivers hil
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check rig bench crash format clean
@@ -27,6 +29,7 @@ rig: $(VENV)/.rig ## test the drivers on a real kernel in virtual machines (Debi
 	@$(BIN)/python -m hil.kernel $(ARGS)
 
 bench: $(VENV)/.dev ## measure speed and memory against named baselines; writes bench.json
+	@$(COMPILE)
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 crash: $(VENV)/.dev ## read back what cuts and failing media leave of a ledger (STATES=2000000 SEED=1 STATE=ID KILLS=N)
@@ -48,10 +51,12 @@ $(VENV)/bin/python:
 
 $(VENV)/.run: pyproject.toml | $(VENV)/bin/python
 	@$(PIP) --editable '.[all]'
+	@$(COMPILE)
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	@$(PIP) --editable '.[dev]'
+	@$(COMPILE)
 	@touch $@ $(VENV)/.run
 
 $(VENV)/.rig: pyproject.toml | $(VENV)/bin/python
