@@ -10,7 +10,7 @@ import h11
 from gateway.api.http.guard import MOST_HEAD_BYTES
 
 STALLED_S: Final = 15.0  # an answer of which a socket takes nothing for so long is not waited for
-SIP_BYTES: Final = 2_048  # taken of one connection in one turn of the loop: what is cut into crumbs takes long to parse
+SIP_BYTES: Final = 512  # taken of one connection in one turn of the loop: what is cut into crumbs takes long to parse
 CRUMB_BYTES: Final = 64
 CRUMBS_MOST: Final = 1_024  # pieces of a body that are smaller than that
 
