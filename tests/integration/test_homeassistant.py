@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 
 from gateway.app import Gateway
 from gateway.config import DeviceConfig, GatewayConfig, LedgerConfig, MqttConfig, SiteConfig, load_site
@@ -24,12 +23,6 @@ pytestmark = needs_broker
 
 HOME = "homeassistant/device/gw_{}/config"
 TEMPERATURE = f"{ROOT}/node/climate/temperature"
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    with Broker(tmp_path) as broker:
-        yield broker
 
 
 def gateway_of(folder: Path, broker: Broker, *names: str, profile: str = EVERYTHING, **mqtt: Any) -> Gateway:

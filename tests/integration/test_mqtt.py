@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +30,6 @@ from tests.sinks.mqtt.kit import (
 pytestmark = needs_broker
 
 TEMPERATURE = "node/climate/temperature"
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    with Broker(tmp_path) as broker:
-        yield broker
-
-
-@pytest.fixture
-def far(tmp_path: Path) -> FarEnd:
-    return FarEnd(tmp_path / "tty")
 
 
 async def connected(gateway: Any) -> None:

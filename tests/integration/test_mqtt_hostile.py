@@ -33,11 +33,6 @@ from tests.sinks.mqtt.kit import ROOT, gateway_at, sink, until
 VALVE = f"{ROOT}/node/climate/valve@desired/set".encode()
 
 
-@pytest.fixture
-def far(tmp_path: Path) -> FarEnd:
-    return FarEnd(tmp_path / "tty")
-
-
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.sinks.mqtt.broker.RETRY_FIRST_S", 0.01)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 
 from gateway.api.follow.stream import HELD_RECORDS, WAITING_RECORDS
 from gateway.app import Gateway
@@ -42,12 +41,6 @@ TEMPERATURE = "node/climate/temperature"
 OUTAGE_S, STEP_S, PER_STEP = 6 * 3600, 60, 120  # two readings a second
 TURN = 2**15  # values before they begin anew
 SET_S = 10.0  # generous: on a loaded machine, and far below what an outage or a drain takes
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    with Broker(tmp_path) as broker:
-        yield broker
 
 
 async def running(gateway: Gateway, scenario: Callable[[], Awaitable[Any]], limit_s: float = 240) -> None:

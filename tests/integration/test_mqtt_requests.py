@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,6 @@ from tests.sinks.mqtt.kit import GRANTS, ROOT, Broker, Subscriber, needs_broker,
 pytestmark = needs_broker
 
 VALVE = "node/node/valve@desired"
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    with Broker(tmp_path) as broker:
-        yield broker
 
 
 class Bench:

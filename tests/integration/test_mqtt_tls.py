@@ -18,11 +18,6 @@ pytestmark = needs_broker
 PAST = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 
 
-@pytest.fixture
-def far(tmp_path: Path) -> FarEnd:
-    return FarEnd(tmp_path / "tty")
-
-
 class Office:
     """A certificate authority with its files in a folder."""
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tests.integration.test_mqtt import connected, values_in
 from tests.integration.test_ports import FarEnd
@@ -20,17 +17,6 @@ from tests.sinks.senml_rules import Resolved, resolve
 pytestmark = needs_broker
 
 NAME = "node/climate/temperature"
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    with Broker(tmp_path) as broker:
-        yield broker
-
-
-@pytest.fixture
-def far(tmp_path: Path) -> FarEnd:
-    return FarEnd(tmp_path / "tty")
 
 
 def packs(ear: Subscriber) -> list[bytes]:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from gateway.ledger import Ledger
 from gateway.sinks.sparkplug.values import DataType
@@ -20,17 +17,6 @@ from tests.sinks.sparkplug.kit import Host, Tap, edge_node, in_state, kinds, pro
 pytestmark = needs_broker
 
 TEMPERATURE = "climate/temperature"
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    with Broker(tmp_path) as broker:
-        yield broker
-
-
-@pytest.fixture
-def far(tmp_path: Path) -> FarEnd:
-    return FarEnd(tmp_path / "tty")
 
 
 def test_every_value_comes_as_data_of_its_device_once_and_in_order(tmp_path: Path, broker: Broker, far: FarEnd) -> None:
