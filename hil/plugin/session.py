@@ -8,7 +8,6 @@ import shutil
 import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -128,9 +127,10 @@ class Hil:
         if self.options.rig is None:
             return SIMULATED, {SIMULATED: SIMULATED_RESOURCES}
         from gateway.errors import GatewayError
+        from hil.rigs.making import read_file
 
         try:
-            self._file = import_module("hil.rigs.file").load(self.options.rig)
+            self._file = read_file(self.options.rig)
         except GatewayError as error:
             raise pytest.UsageError(f"{error}\nlook at it with: tidegate hil check {self.options.rig}") from error
         named = {
