@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hil import golden
 from hil.measure import Measurement
 from hil.plugin.session import Running
+from hil.rows import Tolerance
 
 
 class Recorder:
@@ -37,7 +38,7 @@ class Recorder:
         name: str,
         rows: Sequence[Any] | None = None,
         bus: str | None = None,
-        tolerance: Mapping[str, Any] | None = None,
+        tolerance: Tolerance | None = None,
         ignore: Sequence[str] = (),
     ) -> None:
         """Hold rows, or what passed on a bus so far, against `golden/NAME.jsonl` beside the test file.
@@ -46,10 +47,8 @@ class Recorder:
         """
         if (rows is None) == (bus is None):
             raise ValueError("give `rows`, or `bus`")
-        golden.hold(
-            golden.path_of(self._test_file, name),
-            rows if rows is not None else golden.rows_of_bus(self._rig.trace.records, str(bus)),
-            tolerance=tolerance or {},
-            ignore=ignore,
-            updates=self._updates_golden,
+        if bus is not None:
+            rows = golden.traffic(self._rig.trace.records, bus, self._rig.resources)
+        golden.assert_golden(
+            golden.path_of(self._test_file, name), rows or (), tolerance, ignore, update=self._updates_golden
         )
