@@ -260,6 +260,29 @@ def test_only_stop_bits_may_differ_where_everything_arrives():
     assert not any(form.reads(Format.parse(text)) for text in ("9601-8n1", "9600-7n1", "9600-8e1"))
 
 
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        ({"parity": "o"}, "9600-8o1"),
+        ({"parity": "even"}, "9600-8e1"),
+        ({"stop": 2}, "9600-8n2"),
+        ({"stop": 1.5}, "9600-8n1.5"),
+        ({"stop": "2", "parity": "odd"}, "9600-8o2"),
+        ({}, "9600-8n1"),
+    ],
+)
+def test_a_sender_may_have_another_parity_or_other_stop_bits(other, expected):
+    assert str(Format.parse("9600-8n1").sending(**other)) == expected
+
+
+@pytest.mark.parametrize(
+    ("other", "part"), [({"parity": ""}, "parity"), ({"parity": "mark"}, "parity"), ({"stop": 3}, "stop bits")]
+)
+def test_a_sender_with_what_no_format_has_is_refused(other, part):
+    with pytest.raises(ValueError, match=part):
+        Format.parse("9600-8n1").sending(**other)
+
+
 def test_ten_thousand_characters_of_a_fast_line_take_a_moment():
     data = bytes(range(256)) * 40
     began = time.process_time()
