@@ -141,6 +141,11 @@ def test_a_low_stop_bit_after_a_high_bit_is_framing_and_no_break():
     assert [(0x55, {"framing"})] == transfer(b"\x55", "9600-8n1", "9600-7n1")
 
 
+def test_a_high_parity_bit_makes_a_low_stop_bit_framing_and_no_break():
+    # of nine bits the eighth stands where parity is read, and the ninth, low, where the stop bit is
+    assert [(0, {"framing"})] == transfer([0x80], "9600-9n1", "9600-7o1")
+
+
 def test_after_a_low_stop_bit_the_line_must_be_high_before_a_new_start():
     # 00 as five bits: the stop bit is low, and so are the two bits behind it; only FF's start bit is an edge again
     assert [(0, {"framing", "break"}), (0x1F, NOTHING)] == transfer(b"\x00\xff", "9600-8n1", "9600-5n1")
