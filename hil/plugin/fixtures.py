@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -88,7 +90,13 @@ def recorder(request: pytest.FixtureRequest, rig: Any) -> Any:
 
     hil = hil_of(request.config)
     assert hil.running is not None
-    return Recorder(rig, hil.running, request.node.path, updates_golden=hil.options.updates_golden)
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def show(text: str) -> None:
+        with nullcontext() if capture is None else capture.global_and_fixture_disabled():
+            sys.stdout.write(f"\n{text}\n")
+
+    return Recorder(rig, hil.running, request.node.path, show if hil.options.updates_golden else None)
 
 
 def _first(rig: Any, protocol: str) -> Any:
