@@ -122,7 +122,7 @@ def silence(t: Iterable[int], longest: Duration | None = None) -> Distribution:
 
 
 def rate(t: Iterable[int], *, minimum: float | None = None, maximum: float | None = None) -> Rate:
-    """Limit the events per second, from the first to the last: so many intervals over their sum, which are the samples."""
+    """Limit the events per second, from the first to the last: the number of intervals over their sum."""
     lowest, highest = _rate_limit(minimum), _rate_limit(maximum)
     samples = _intervals(t)
     span_ns = sum(interval for _, interval in samples)
