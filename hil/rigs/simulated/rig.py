@@ -23,7 +23,9 @@ from hil.trace.writer import TraceWriter
 STARTED: Final = datetime.fromtimestamp(START_WALL_NS / 1e9, UTC).isoformat().replace("+00:00", "Z")
 
 # A bus's module has `make(name, setting)`; a handle may have `close() -> list[str]`, which says what is left wrong.
-_HOMES: Final[dict[str, str]] = {}
+_HOMES: Final[dict[str, str]] = {
+    "uart": "hil.rigs.simulated.uart",
+}
 
 
 class SimulatedRig:
