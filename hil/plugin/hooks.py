@@ -1,0 +1,167 @@
+"""The hooks of the plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any, Final
+
+import pytest
+
+from hil.plugin import options
+from hil.plugin.fixtures import (  # noqa: F401 - pytest finds fixtures as names of the plugin
+    ble,
+    can_bus,
+    clock,
+    dut,
+    faults,
+    gateway,
+    hil_target,
+    power,
+    recorder,
+    rig,
+    spi,
+    uart,
+)
+from hil.plugin.session import KEY, TARGET, Hil, Running, hil_of
+
+_RUN: Final = pytest.StashKey[Running]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options."""
+    options.add(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker, read the options."""
+    config.addinivalue_line(
+        "markers", "hil(needs=[...]): needs these resources (uart0) or protocols (uart) of the rig, else it is skipped"
+    )
+    config.stash[KEY] = Hil(options.read(config))
+    config.pluginmanager.register(_JunitLog(config), "tidegate-hil-junit")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that uses the rig over each target."""
+    if TARGET in metafunc.fixturenames:
+        targets = hil_of(metafunc.config).targets
+        metafunc.parametrize(TARGET, targets, indirect=True, ids=targets, scope="session")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """A run in which any test uses the rig is recorded as a whole."""
+    hil = hil_of(session.config)
+    hil.is_wanted = hil.is_wanted or any(TARGET in getattr(item, "fixturenames", ()) for item in session.items)
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say what the run is on, where it was asked for a rig."""
+    hil = hil_of(config)
+    if not hil.options.asks_for_a_rig:
+        return []
+    return [f"hil: rig {hil.rig_name}, targets {', '.join(hil.targets)}, seed {hil.options.seed}"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Run a test over its rounds, where there are several."""
+    hil = hil_of(item.config)
+    if hil.options.repeat == 1 or TARGET not in getattr(item, "fixturenames", ()):
+        return None
+    from hil.plugin import rounds
+
+    rounds.run(item, nextitem, hil)
+    return True
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what the rig lacks; begin a run."""
+    hil = hil_of(item.config)
+    target = _target_of(item, hil)
+    missing = hil.missing(target, _needs(item))
+    if missing:
+        reason = f"hil: missing {', '.join(missing)}"
+        if hil.options.is_strict:
+            pytest.fail(f"{reason} (--hil-strict)", pytrace=False)
+        pytest.skip(reason)
+    if hil.is_wanted:
+        item.stash[_RUN] = hil.begin(item.nodeid, target, Path(mkdtemp(prefix="tidegate-hil-test-")))
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """End the run when the test's fixtures are gone; what leaks into the next test is an error of this one."""
+    try:
+        return (yield)
+    finally:
+        left = hil_of(item.config).end()
+        if left:
+            pytest.fail("hil: left behind by this test: " + "; ".join(left), pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """Add to a report what happened on the rig."""
+    report = yield
+    running = item.stash.get(_RUN, None)
+    if running is None:
+        return report
+    running.note(report.outcome, call.duration)
+    if report.failed or report.when == "teardown":
+        from hil.plugin import output
+
+        records = running.rig.trace.records
+        if report.failed:
+            hil_of(item.config).keep()
+            report.sections.extend(output.tails_of(records, running.rig.resources))
+            report.sections.append(("hil", f"seed {running.seed}, trace {running.trace}"))
+        if report.when == "teardown":
+            del item.stash[_RUN]
+            item.user_properties.extend(output.properties_of(running))
+            report.user_properties = list(item.user_properties)
+            report.hil_log = output.log_of(records, running.rig.resources)
+            hil = hil_of(item.config)
+            if not hil.is_probing:
+                hil.last_results = output.write_results(running, item.nodeid)
+    return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Bring everything to rest, also after Ctrl-C."""
+    hil_of(session.config).close()
+
+
+class _JunitLog:
+    """Puts bus logs into the JUnit file: where reports arrive, for a worker of pytest-xdist has no such file."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take the log that came with a report."""
+        log = getattr(report, "hil_log", None)
+        if log is not None:
+            from hil.plugin import output
+
+            output.add_to_junit(self._config, report, log)
+
+
+def _target_of(item: pytest.Item, hil: Hil) -> str:
+    callspec = getattr(item, "callspec", None)
+    return hil.targets[0] if callspec is None else callspec.params.get(TARGET, hil.targets[0])
+
+
+def _needs(item: pytest.Item) -> Sequence[str]:
+    """Return what a test's markers need. Raises: pytest.UsageError for a marker that is none."""
+    needs: list[str] = []
+    for marker in item.iter_markers("hil"):
+        if marker.args or set(marker.kwargs) - {"needs"}:
+            raise pytest.UsageError(f"{item.nodeid}: write @pytest.mark.hil(needs=['uart0', 'can'])")
+        given = marker.kwargs.get("needs", ())
+        needs += [given] if isinstance(given, str) else given
+    return list(dict.fromkeys(needs))

@@ -1,0 +1,54 @@
+"""The fixture `recorder`: what a test says about itself, kept with its trace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hil import golden
+from hil.measure import Measurement
+from hil.plugin.session import Running
+from hil.rows import Tolerance
+
+
+class Recorder:
+    """Notes into the trace, measurements into the report, golden files beside the test."""
+
+    def __init__(self, rig: Any, running: Running, test_file: Path, *, updates_golden: bool) -> None:
+        self._rig = rig
+        self._running = running
+        self._test_file = test_file
+        self._updates_golden = updates_golden
+
+    def note(self, text: str) -> None:
+        """Write a note into the trace."""
+        self._rig.record_note(text)
+
+    def measure(
+        self, name: str, value: float, unit: str, minimum: float | None = None, maximum: float | None = None
+    ) -> None:
+        """Keep a measurement. Raises: AssertionError outside its limits, ValueError for what is none."""
+        measurement = Measurement(name, value, unit, minimum, maximum)
+        self._running.measurements.append(measurement)
+        measurement.check()
+
+    def assert_golden(
+        self,
+        name: str,
+        rows: Sequence[Any] | None = None,
+        bus: str | None = None,
+        tolerance: Tolerance | None = None,
+        ignore: Sequence[str] = (),
+    ) -> None:
+        """Hold rows, or what passed on a bus so far, against `golden/NAME.jsonl` beside the test file.
+
+        Raises: AssertionError naming the first difference, or a file that is not there.
+        """
+        if (rows is None) == (bus is None):
+            raise ValueError("give `rows`, or `bus`")
+        if bus is not None:
+            rows = golden.traffic(self._rig.trace.records, bus, self._rig.resources)
+        golden.assert_golden(
+            golden.path_of(self._test_file, name), rows or (), tolerance, ignore, update=self._updates_golden
+        )

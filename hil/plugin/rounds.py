@@ -1,0 +1,71 @@
+"""`--hil-repeat`: rounds of one test, each with its seed, until one fails; then the strikes that matter in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from _pytest.runner import runtestprotocol
+
+from hil.plugin import output
+from hil.plugin.session import Hil
+
+if TYPE_CHECKING:
+    from hil.faults.faults import Strike
+
+
+def run(item: pytest.Item, nextitem: pytest.Item | None, hil: Hil) -> None:
+    """Run all rounds and report one: the first that failed, or the last."""
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    own_properties = list(item.user_properties)
+    reports: list[Any] = []
+    for number in range(hil.options.repeat):
+        reports = _once(item, hil, number, own_properties)
+        if any(report.failed for report in reports):
+            _minimise(item, hil, reports, own_properties)
+            break
+        if any(report.skipped for report in reports):
+            break
+    hil.round, hil.spared = 0, ()
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.session._setupstate.teardown_exact(nextitem)  # noqa: SLF001 - what was kept for a further round
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+
+
+def _once(item: pytest.Item, hil: Hil, number: int, properties: Sequence[tuple[str, object]]) -> list[Any]:
+    """Run one round; what stands above the test's own fixtures stays up."""
+    hil.round = number
+    item.user_properties[:] = properties
+    if hasattr(item, "_initrequest"):
+        item._initrequest()  # noqa: SLF001 - fixtures anew, as pytest itself begins them
+    return runtestprotocol(item, log=False, nextitem=item.parent)  # type: ignore[arg-type]  # its chain is what stays
+
+
+def _minimise(item: pytest.Item, hil: Hil, reports: list[Any], properties: Sequence[tuple[str, object]]) -> None:
+    """Find which strikes of the failed round matter, and add them to its reports."""
+    from hil.faults.minimise import minimal, schedule_of
+
+    last = hil.last_faults
+    if last is None or not last.strikes or not any(report.failed and report.when == "call" for report in reports):
+        return
+    added, strikes, number = last.added, last.strikes, hil.round
+    all_of_them = {(strike.ordinal, strike.hit) for strike in strikes}
+
+    def fails(kept: Sequence[Strike]) -> bool:
+        hil.spared = all_of_them - {(strike.ordinal, strike.hit) for strike in kept}
+        again = _once(item, hil, number, properties)
+        return any(report.failed and report.when == "call" for report in again)
+
+    hil.is_probing = True
+    schedule = schedule_of(added, minimal(strikes, fails))
+    hil.is_probing = False
+    if hil.last_results is not None:
+        output.write_minimal(hil.last_results, schedule)
+    text = json.dumps(schedule, separators=(",", ":"))
+    for report in reports:
+        report.user_properties.append(("hil.minimal", text))
+        if report.failed:
+            report.sections.append(("hil: the faults that matter", text))

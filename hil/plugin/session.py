@@ -1,0 +1,173 @@
+"""One pytest run on a rig: its targets, the rig of each, and the run of a test that is under way."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import tempfile
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from hil.plugin.options import Options
+from hil.rigs.standard import SIMULATED, SIMULATED_RESOURCES
+
+if TYPE_CHECKING:
+    from hil.faults.faults import Faults
+    from hil.rigs.base import Rig
+
+KEY: Final = pytest.StashKey["Hil"]()
+TARGET: Final = "hil_target"  # the fixture that is parametrised, behind all others
+_UNFIT: Final = re.compile(r"[^A-Za-z0-9._\[\]-]+")
+
+
+def hil_of(config: pytest.Config) -> Hil:
+    """Return the run's."""
+    return config.stash[KEY]
+
+
+@dataclass(slots=True)
+class Running:
+    """A run of a test that is under way, or over."""
+
+    rig: Rig
+    trace: Path
+    seed: int
+    number: int  # of the round, from 0
+    outcome: str = "passed"
+    duration_s: float = 0.0
+    measurements: list[Any] = field(default_factory=list)
+    covered: dict[str, Any] = field(default_factory=dict)
+
+    def note(self, outcome: str, duration_s: float) -> None:
+        """Take in how a phase went: set-up, call or tear-down; the worst counts."""
+        self.duration_s += duration_s
+        if outcome != "passed" and self.outcome != "failed":
+            self.outcome = outcome
+
+
+class Hil:
+    """The state of a run. Makes nothing before a test needs it."""
+
+    def __init__(self, options: Options) -> None:
+        """Raises: pytest.UsageError for a rig file or targets that are none."""
+        self.options = options
+        self.is_wanted = options.asks_for_a_rig  # or, once collected, a test asked for a fixture
+        self.round = 0  # of the test that runs
+        self.spared: Collection[tuple[int, int]] = ()
+        self.is_probing = False  # rounds that only look which strikes matter leave nothing behind
+        self.running: Running | None = None
+        self.last_faults: Faults | None = None  # of the round that ended last
+        self.last_results: Path | None = None  # likewise
+        self._file: Any = None
+        self.rig_name, self._resources = self._read()
+        self.targets = self._chosen()
+        self._rigs: dict[str, Rig] = {}
+        self._folder: Path | None = options.record
+        self._keeps_folder = options.record is not None
+        self._paths: set[Path] = set()
+
+    def resources(self, target: str) -> Mapping[str, str]:
+        """Return a target's resources: name -> protocol."""
+        return self._resources[target]
+
+    def missing(self, target: str, needs: Collection[str]) -> list[str]:
+        """Return which of `needs`, resource names or protocols, a target lacks."""
+        has = self._resources[target]
+        return [need for need in needs if need not in has and need not in has.values()]
+
+    def seed_of(self, number: int) -> int:
+        """Return a round's seed; the first has the run's own, so that any round's seed alone brings it back."""
+        if number == 0:
+            return self.options.seed
+        digest = hashlib.sha256(f"{self.options.seed}/{number}".encode()).digest()
+        return int.from_bytes(digest[:4], "big")
+
+    def begin(self, node_id: str, target: str, scratch: Path) -> Running:
+        """Begin a run of a test on a target's rig. Raises: RigError."""
+        from hil.rigs.base import Round
+
+        rig = self._rig(target)
+        seed = self.seed_of(self.round)
+        trace = self._path(node_id)
+        rig.begin(Round(node_id, seed, scratch, self.spared), trace)
+        self.running = Running(rig, trace, seed, self.round)
+        return self.running
+
+    def end(self) -> list[str]:
+        """End the run; return what was left wrong, which no next test may find."""
+        running, self.running = self.running, None
+        if running is None:
+            return []
+        left = running.rig.end()
+        self.last_faults = running.rig.faults
+        return [*left, *(f"fault {fault.kind} is still active on {fault.bus}" for fault in running.rig.faults.active)]
+
+    def close(self) -> None:
+        """Bring everything to rest, however the run ended."""
+        try:
+            self.end()
+        finally:
+            for rig in self._rigs.values():
+                rig.close()
+            if self._folder is not None and not self._keeps_folder:
+                shutil.rmtree(self._folder, ignore_errors=True)
+
+    def keep(self) -> None:
+        """Keep the traces although nobody asked: a test has failed."""
+        self._keeps_folder = True
+
+    # ---- what a run is made of
+
+    def _read(self) -> tuple[str, Mapping[str, Mapping[str, str]]]:
+        if self.options.rig is None:
+            return SIMULATED, {SIMULATED: SIMULATED_RESOURCES}
+        from gateway.errors import GatewayError
+        from hil.rigs.making import read_file
+
+        try:
+            self._file = read_file(self.options.rig)
+        except GatewayError as error:
+            raise pytest.UsageError(f"{error}\nlook at it with: tidegate hil check {self.options.rig}") from error
+        named = {
+            name: {each: spec.protocol for each, spec in target.resource.items()}
+            for name, target in self._file.target.items()
+        }
+        return self._file.rig.name, named
+
+    def _chosen(self) -> tuple[str, ...]:
+        known = tuple(self._resources)
+        for name in self.options.targets:
+            if name not in known:
+                from gateway.spelling import did_you_mean
+
+                raise pytest.UsageError(f"--hil-target {name}: no such target{did_you_mean(name, known)}")
+        return self.options.targets or (known if self.options.all_targets else known[:1])
+
+    def _rig(self, target: str) -> Rig:
+        if target not in self._rigs:
+            from hil.rigs.making import make_rig
+
+            self._rigs[target] = make_rig(self._file, target)
+        return self._rigs[target]
+
+    def _path(self, node_id: str) -> Path:
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="tidegate-hil-"))
+        if self.is_probing:
+            return self._folder / "probe.trace"
+        file, _, name = node_id.partition("::")
+        parts = [_UNFIT.sub("_", part) for part in (*Path(file).with_suffix("").parts, name) if part not in ("..", "/")]
+        stem = parts[-1][:150] + (f".r{self.round}" if self.round else "")
+        path = self._folder.joinpath(*parts[:-1], f"{stem}.trace")
+        number = 1
+        while path in self._paths:
+            number += 1
+            path = path.with_name(f"{stem}~{number}.trace")
+        self._paths.add(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path

@@ -1,0 +1,1 @@
+"""Rigs: what a device under test is connected to. Three kinds behind one set of fixtures: simulated, kernel, bench."""

@@ -1,0 +1,105 @@
+"""Virtual time: what will be done, in order. Exact to the nanosecond."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from itertools import count
+from typing import Any, TypeVar
+
+from gateway.testing.clock import START_WALL_NS
+from hil.durations import Timeout, timeout_ns
+from hil.trace.record import make
+from hil.trace.writer import TraceWriter
+
+T = TypeVar("T")
+
+
+class Event:
+    """Something that will be done."""
+
+    __slots__ = ("action",)
+
+    def __init__(self, action: Callable[[], None]) -> None:
+        self.action: Callable[[], None] | None = action
+
+    def cancel(self) -> None:
+        """Do it not."""
+        self.action = None
+
+
+class World:
+    """The time of one run of one test, from 0, and all that happens in it: the `Surroundings` of its faults."""
+
+    def __init__(self, seed: int, trace: TraceWriter) -> None:
+        self.seed = seed
+        self.now_ns = 0
+        self.trace = trace
+        self.clock = WorldClock(self)
+        self.wall_offset_ns = START_WALL_NS
+        self._queue: list[tuple[int, int, Event]] = []
+        self._numbers = count()
+        self.step: Callable[[int], bool] = self.step_events  # replaced where an event loop lives in this world
+
+    def at(self, at_ns: int, action: Callable[[], None]) -> Event:
+        """Do something at a time, or now if that has passed; in the order of asking where times are equal."""
+        event = Event(action)
+        heapq.heappush(self._queue, (max(at_ns, self.now_ns), next(self._numbers), event))
+        return event
+
+    def after(self, delay_ns: int, action: Callable[[], None]) -> Event:
+        """Do something when so much time has passed."""
+        return self.at(self.now_ns + delay_ns, action)
+
+    def record(self, bus: str, direction: str, kind: str, data: bytes = b"", **extra: Any) -> None:
+        """Write into the trace, now."""
+        self.trace.write(make(self.now_ns, bus, direction, kind, data, **extra))
+
+    def step_events(self, limit_ns: int) -> bool:
+        """Do the next thing that is due until `limit_ns`; False: there is none, and that time has come."""
+        due_ns = self.next_ns()
+        if due_ns is None or due_ns > limit_ns:
+            self.now_ns = max(self.now_ns, limit_ns)
+            return False
+        self.now_ns, _, event = heapq.heappop(self._queue)
+        action, event.action = event.action, None
+        if action is not None:
+            action()
+        return True
+
+    def next_ns(self) -> int | None:
+        """Return when the next thing is due."""
+        while self._queue and self._queue[0][2].action is None:
+            heapq.heappop(self._queue)
+        return self._queue[0][0] if self._queue else None
+
+    def run_until(self, until_ns: int) -> None:
+        """Let time pass."""
+        while self.step(until_ns):
+            pass
+
+    def wait_for(self, condition: Callable[[], T | None], until_ns: int) -> T | None:
+        """Let time pass until `condition` returns something true; return that, or what it returns at `until_ns`."""
+        while True:
+            found = condition()
+            if found or not self.step(until_ns):
+                return found or condition()
+
+
+class WorldClock:
+    """The world's time as a gateway's `Clock`, and as the fixture."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def monotonic_ns(self) -> int:
+        """Return nanoseconds since the test began."""
+        return self._world.now_ns
+
+    def wall_ns(self) -> int:
+        """Return nanoseconds since 1970, as the rig believes."""
+        return self._world.wall_offset_ns + self._world.now_ns
+
+    def sleep(self, duration: Timeout) -> None:
+        """Let time pass: "250ms", or seconds."""
+        self._world.run_until(self._world.now_ns + timeout_ns(duration))

@@ -1,0 +1,109 @@
+"""Faults of one test: which may be added, what they do while they last."""
+
+from __future__ import annotations
+
+import pytest
+
+from hil.faults.faults import Faults
+from hil.rigs.simulated.world import World
+from hil.trace.record import Header
+from hil.trace.writer import TraceWriter
+
+
+class Bus:
+    """Says what it was told."""
+
+    def __init__(self, faults, name, protocol):
+        self.told = []
+        faults.attach(name, protocol, lambda fault: self.told.append(fault.kind), lambda _: self.told.append("end"))
+
+
+@pytest.fixture
+def world():
+    return World(1, TraceWriter(None, Header(trace=1, started="2026-01-01T00:00:00Z", seed=1, buses={})))
+
+
+@pytest.fixture
+def faults(world):
+    return Faults(world)
+
+
+@pytest.fixture
+def uart(faults):
+    return Bus(faults, "uart0", "uart")
+
+
+def kinds_of(world):
+    return [(record.t_ns, record.dir, record.kind) for record in world.trace.records]
+
+
+def test_a_state_lasts_as_long_as_it_says(world, faults, uart):
+    faults.add("unplug", at="5ms", duration="2ms")
+    world.run_until(10_000_000)
+    assert kinds_of(world) == [(5_000_000, "fault", "unplug"), (7_000_000, "note", "note")]
+    assert uart.told == ["unplug", "end"]
+    assert not faults.active
+
+
+def test_removing_a_state_ends_it(faults, uart):
+    fault = faults.add("unplug")
+    assert [fault] == faults.active
+    fault.remove()
+    fault.remove()
+    assert uart.told == ["unplug", "end"]
+    assert not faults.active
+
+
+def test_a_state_that_waits_for_traffic_begins_with_it(faults, uart):
+    faults.add("unplug", after=1)
+    for _ in range(3):
+        faults.passing("uart0", b"x")
+    assert uart.told == ["unplug"]
+
+
+def test_what_strikes_is_counted_and_recorded(world, faults, uart):
+    fault = faults.add("drop", after=1, count=2)
+    struck = [bool(faults.passing("uart0", b"\x01\x02")) for _ in range(5)]
+    assert struck == [False, True, True, False, False]
+    assert fault.hits == 2
+    assert [record.payload for record in world.trace.records] == [b"\x01\x02"] * 2
+    assert world.trace.records[0].extra["params"] == {"after": 1, "count": 2}
+    assert not faults.active
+    assert not uart.told
+
+
+def test_a_strike_that_is_spared_happens_not(world, uart):
+    faults = Faults(world, spared={(0, 1)})
+    Bus(faults, "uart0", "uart")
+    fault = faults.add("drop")
+    assert [bool(faults.passing("uart0", b"x")) for _ in range(3)] == [True, False, True]
+    assert fault.hits == 2
+    assert not uart.told
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "named"),
+    [
+        ("drp", {}, "drop"), ("delay", {}, "by"), ("delay", {"bye": "1ms"}, "by"), ("delay", {"by": "soon"}, "by"),
+        ("drop", {"bus": "uart1"}, "uart0"), ("dlc", {"dlc": 4, "bus": "uart0"}, "uart"), ("dlc", {"dlc": 4}, "bus"),
+        ("drop", {"probabilty": 1}, "probability"), ("disk_full", {"bus": "uart0"}, "bus"),
+        ("reset", {"duration": "1s"}, "bus"),
+        ("break", {"duration": "1s"}, "duration"), ("parity", {"send": "x"}, "send"), ("baud", {"factor": 0}, "factor"),
+        ("jitter", {"by": "9ms..1ms"}, "by"), ("clock_jump", {"by": "1h", "after": 3}, "on no bus"),
+    ],
+)  # fmt: skip
+def test_a_wrong_fault_is_refused_by_name(faults, uart, kind, params, named):
+    faults.attach("clock", "", uart.told.append, uart.told.append)
+    faults.attach("disk", "", uart.told.append, uart.told.append)
+    with pytest.raises(ValueError, match=named):
+        faults.add(kind, **params)
+    assert not faults.active
+
+
+def test_two_that_contradict_each_other_are_refused(faults, uart):
+    first = faults.add("baud", factor=2)
+    with pytest.raises(ValueError, match="contradicts 'baud'"):
+        faults.add("baud", factor=0.5)
+    first.remove()
+    faults.add("baud", factor=0.5)
+    assert not uart.told
