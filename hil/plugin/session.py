@@ -58,7 +58,7 @@ class Hil:
         self.options = options
         self.is_wanted = options.asks_for_a_rig  # or, once collected, a test asked for a fixture
         self.round = 0  # of the test that runs
-        self.spared: Collection[tuple[int, int]] = ()
+        self.only: Collection[tuple[int, int]] | None = None  # strikes of faults that happen: see `Faults`
         self.is_probing = False  # rounds that only look which strikes matter leave nothing behind
         self.running: Running | None = None
         self.last_faults: Faults | None = None  # of the round that ended last
@@ -94,7 +94,7 @@ class Hil:
         rig = self._rig(target)
         seed = self.seed_of(self.round)
         trace = self._path(node_id)
-        rig.begin(Round(node_id, seed, scratch, self.spared), trace)
+        rig.begin(Round(node_id, seed, scratch, self.only), trace)
         self.running = Running(rig, trace, seed, self.round)
         return self.running
 
