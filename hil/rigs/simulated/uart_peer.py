@@ -132,7 +132,7 @@ class Peer:
 
         def say() -> None:
             if self._dut.boots == boots:
-                self.send(reply)
+                self.send(bytes(reply))
 
         if rule.delay_ns:
             self._world.after(rule.delay_ns, say)
