@@ -93,10 +93,10 @@ class Fault:
 class Faults:
     """All faults of one test over the buses of one rig."""
 
-    def __init__(self, around: Surroundings, *, spared: Collection[tuple[int, int]] = ()) -> None:
-        """Take the world; `spared`: strikes (ordinal, hit) that do not happen, to find those that matter."""
+    def __init__(self, around: Surroundings, *, only: Collection[tuple[int, int]] | None = None) -> None:
+        """Take the world; `only`: the strikes (ordinal, hit) that happen, to find those that matter; None: all."""
         self._around = around
-        self._spared = spared
+        self._only = only
         self._places: dict[str, Place] = {}
         self._added: list[Fault] = []
         self.strikes: list[Strike] = []
@@ -222,7 +222,7 @@ class Faults:
         minimised schedule do what they did among all.
         """
         number = fault.trigger.hits - 1
-        if (fault.ordinal, number) in self._spared:
+        if self._only is not None and (fault.ordinal, number) not in self._only:
             return False
         place = f"{self._around.seed}/{fault.bus}/{fault.kind}/{fault.trigger.passed}/{twin or number}"
         fault.chance = random.Random(place)  # noqa: S311 - reproducible on purpose

@@ -61,7 +61,7 @@ class SimulatedRig:
         self.trace = TraceWriter(trace, Header(trace=1, started=STARTED, seed=round_.seed, buses=buses))
         self.world = world = World(round_.seed, self.trace)
         self.clock = world.clock
-        self.faults = Faults(world, spared=round_.spared)
+        self.faults = Faults(world, only=round_.only)
         self.dut = SimulatedDut(self.target, self._states, world)
         self.disk = Disk(round_.folder / "disk")
         self.faults.attach("disk", "", self.disk.fill, self.disk.free)
