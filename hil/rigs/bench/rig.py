@@ -75,7 +75,7 @@ class BenchRig:
         self.trace = TraceWriter(trace, Header(trace=1, started=started, seed=round_.seed, buses=buses))
         self.world = world = BenchWorld(round_.seed, self.trace)
         self.clock = BenchClock(world)
-        self.faults = Faults(world, spared=round_.spared)
+        self.faults = Faults(world, only=round_.only)
         self.disk = Disk(round_.folder / "disk")
         self._attach()
         for handle in self._handles.values():
