@@ -26,7 +26,7 @@ class SimulatedSpi:
     def __init__(self, name: str, setting: Setting) -> None:
         self.name = name
         self._world, self._faults, dut = setting
-        self._lost: list[Callable[[str], None]] = []
+        self._lost: dict[object, Callable[[str], None]] = {}
         self.speed_hz = STANDARD_SPEED_HZ
         self.mode: int | None = None  # the host's SPI mode; None: the one that the device needs
         self.peer = SpiPeer(self._world, dut)
@@ -58,15 +58,16 @@ class SimulatedSpi:
         """Return how long a transfer takes."""
         return 8 * len(tx) * _NS // self.speed_hz
 
-    def listen(self, heard: Callable[[Any], None], lost: Callable[[str], None]) -> Callable[[], None]:
+    def listen(self, heard: Callable[[Any], None], lost: Callable[[str], None]) -> Callable[[], object]:
         """Call `lost` once if it goes away, and `heard` never, as nothing comes unasked; return what ends it.
 
         Raises: RigLostError.
         """
         del heard
         self._need_plugged()
-        self._lost.append(lost)
-        return lambda: self._lost.remove(lost) if lost in self._lost else None
+        listener = object()
+        self._lost[listener] = lost
+        return lambda: self._lost.pop(listener, None)
 
     def _wires(self, length: int, struck: list[Fault]) -> physics.Wires:
         stuck, mode = (self._faults.in_force(self.name, kind) for kind in ("stuck_miso", "mode"))
@@ -85,8 +86,8 @@ class SimulatedSpi:
 
     def _begin(self, fault: Fault) -> None:
         if fault.kind == "unplug":
-            lost, self._lost = self._lost, []
-            for each in lost:
+            lost, self._lost = self._lost, {}
+            for each in lost.values():
                 each("unplug")
         if fault.kind == "mode" and physics.understand(fault.params["mode"], self.peer.mode):
             text = f"mode {fault.params['mode']} samples as the device's mode {self.peer.mode} does: nothing changes"
