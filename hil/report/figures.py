@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from hil.report.results import Measured, Result
+from hil.measure import Measurement
+from hil.report.results import Result
 
 
 class Figure(NamedTuple):
@@ -97,7 +98,7 @@ def _p99(in_order: Sequence[int]) -> int:
 
 def _measured(results: Iterable[Result]) -> dict[str, Figure]:
     """Return each measurement's worst value over all tests that took it."""
-    found: dict[str, list[Measured]] = {}
+    found: dict[str, list[Measurement]] = {}
     for result in results:
         for each in result.measurements:
             found.setdefault(f"measure.{each.name}", []).append(each)
@@ -109,7 +110,7 @@ def _measured(results: Iterable[Result]) -> dict[str, Figure]:
     return figures
 
 
-def _worse(measured: Measured) -> int:
+def _worse(measured: Measurement) -> int:
     """Return which way is worse: towards its only limit; with both or none nobody can say."""
     if (measured.minimum is None) == (measured.maximum is None):
         return 0

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
-from hil.report.results import Measured, Result
+from hil.measure import Measurement
+from hil.report.results import Result
 from hil.report.timeline import timeline
 
 SHOWN_RECORDS: Final = 400  # of a test; its trace has all
@@ -69,6 +70,7 @@ def page(title: str, about: Mapping[str, str], results: Sequence[Result], record
     return "".join(parts)
 
 
+_CLASSES: Final = {"pass": "passed", "marginal": "skipped", "fail": "failed"}
 _OUTCOMES: Final = ("passed", "failed", "skipped", "unknown")
 
 
@@ -78,24 +80,15 @@ def _measurements(results: Sequence[Result]) -> str:
         return ""
     body = "".join(
         f"<tr><td>{escape(each.name)}</td><td class='number'>{each.value:g}</td><td>{escape(each.unit)}</td>"
-        f"<td>{escape(_limits(each))}</td><td>{_verdict(each)}</td><td>{escape(result.test)}</td></tr>"
+        f"<td>{escape(each.limits or 'none')}</td><td>{_verdict(each)}</td><td>{escape(result.test)}</td></tr>"
         for result, each in rows
     )
     head = "<tr><th>name</th><th class='number'>value</th><th>unit</th><th>limits</th><th></th><th>test</th></tr>"
     return f"<h2>Measurements</h2><div class='wide'><table><thead>{head}</thead><tbody>{body}</tbody></table></div>"
 
 
-def _limits(each: Measured) -> str:
-    if each.minimum is None and each.maximum is None:
-        return "none"
-    low, high = ("" if limit is None else f"{limit:g}" for limit in (each.minimum, each.maximum))
-    return f"{low} to {high}" if low and high else f"at least {low}" if low else f"at most {high}"
-
-
-def _verdict(each: Measured) -> str:
-    is_low = each.minimum is not None and each.value < each.minimum
-    is_high = each.maximum is not None and each.value > each.maximum
-    return "<span class='failed'>outside</span>" if is_low or is_high else "<span class='passed'>within</span>"
+def _verdict(each: Measurement) -> str:
+    return f"<span class='{_CLASSES[each.verdict]}'>{each.verdict}</span>"
 
 
 def _test(result: Result, records: Sequence[Any]) -> str:

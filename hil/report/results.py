@@ -9,16 +9,7 @@ from typing import Any
 import msgspec
 
 from gateway.errors import UsageError
-
-
-class Measured(msgspec.Struct, frozen=True):
-    """One measurement, as `hil.measure.Measurement.facts` has it."""
-
-    name: str
-    value: float
-    unit: str
-    minimum: float | None = None
-    maximum: float | None = None
+from hil.measure import Measurement
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +25,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     trace: str = ""  # the file's name, in the same folder
     gateway: str = ""
     firmware: str = ""
-    measurements: tuple[Measured, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
     covered: dict[str, Any] = {}
     minimal: list[dict[str, Any]] | None = None
     folder: Path = Path()
@@ -69,9 +60,10 @@ def names_of(results: Iterable[Result]) -> dict[str, str]:
 
 def records_of(result: Result) -> Iterator[Any]:
     """Give a run's records, as far as its trace is whole."""
-    from hil.trace.reader import read
+    from hil.trace.reader import TraceStream
 
-    yield from read(result.path).records
+    with TraceStream(result.path) as stream:
+        yield from stream
 
 
 def _read(trace: Path) -> Result:

@@ -1,4 +1,4 @@
-"""Many takers on few boards, killed, stopped and kicked at random moments: the invariants that must hold all the same."""
+"""Many takers on few boards, killed, stopped and kicked at random moments: the invariants that hold all the same."""
 
 from __future__ import annotations
 

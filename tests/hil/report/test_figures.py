@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hil.measure import Measurement
 from hil.report.figures import coverage_of, exchange_of, figures_of
-from hil.report.results import Measured, Result
+from hil.report.results import Result
 from hil.trace.record import make
 
 ASK, ANSWER = b"ask", b"answer"
@@ -59,7 +60,7 @@ def test_coverage_is_what_any_test_exercised_of_all_profiles():
 
 
 def test_a_measurement_counts_by_its_worst():
-    low, high = (Measured("supply", value, "V", minimum=3.0) for value in (3.1, 3.4))
+    low, high = (Measurement("supply", value, "V", minimum=3.0) for value in (3.1, 3.4))
     results = [Result(test="1", outcome="failed", measurements=(low,)), Result(test="2", measurements=(high,))]
     figures = figures_of(results, [])
     assert figures["measure.supply"] == (3.1, "V", -1)
