@@ -24,7 +24,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "hil(needs=[...]): needs these resources (uart0) or protocols (uart) of the rig, else it is skipped"
     )
-    config.stash[KEY] = Hil(options.read(config))
+    config.stash[KEY] = hil = Hil(options.read(config))
+    if config.getoption("xmlpath", None):
+        hil.keep()  # the report names the traces
     config.pluginmanager.register(fixtures, "tidegate-hil-fixtures")
     config.pluginmanager.register(_JunitLog(config), "tidegate-hil-junit")
 
