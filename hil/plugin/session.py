@@ -6,7 +6,7 @@ import hashlib
 import re
 import shutil
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -61,6 +61,7 @@ class Hil:
         self.only: Collection[tuple[int, int]] | None = None  # strikes of faults that happen: see `Faults`
         self.is_probing = False  # rounds that only look which strikes matter leave nothing behind
         self.running: Running | None = None
+        self.begin_now: Callable[[], Running]  # for the test that is under way, which asks late
         self.last_faults: Faults | None = None  # of the round that ended last
         self.last_results: Path | None = None  # likewise
         self._file: Any = None
@@ -91,6 +92,7 @@ class Hil:
         """Begin a run of a test on a target's rig. Raises: RigError."""
         from hil.rigs.base import Round
 
+        self.is_wanted = True
         rig = self._rig(target)
         seed = self.seed_of(self.round)
         trace = self._path(node_id)
