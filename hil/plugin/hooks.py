@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Generator, Sequence
+from functools import partial
 from typing import Any, Final
 
 import pytest
@@ -26,7 +27,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "hil(needs=[...]): needs these resources (uart0) or protocols (uart) of the rig, else it is skipped"
     )
-    config.stash[KEY] = Hil(options.read(config))
+    config.stash[KEY] = hil = Hil(options.read(config))
+    if config.getoption("xmlpath", None):
+        hil.keep()  # the report names the traces
     config.pluginmanager.register(fixtures, "tidegate-hil-fixtures")
     config.pluginmanager.register(_JunitLog(config), "tidegate-hil-junit")
 
@@ -77,13 +80,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if hil.options.is_strict:
             pytest.fail(f"{reason} (--hil-strict)", pytrace=False)
         pytest.skip(reason)
+    hil.begin_now = partial(_begin, item, hil, target)
     if hil.is_wanted:
-        from gateway.errors import GatewayError
-
-        try:
-            item.stash[_RUN] = hil.begin(item.nodeid, target)
-        except GatewayError as error:
-            pytest.fail(f"hil: {error}", pytrace=False)
+        hil.begin_now()
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
@@ -155,6 +154,16 @@ def _end_well_when_told_to() -> None:
 
 def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
+
+
+def _begin(item: pytest.Item, hil: Hil, target: str) -> Running:
+    from gateway.errors import GatewayError
+
+    try:
+        item.stash[_RUN] = running = hil.begin(item.nodeid, target)
+    except GatewayError as error:
+        pytest.fail(f"hil: {error}", pytrace=False)
+    return running
 
 
 def _target_of(item: pytest.Item, hil: Hil) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import re
 import shutil
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -63,6 +63,7 @@ class Hil:
             None  # where rounds go that only look which strikes matter; they leave nothing behind
         )
         self.running: Running | None = None
+        self.begin_now: Callable[[], Running]  # for the test that is under way, which asks late
         self.last_faults: Faults | None = None  # of the round that ended last
         self.last_results: Path | None = None  # likewise
         self._file: Any = None
@@ -93,10 +94,11 @@ class Hil:
         """Begin a run of a test on a target's rig. Raises: RigError."""
         from hil.rigs.base import Round
 
+        self.is_wanted = True
         rig = self._rig(target)
         seed = self.seed_of(self.round)
         trace = self._path(node_id)
-        rig.begin(Round(node_id, seed, _data_of(trace), self.only), trace)
+        rig.begin(Round(node_id, seed, _data_of(trace), self.only), None if self.is_probing else trace)
         self.running = Running(rig, trace, seed, self.round)
         return self.running
 

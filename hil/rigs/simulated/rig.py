@@ -79,6 +79,8 @@ class SimulatedRig:
         self.faults.clear()
         closing = [getattr(handle, "close", list) for handle in self._handles.values()]
         left = [each for close in closing for each in close() or []]
+        assert self.world is not None
+        self.world.end()
         self.trace.close()
         return left
 

@@ -516,10 +516,10 @@ def test_another_seed_gives_another_trace(tmp_path):
     assert len({run(seed, tmp_path, added)[0] for seed in range(8)}) == 8
 
 
-def test_a_strike_does_the_same_when_those_before_it_do_not_happen(tmp_path):
+def test_a_strike_does_the_same_when_those_before_it_are_spared(tmp_path):
     def heard(only):
         rig = SimulatedRig()
-        rig.begin(Round("only some", 7, tmp_path, only), None)
+        rig.begin(Round("spared", 7, tmp_path, only), None)
         rig.faults.add("bit_flip")
         for _ in range(3):
             rig.get("uart0").peer.send(bytes(40))
