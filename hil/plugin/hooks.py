@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any, Final
 
 import pytest
 
-from hil.plugin import options
-from hil.plugin.fixtures import (  # noqa: F401 - pytest finds fixtures as names of the plugin
-    ble,
-    can_bus,
-    clock,
-    dut,
-    faults,
-    gateway,
-    hil_target,
-    power,
-    recorder,
-    rig,
-    spi,
-    uart,
-)
+from hil.plugin import fixtures, options
 from hil.plugin.session import KEY, TARGET, Hil, Running, hil_of
+from hil.rigs.standard import PROTOCOL_OF
 
 _RUN: Final = pytest.StashKey[Running]()
 
@@ -40,6 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "hil(needs=[...]): needs these resources (uart0) or protocols (uart) of the rig, else it is skipped"
     )
     config.stash[KEY] = Hil(options.read(config))
+    config.pluginmanager.register(fixtures, "tidegate-hil-fixtures")
     config.pluginmanager.register(_JunitLog(config), "tidegate-hil-junit")
 
 
@@ -81,14 +67,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what the rig lacks; begin a run."""
     hil = hil_of(item.config)
     target = _target_of(item, hil)
-    missing = hil.missing(target, _needs(item))
+    missing = hil.missing(target, [*_needs(item), *_implied(item)])
     if missing:
         reason = f"hil: missing {', '.join(missing)}"
         if hil.options.is_strict:
             pytest.fail(f"{reason} (--hil-strict)", pytrace=False)
         pytest.skip(reason)
     if hil.is_wanted:
-        item.stash[_RUN] = hil.begin(item.nodeid, target, Path(mkdtemp(prefix="tidegate-hil-test-")))
+        from gateway.errors import GatewayError
+
+        try:
+            item.stash[_RUN] = hil.begin(item.nodeid, target)
+        except GatewayError as error:
+            pytest.fail(f"hil: {error}", pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
@@ -164,4 +155,15 @@ def _needs(item: pytest.Item) -> Sequence[str]:
             raise pytest.UsageError(f"{item.nodeid}: write @pytest.mark.hil(needs=['uart0', 'can'])")
         given = marker.kwargs.get("needs", ())
         needs += [given] if isinstance(given, str) else given
-    return list(dict.fromkeys(needs))
+    return needs
+
+
+def _implied(item: pytest.Item) -> list[str]:
+    """Return the protocols of the fixtures that a test asks for, as far as they are the plugin's."""
+    info = getattr(item, "_fixtureinfo", None)
+    found = {} if info is None else info.name2fixturedefs
+    return [
+        protocol
+        for name, protocol in PROTOCOL_OF.items()
+        if name in found and found[name][-1].func.__module__ == fixtures.__name__
+    ]

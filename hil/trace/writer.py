@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from hil.trace.record import Header, Record
 
 
 class TraceWriter:
-    """One trace that grows. `path` None: in memory alone."""
+    """One trace that grows: each line goes to the system whole, at once, so that a killed process loses none."""
 
-    def __init__(self, path: Path | None, header: Header) -> None:
+    def __init__(self, path: Path | None, header: Header, *, keeps: bool = True) -> None:
+        """Begin it. `path` None: in memory alone; `keeps`: whether `records` grows, too. Raises: OSError."""
+        self.header = header
+        self.path = path
         self.records: list[Record] = []
+        self.count = 0
+        self._keeps = keeps
         self._digest = hashlib.sha256()
-        self._file = None if path is None else path.open("wb", buffering=0)
-        if self._file is not None:
-            self._file.write(header.line())
+        self._file = (
+            None if path is None else os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        )
+        self._put(header.line())
 
     @property
     def hash(self) -> str:
@@ -24,14 +31,23 @@ class TraceWriter:
         return self._digest.hexdigest()
 
     def write(self, record: Record) -> None:
-        """Append a record, whole."""
+        """Append a record. Raises: OSError, for example of a full disk; ValueError for values that JSON lacks."""
         line = record.line()
+        self._put(line)
         self._digest.update(line)
-        self.records.append(record)
-        if self._file is not None:
-            self._file.write(line)
+        self.count += 1
+        if self._keeps:
+            self.records.append(record)
 
     def close(self) -> None:
         """End it; once more does nothing."""
-        if self._file is not None:
-            self._file.close()
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
+
+    def _put(self, line: bytes) -> None:
+        if self._file is None:
+            return
+        left = memoryview(line)
+        while left:
+            left = left[os.write(self._file, left) :]
