@@ -103,7 +103,9 @@ class Fitter:
         except (DriverError, PortError) as error:
             port = error
         make = partial(self.pipeline, wire)
-        return Keeper(plan.name, port, list(wire.devices), make, self._clock, discoveries=wire.discoveries, rand=self._rand)
+        return Keeper(
+            plan.name, port, list(wire.devices), make, self._clock, discoveries=wire.discoveries, rand=self._rand
+        )
 
     def pipeline(self, wire: Wire, port: Port, counts: PortCounts) -> Pipeline:
         """Return what reads an open port."""

@@ -20,7 +20,7 @@ from gateway.app import Gateway
 from gateway.authority.decision import Caller
 from gateway.authority.settings import GrantConfig
 from gateway.config import DeviceConfig, GatewayConfig, SecretConfig, SiteConfig
-from gateway.errors import GatewayError, UsageError
+from gateway.errors import UsageError
 from gateway.ledger.settings import LedgerConfig
 from gateway.profile.load import INSTALLED, find_profile
 from gateway.route import RoutePattern, Variant, parse_route

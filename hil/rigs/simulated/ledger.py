@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -98,7 +99,7 @@ class LoopCommitter(Committer):
         """Open the ledger, and work from now on."""
         del post
         self._loop = asyncio.get_running_loop()
-        self.post = self._loop.call_soon
+        self.post = self._soon
         self._is_running = True
         self._turn()
 
@@ -119,6 +120,9 @@ class LoopCommitter(Committer):
         if self._is_running and self._ledger is not None:
             self._within(self._patience_s())
 
+    def _soon(self, run: Callable[[], None]) -> None:
+        self._loop.call_soon(run)
+
     def _patience_s(self) -> float:
         """Return for how long what waits may wait for company."""
         if self._is_now:
@@ -128,8 +132,6 @@ class LoopCommitter(Committer):
     def _turn(self) -> None:
         self._turn_at = None
         if self._ledger is not None or self.open():
-            if isinstance(self._ledger, Ldg1Ledger):
-                self._ledger.tick()  # nothing in the background does
             self.work()
         if self._ledger is None:
             self._within(self._backoff.delay_s())
@@ -137,6 +139,11 @@ class LoopCommitter(Committer):
             self._within(self._patience_s())
         elif (quiet_s := self._until_committed_s()) is not None:
             self._within(quiet_s)
+
+    def _look(self, *, now: bool = False) -> None:
+        if isinstance(self._ledger, Ldg1Ledger):
+            self._ledger.tick()  # nothing in the background does
+        super()._look(now=now)
 
     def _within(self, delay_s: float) -> None:
         due_s = self._loop.time() + delay_s

@@ -33,12 +33,16 @@ class WorldLoop(asyncio.SelectorEventLoop):
         """Return the world's time in seconds."""
         return self._world.now_ns / _NS
 
-    def call_soon(self, callback: Callable[..., object], *args: Any, context: Any = None) -> asyncio.Handle:
+    def call_soon(  # type: ignore[override]  # typeshed ties the arguments to the callback's
+        self, callback: Callable[..., object], *args: Any, context: Any = None
+    ) -> asyncio.Handle:
         """Do something before time passes."""
         self._is_dirty = True
         return super().call_soon(callback, *args, context=context)
 
-    def call_at(self, when: float, callback: Callable[..., object], *args: Any, context: Any = None) -> Any:
+    def call_at(  # type: ignore[override]  # as above
+        self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
+    ) -> asyncio.TimerHandle:
         """Do something at a time of the world."""
         self._is_dirty = True
         return super().call_at(when, callback, *args, context=context)

@@ -8,12 +8,20 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from gateway.clock import Clock
 from gateway.driver import Driver
-from gateway.errors import PortClosedError, PortError, PortLostError, PortNotFoundError, PortOptionError
+from gateway.errors import (
+    PortClosedError,
+    PortError,
+    PortLostError,
+    PortNotFoundError,
+    PortOptionError,
+    PortTimeoutError,
+)
 from gateway.frame import (
     CAN_ERROR,
     CAN_EXTENDED,
@@ -33,6 +41,7 @@ from gateway.spelling import did_you_mean
 
 PREFIX: Final = "hil:"
 MOST_WAITING: Final = 8192  # payloads that nobody has read yet
+CLASSIC_BYTES: Final = 8
 UNPLUGGED: Final = "unplugged"
 
 Heard = tuple[bytes, Address]
@@ -153,10 +162,8 @@ class RigPort:
     async def write(self, data: bytes, address: Address = None) -> None:
         """Send. Raises: PortLostError, PortClosedError, PortOptionError."""
         self._opened()
-        try:
+        with self._told():
             self._send(bytes(data), address)
-        except OSError as error:
-            raise PortLostError(self.name, error.strerror or UNPLUGGED) from error
 
     async def close(self) -> None:
         """Hear no more."""
@@ -171,6 +178,16 @@ class RigPort:
         if self._inbox is None:
             raise PortClosedError(self.name, "by us")
         return self._inbox
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Tell the gateway in its own words what is wrong with a bus. Raises: PortLostError, PortTimeoutError."""
+        try:
+            yield
+        except OSError as error:
+            if isinstance(error, ConnectionError) or error.errno in {errno.ENODEV, errno.EIO}:
+                raise PortLostError(self.name, error.strerror or str(error)) from error
+            raise PortTimeoutError(self.name, str(error)) from error
 
     def _heard(self, item: Any) -> None:
         raise NotImplementedError
@@ -204,15 +221,16 @@ class CanPort(RigPort):
     def _send(self, data: bytes, address: Address) -> None:
         if not isinstance(address, int) or address & CAN_ERROR:
             raise PortOptionError(self.name, "a CAN frame needs an id")
-        self._handle.host_send(
-            Frame(
-                id=address & CAN_ID_MASK,
-                data=data,
-                extended=bool(address & CAN_EXTENDED),
-                remote=bool(address & CAN_REMOTE),
-                fd=bool(address & CAN_FD) or len(data) > 8,
-            )
+        from hil.can_frames import frame_of
+
+        frame = frame_of(
+            address & CAN_ID_MASK,
+            data,
+            extended=bool(address & CAN_EXTENDED),
+            remote=bool(address & CAN_REMOTE),
+            fd=bool(address & CAN_FD) or len(data) > CLASSIC_BYTES,
         )
+        self._handle.host_send(frame)
 
     def health(self) -> dict[str, Any]:
         """Return the state of the node: active, warning, passive, bus_off."""
@@ -231,6 +249,7 @@ class AdvertPort(RigPort):
             self._inbox.put(bytes(data), Element(item.address, item.rssi, item.name, None, short_uuid(uuid)))
 
     def _send(self, data: bytes, address: Address) -> None:
+        del data, address
         raise PortOptionError(self.name, 'nobody listens to a scanner; a device is written to with mode = "gatt"')
 
 
@@ -241,18 +260,14 @@ class SpiPort(RigPort):
         super().__init__(target, handle, clock)
         self._timers: dict[bytes, asyncio.TimerHandle] = {}
 
-    async def open(self) -> None:
-        """Be ready to ask. Raises: PortNotFoundError while it is unplugged."""
-        await super().open()
-
     async def ask(self, request: bytes, address: Address = None) -> None:
         """Make one transfer; its answer comes by `read`. Raises: PortLostError, PortClosedError."""
         del address
         inbox = self._opened()
-        try:
-            inbox.put(bytes(self._handle.transfer(request)), request)
-        except OSError as error:
-            raise PortLostError(self.name, error.strerror or UNPLUGGED) from error
+        with self._told():
+            answer = bytes(self._handle.exchange(request))
+        await asyncio.sleep(self._handle.duration_ns(request) / 1e9)
+        inbox.put(answer, request)
 
     def sample(self, plan: Sequence[Sample]) -> None:
         """Repeat these on grids of their own from now on."""
@@ -273,9 +288,10 @@ class SpiPort(RigPort):
         if inbox is None:
             return
         try:
-            inbox.put(bytes(self._handle.transfer(sample.request)), sample.request)
-        except OSError as error:
-            inbox.end(PortLostError(self.name, error.strerror or UNPLUGGED))
+            with self._told():
+                inbox.put(bytes(self._handle.exchange(sample.request)), sample.request)
+        except PortError as error:
+            inbox.end(error)
             return
         due_s = begun_s + (number + 1) * sample.every_ns / 1e9
         again = asyncio.get_running_loop().call_at(due_s, self._again, sample, begun_s, number + 1)
@@ -286,4 +302,4 @@ class SpiPort(RigPort):
 
     def _send(self, data: bytes, address: Address) -> None:
         del address
-        self._handle.transfer(data)
+        self._handle.exchange(data)
