@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Generator, Sequence
 from typing import Any, Final
 
@@ -41,6 +43,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """A run in which any test uses the rig is recorded as a whole."""
     hil = hil_of(session.config)
     hil.is_wanted = hil.is_wanted or any(TARGET in getattr(item, "fixturenames", ()) for item in session.items)
+    if hil.is_wanted:
+        _end_well_when_told_to()
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -116,7 +120,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             report.user_properties = list(item.user_properties)
             report.hil_log = output.log_of(records, running.rig.resources)
             hil = hil_of(item.config)
-            if not hil.is_probing:
+            if hil.probes is None:
                 hil.last_results = output.write_results(running, item.nodeid)
     return report
 
@@ -152,6 +156,17 @@ class _JunitLog:
             from hil.plugin import output
 
             output.add_to_junit(self._config, report, log)
+
+
+def _end_well_when_told_to() -> None:
+    """Let SIGTERM and SIGHUP end the run as Ctrl-C does, so that power goes off and reports are written."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL and threading.current_thread() is threading.main_thread():
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _target_of(item: pytest.Item, hil: Hil) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from gateway.spelling import did_you_mean
 from hil.durations import Duration, ns
@@ -13,18 +13,25 @@ from hil.rigs.simulated.uart_script import Answer, Request, Rule, Script
 from hil.rigs.simulated.world import Event, World
 from hil.uart_bits import BREAK, FRAMING, PARITY
 
-if TYPE_CHECKING:
-    from hil.rigs.simulated.uart import SimulatedUart
-
 FLAGS: Final = (BREAK, FRAMING, "overrun", PARITY)
 MOST_RECEIVED: Final = 1 << 20  # bytes
+
+
+class Port(Protocol):
+    """The host's side, as the device needs it."""
+
+    def settle(self) -> None:
+        """Let what is on the wire arrive."""
+
+    def hear_device(self, data: bytes, errors: tuple[str, ...]) -> None:
+        """Take what the device sends at once."""
 
 
 class Peer:
     """What a test says about the device. Without power it hears and says nothing; booting, it answers nothing."""
 
-    def __init__(self, uart: SimulatedUart, world: World, dut: SimulatedDut) -> None:
-        self._uart = uart
+    def __init__(self, port: Port, world: World, dut: SimulatedDut) -> None:
+        self._port = port
         self._world = world
         self._dut = dut
         self._script = Script()
@@ -35,7 +42,7 @@ class Peer:
     @property
     def received(self) -> bytes:
         """All that the device heard, the last 1 MiB of it; what is on the wire arrives first."""
-        self._uart.settle()
+        self._port.settle()
         return bytes(self._received)
 
     @property
@@ -60,7 +67,7 @@ class Peer:
             if flag not in FLAGS:
                 raise ValueError(f"no error flag {flag!r}{did_you_mean(flag, FLAGS)}; there are {', '.join(FLAGS)}")
         if self._dut.is_powered:
-            self._uart.hear_device(bytes_of(data), flags)
+            self._port.hear_device(bytes_of(data), flags)
 
     def on(  # noqa: PLR0917 - in the order of the sentence
         self,
@@ -125,7 +132,7 @@ class Peer:
 
         def say() -> None:
             if self._dut.boots == boots:
-                self.send(reply)
+                self.send(bytes(reply))
 
         if rule.delay_ns:
             self._world.after(rule.delay_ns, say)
