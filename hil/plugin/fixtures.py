@@ -75,11 +75,17 @@ def spi(rig: Any) -> Any:
 
 
 @pytest.fixture
-def gateway(rig: Any) -> Iterator[Any]:
+def gateway(request: pytest.FixtureRequest, rig: Any) -> Iterator[Any]:
     """Give a whole gateway on the rig's ports: `add(name, profile=, port=) wait(route, timeout=)`."""
     made = rig.make_gateway()
-    yield made
-    made.close()
+    made.folder = request.node.path.parent  # where relative profile paths start
+    try:
+        yield made
+    finally:
+        running = hil_of(request.config).running
+        if running is not None:
+            running.covered.update(made.covered)
+        made.close()
 
 
 @pytest.fixture
