@@ -106,8 +106,8 @@ def start(words: Sequence[str]) -> Line:
 
 def ssh_command(agent: str, target: str | None) -> list[str]:
     """Return the words that start an agent on another machine. Raises: UsageError."""
-    url = urlsplit(agent)
     try:
+        url = urlsplit(agent)
         host, port = url.hostname, url.port
     except ValueError as error:
         raise UsageError(f"{agent!r} is no address of an agent: {error}") from error
@@ -123,11 +123,11 @@ def ssh_command(agent: str, target: str | None) -> list[str]:
 
 def address_of(agent: str) -> tuple[str, int]:
     """Return host and port of "pi.local:4716", "[fe80::1]:4716" or "pi.local". Raises: UsageError."""
-    url = urlsplit(f"//{agent}")
     try:
+        url = urlsplit(f"//{agent}")
         host, port = url.hostname, url.port
     except ValueError as error:
         raise UsageError(f"{agent!r} is no address of an agent: {error}") from error
     if not host or url.path or url.username is not None or url.query:
         raise UsageError(f"{agent!r} is no address of an agent; write HOST:PORT, or ssh://HOST")
-    return host, port or PORT
+    return host, PORT if port is None else port
