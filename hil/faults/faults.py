@@ -115,6 +115,8 @@ class Faults:
     def add(self, kind: str, **params: Any) -> Fault:
         """Add a fault; with no `at`, `after`, `probability` and `pattern` a state begins and an event happens now.
 
+        Without `bus` it is on the first that fits.
+
         Raises: ValueError naming what is wrong and the nearest spelling.
         """
         known = kind_of(kind)
@@ -258,8 +260,10 @@ class Faults:
             return home
         fitting = [name for name, place in self._places.items() if place.protocol in kind.protocols]
         if bus is None:
-            if len(fitting) != 1:
-                raise ValueError(f"fault {kind.name!r} needs `bus`: one of {', '.join(fitting) or 'none here'}")
+            if not fitting:
+                raise ValueError(
+                    f"fault {kind.name!r} needs a bus of {' '.join(kind.protocols)}, and there is none here"
+                )
             bus = fitting[0]
         place = self._places.get(bus)
         if place is None:
