@@ -101,7 +101,7 @@ def test_a_fault_on_the_bus_reaches_the_gateway(node: Any, uart: Any, faults: An
 def test_an_unplugged_device_is_lost_and_found_again(node: Any, uart: Any, faults: Any, clock: Any) -> None:
     uart.peer.every("1s", reading(43))
     node.wait(ROUTE)
-    unplugged = faults.add("unplug")
+    unplugged = faults.add("unplug", bus="uart0")
     clock.sleep("5s")
     assert (node.device("node").state, node.get(ROUTE).stale) == ("ABSENT", True)
     unplugged.remove()
@@ -183,7 +183,7 @@ def test_a_day_of_a_device_passes_in_seconds(node: Any, uart: Any, faults: Any, 
     uart.peer.every("1s", reading(43))
     states = []
     for hour in range(24):
-        faults.add("unplug", at=f"{60 * hour + 30}m", duration="2m")
+        faults.add("unplug", bus="uart0", at=f"{60 * hour + 30}m", duration="2m")
         clock.sleep("31m")
         states.append((node.device("node").state, node.get(ROUTE).stale))
         clock.sleep("29m")
@@ -196,7 +196,7 @@ def test_it(gateway, uart, faults, clock, rig):
     gateway.add("node", profile="cobs-node", port="uart0")
     uart.peer.every("70ms", b"\\x05\\x01\\x02\\x03\\x04\\x00")
     faults.add("bit_flip", probability=0.3)
-    faults.add("unplug", at="3s", duration="700ms")
+    faults.add("unplug", bus="uart0", at="3s", duration="700ms")
     clock.sleep("20s")
     print("HASH", rig.trace.hash)
 """
