@@ -59,15 +59,14 @@ class CanWire(Wire):
         is_fd = len(data) > 8 if fd is None else fd
         is_extended = id > MOST_STANDARD_ID if extended is None else extended
         self.check()
-        message = can.Message(
-            arbitration_id=id, data=data, is_extended_id=is_extended, is_fd=is_fd, bitrate_switch=is_fd, check=True
-        )
+        frame = CanFrame(id, data, is_extended, fd=is_fd)
+        message = message_of(frame)
         try:
             self._bus.send(message, SEND_S)
         except (can.CanError, OSError) as error:
             self.check()
             raise RigError(f"{self.name} ({self.identity}) did not send: {error}") from error
-        return CanFrame(id, data, is_extended, fd=is_fd)
+        return frame
 
     def _open(self) -> None:
         can = require("can", "can")
@@ -122,6 +121,7 @@ class BenchCan:
         self._peer = BenchCanPeer(f"{target}.{name} peer", spec) if spec.peer is not None else None
         self._frames: deque[CanFrame] = deque()
         self._state = "active"
+        self._listeners: list[Callable[[CanFrame], None]] = []
         self.wires: list[Wire] = [self._wire] if self._peer is None else [self._wire, self._peer.wire]
 
     @property
@@ -147,6 +147,11 @@ class BenchCan:
         """Return the next frame, None where none comes in time. Raises: RigLostError."""
         self._wire.take(lambda: bool(self._frames), SEEN_NS if timeout is None else timeout_ns(timeout))
         return self._frames.popleft() if self._frames else None
+
+    def listen(self, heard: Callable[[CanFrame], None]) -> Callable[[], None]:
+        """Call `heard` with each frame, in a thread, until what this returns is called."""
+        self._listeners.append(heard)
+        return lambda: self._listeners.remove(heard) if heard in self._listeners else None
 
     def begin(self, world: BenchWorld, faults: Faults) -> None:
         """Begin a run: nothing of the one before is left."""
@@ -183,6 +188,8 @@ class BenchCan:
         kind, data, facts = _parts(frame)
         world.record_at(world.since_start_ns(stamp_ns), self._name, "rx", kind, data, **facts, **extra)
         self._frames.append(frame)
+        for heard in tuple(self._listeners):
+            heard(frame)
         world.wake()
 
 
@@ -214,6 +221,20 @@ def frame_of(message: Any) -> CanFrame:
         bool(message.is_error_frame),
         bool(message.is_fd),
         bool(message.is_remote_frame),
+    )
+
+
+def message_of(frame: CanFrame) -> Any:
+    """Return a frame as a message of python-can. Raises: ValueError for what no frame can be."""
+    return require("can", "can").Message(
+        arbitration_id=frame.id,
+        data=None if frame.remote else frame.data,
+        is_extended_id=frame.extended,
+        is_fd=frame.fd,
+        bitrate_switch=frame.fd,
+        is_error_frame=frame.error,
+        is_remote_frame=frame.remote,
+        check=True,
     )
 
 

@@ -58,6 +58,7 @@ class BenchRig:
         self.dut = BenchDut(target, spec, self._switch, self._wires, self._handles)
         self._power = BenchPower(self.dut)
         self._failure: BringUpError | None = None
+        self._folder = Path()
         self.world: BenchWorld | None = None
 
     @property
@@ -77,6 +78,7 @@ class BenchRig:
         self.clock = BenchClock(world)
         self.faults = Faults(world, only=round_.only)
         self.disk = Disk(round_.folder / "disk")
+        self._folder = round_.folder
         self._attach()
         for handle in self._handles.values():
             handle.begin(world, self.faults)
@@ -115,7 +117,7 @@ class BenchRig:
 
     def make_gateway(self) -> Any:
         """Return a gateway on the rig's ports."""
-        return import_module("hil.rigs.bench.gateway").make(self)
+        return import_module("hil.rigs.bench.gateway").make(self, self._folder / "gateway")
 
     def restore(self) -> None:
         """End all faults, open what was lost, bring the board into its last state. Raises: BringUpError."""

@@ -7,6 +7,7 @@ unit; those that need both units or the line itself (`merge`, `break`, `flow_sta
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Callable
 from typing import Any, Final
 
 from gateway.profile.model import LinkSpec
@@ -40,6 +41,7 @@ class BenchUart:
         self._chunks: deque[bytes] = deque()
         self._due_ns = 0  # of what was delayed last: nothing overtakes it
         self._errors: Counter[str] = Counter()
+        self._listeners: list[Callable[[bytes], None]] = []
         self.wires: list[Wire] = [self._wire] if self._peer is None else [self._wire, self._peer.wire]
 
     @property
@@ -83,6 +85,11 @@ class BenchUart:
         """Return what came at once, waiting for the first of it; b"" if nothing comes. Raises: RigLostError."""
         self._wire.take(lambda: bool(self._chunks), _limit_ns(timeout))
         return self._chunks.popleft() if self._chunks else b""
+
+    def listen(self, heard: Callable[[bytes], None]) -> Callable[[], None]:
+        """Call `heard` with each read, in a thread, until what this returns is called."""
+        self._listeners.append(heard)
+        return lambda: self._listeners.remove(heard) if heard in self._listeners else None
 
     def begin(self, world: BenchWorld, faults: Faults) -> None:
         """Begin a run: nothing of the one before is left."""
@@ -137,6 +144,8 @@ class BenchUart:
         world.record_at(t_ns, self._name, "rx", "bytes", data, **extra)
         if data:
             self._chunks.append(data)
+            for heard in tuple(self._listeners):
+                heard(data)
         world.wake()
 
     def _fault_begins(self, fault: Fault) -> None:
