@@ -14,9 +14,12 @@ def variable(name: str) -> str | None:
 def token() -> str | None:
     """Return `TIDEGATE_TOKEN`, None where it is unset. An empty one is a token: it is refused, never ignored.
 
-    `TIDEGATE_TOKEN="$(cat FILE)"` with a file that is gone must not act by the rights of whoever typed it.
+    `TIDEGATE_TOKEN="$(cat FILE)"` with a file that is gone must not act by the rights of whoever typed it. Under
+    `tidegate hil reserve take` the variable is the number of a lease of TIDEGATE_TARGET, which is no one's right here.
     """
-    return os.environ.get("TIDEGATE_TOKEN")
+    text = os.environ.get("TIDEGATE_TOKEN")
+    is_lease = text is not None and variable("TIDEGATE_TARGET") is not None and text.isascii() and text.isdigit()
+    return None if is_lease else text
 
 
 def wants_colour() -> bool:

@@ -7,6 +7,7 @@ which faults strike what passes; what such a fault does to it is the bus's own.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -92,10 +93,10 @@ class Fault:
 class Faults:
     """All faults of one test over the buses of one rig."""
 
-    def __init__(self, around: Surroundings, *, spared: Collection[tuple[int, int]] = ()) -> None:
-        """Take the world; `spared`: strikes (ordinal, hit) that do not happen, to find those that matter."""
+    def __init__(self, around: Surroundings, *, only: Collection[tuple[int, int]] | None = None) -> None:
+        """Take the world; `only`: the strikes (ordinal, hit) that happen, to find those that matter; None: all."""
         self._around = around
-        self._spared = spared
+        self._only = only
         self._places: dict[str, Place] = {}
         self._added: list[Fault] = []
         self.strikes: list[Strike] = []
@@ -153,6 +154,7 @@ class Faults:
         States and events that waited for traffic begin or happen.
         """
         struck: list[Fault] = []
+        twins: Counter[str] = Counter()  # those of one kind that strike this
         for fault in [each for each in self._added if each.bus == bus and each.kind in kinds]:
             is_waiting = fault.trigger.schedule.waits_for_traffic and not fault.is_in_force
             acts = KINDS[fault.kind].acts
@@ -160,8 +162,9 @@ class Faults:
                 continue
             if not fault.trigger.strikes(self._around.now_ns, data):
                 continue
+            twins[fault.kind] += 1
             if acts is Acts.PASS:
-                if self._strike(fault, data):
+                if self._strike(fault, data, twins[fault.kind]):
                     struck.append(fault)
             else:
                 self._happen(fault, data)
@@ -212,11 +215,17 @@ class Faults:
             self._around.record(fault.bus, "note", "note", text=f"{fault.kind} ends")
             self._places[fault.bus].end(fault)
 
-    def _strike(self, fault: Fault, data: bytes) -> bool:
-        """Count and record a strike; return whether it happens."""
+    def _strike(self, fault: Fault, data: bytes, twin: int = 0) -> bool:
+        """Count and record a strike; return whether it happens.
+
+        What it does by chance depends on what it strikes, not on strikes before it: so the few that are left of a
+        minimised schedule do what they did among all.
+        """
         number = fault.trigger.hits - 1
-        if (fault.ordinal, number) in self._spared:
+        if self._only is not None and (fault.ordinal, number) not in self._only:
             return False
+        place = f"{self._around.seed}/{fault.bus}/{fault.kind}/{fault.trigger.passed}/{twin or number}"
+        fault.chance = random.Random(place)  # noqa: S311 - reproducible on purpose
         fault.struck += 1
         self.strikes.append(Strike(fault.ordinal, number, fault.trigger.passed - 1, self._around.now_ns))
         self._around.record(fault.bus, "fault", fault.kind, data, params=fault.given, **self._effect(fault))

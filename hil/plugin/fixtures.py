@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -88,12 +90,15 @@ def recorder(request: pytest.FixtureRequest, rig: Any) -> Any:
 
     hil = hil_of(request.config)
     assert hil.running is not None
-    return Recorder(rig, hil.running, request.node.path, updates_golden=hil.options.updates_golden)
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def show(text: str) -> None:
+        with nullcontext() if capture is None else capture.global_and_fixture_disabled():
+            sys.stdout.write(f"\n{text}\n")
+
+    return Recorder(rig, hil.running, request.node.path, show if hil.options.updates_golden else None)
 
 
 def _first(rig: Any, protocol: str) -> Any:
-    """Return the first resource of a protocol; without one the test is skipped, as with `needs`."""
-    for name, its in rig.resources.items():
-        if its == protocol:
-            return rig.get(name)
-    pytest.skip(f"{rig.target} has no {protocol}")
+    """Return the first resource of a protocol; a test for which there is none was skipped."""
+    return rig.get(next(name for name, its in rig.resources.items() if its == protocol))

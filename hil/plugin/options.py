@@ -60,10 +60,8 @@ def read(config: pytest.Config) -> Options:
         raise pytest.UsageError(
             f"--hil-rig {rig}: no such file; write one, and look at it with: tidegate hil check {rig}"
         )
-    if get("hil_update_golden") and os.environ.get("CI"):
-        raise pytest.UsageError(
-            "--hil-update-golden: not in CI (the environment has CI set); update where you can look"
-        )
+    if get("hil_update_golden") and (reason := _refusal()):
+        raise pytest.UsageError(reason)
     names = tuple(name.strip() for name in (get("hil_target") or "").split(",") if name.strip())
     if names and get("hil_all"):
         raise pytest.UsageError("--hil-target and --hil-all: one of them")
@@ -72,8 +70,15 @@ def read(config: pytest.Config) -> Options:
         targets=names,
         all_targets=get("hil_all"),
         is_strict=get("hil_strict"),
-        record=None if record is None else Path(record),
+        record=None if record is None else Path(record).absolute(),
         seed=STANDARD_SEED if seed is None else seed,
         repeat=repeat,
         updates_golden=get("hil_update_golden"),
     )
+
+
+def _refusal() -> str | None:
+    """Return why golden files may not be written here."""
+    from hil import golden
+
+    return golden.refusal(os.environ)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -74,7 +75,7 @@ def write_results(running: Running, test: str) -> Path:
         "trace": running.trace.name,
         "gateway": _gateway_version(),
         "firmware": running.rig.dut.firmware,
-        "measurements": [each.facts() for each in running.measurements],
+        "measurements": [asdict(each) for each in running.measurements],
         "covered": running.covered,
     }
     path = running.trace.with_suffix(".json")

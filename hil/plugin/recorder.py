@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from hil import golden
 from hil.measure import Measurement
 from hil.plugin.session import Running
+from hil.rows import Tolerance
 
 
 class Recorder:
     """Notes into the trace, measurements into the report, golden files beside the test."""
 
-    def __init__(self, rig: Any, running: Running, test_file: Path, *, updates_golden: bool) -> None:
+    def __init__(self, rig: Any, running: Running, test_file: Path, show: Callable[[str], None] | None) -> None:
+        """`show`: where to print what changes in golden files; None: they are not updated."""
         self._rig = rig
         self._running = running
         self._test_file = test_file
-        self._updates_golden = updates_golden
+        self._show = show
 
     def note(self, text: str) -> None:
         """Write a note into the trace."""
@@ -37,7 +39,7 @@ class Recorder:
         name: str,
         rows: Sequence[Any] | None = None,
         bus: str | None = None,
-        tolerance: Mapping[str, Any] | None = None,
+        tolerance: Tolerance | None = None,
         ignore: Sequence[str] = (),
     ) -> None:
         """Hold rows, or what passed on a bus so far, against `golden/NAME.jsonl` beside the test file.
@@ -46,10 +48,13 @@ class Recorder:
         """
         if (rows is None) == (bus is None):
             raise ValueError("give `rows`, or `bus`")
-        golden.hold(
+        if bus is not None:
+            rows = golden.traffic(self._rig.trace.records, bus, self._rig.resources)
+        golden.assert_golden(
             golden.path_of(self._test_file, name),
-            rows if rows is not None else golden.rows_of_bus(self._rig.trace.records, str(bus)),
-            tolerance=tolerance or {},
-            ignore=ignore,
-            updates=self._updates_golden,
+            rows or (),
+            tolerance,
+            ignore,
+            update=self._show is not None,
+            show=self._show or print,
         )

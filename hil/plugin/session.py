@@ -8,7 +8,6 @@ import shutil
 import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -59,8 +58,10 @@ class Hil:
         self.options = options
         self.is_wanted = options.asks_for_a_rig  # or, once collected, a test asked for a fixture
         self.round = 0  # of the test that runs
-        self.spared: Collection[tuple[int, int]] = ()
-        self.is_probing = False  # rounds that only look which strikes matter leave nothing behind
+        self.only: Collection[tuple[int, int]] | None = None  # strikes of faults that happen: see `Faults`
+        self.probes: Path | None = (
+            None  # where rounds go that only look which strikes matter; they leave nothing behind
+        )
         self.running: Running | None = None
         self.last_faults: Faults | None = None  # of the round that ended last
         self.last_results: Path | None = None  # likewise
@@ -79,7 +80,7 @@ class Hil:
     def missing(self, target: str, needs: Collection[str]) -> list[str]:
         """Return which of `needs`, resource names or protocols, a target lacks."""
         has = self._resources[target]
-        return [need for need in needs if need not in has and need not in has.values()]
+        return list(dict.fromkeys(need for need in needs if need not in has and need not in has.values()))
 
     def seed_of(self, number: int) -> int:
         """Return a round's seed; the first has the run's own, so that any round's seed alone brings it back."""
@@ -88,14 +89,14 @@ class Hil:
         digest = hashlib.sha256(f"{self.options.seed}/{number}".encode()).digest()
         return int.from_bytes(digest[:4], "big")
 
-    def begin(self, node_id: str, target: str, scratch: Path) -> Running:
+    def begin(self, node_id: str, target: str) -> Running:
         """Begin a run of a test on a target's rig. Raises: RigError."""
         from hil.rigs.base import Round
 
         rig = self._rig(target)
         seed = self.seed_of(self.round)
         trace = self._path(node_id)
-        rig.begin(Round(node_id, seed, scratch, self.spared), trace)
+        rig.begin(Round(node_id, seed, _data_of(trace), self.only), trace)
         self.running = Running(rig, trace, seed, self.round)
         return self.running
 
@@ -105,6 +106,8 @@ class Hil:
         if running is None:
             return []
         left = running.rig.end()
+        if running.outcome != "failed" or self.probes is not None:
+            shutil.rmtree(_data_of(running.trace), ignore_errors=True)
         self.last_faults = running.rig.faults
         return [*left, *(f"fault {fault.kind} is still active on {fault.bus}" for fault in running.rig.faults.active)]
 
@@ -128,9 +131,10 @@ class Hil:
         if self.options.rig is None:
             return SIMULATED, {SIMULATED: SIMULATED_RESOURCES}
         from gateway.errors import GatewayError
+        from hil.rigs.making import read_file
 
         try:
-            self._file = import_module("hil.rigs.file").load(self.options.rig)
+            self._file = read_file(self.options.rig)
         except GatewayError as error:
             raise pytest.UsageError(f"{error}\nlook at it with: tidegate hil check {self.options.rig}") from error
         named = {
@@ -158,8 +162,8 @@ class Hil:
     def _path(self, node_id: str) -> Path:
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="tidegate-hil-"))
-        if self.is_probing:
-            return self._folder / "probe.trace"
+        if self.probes is not None:
+            return self.probes / "probe.trace"
         file, _, name = node_id.partition("::")
         parts = [_UNFIT.sub("_", part) for part in (*Path(file).with_suffix("").parts, name) if part not in ("..", "/")]
         stem = parts[-1][:150] + (f".r{self.round}" if self.round else "")
@@ -171,3 +175,8 @@ class Hil:
         self._paths.add(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+
+def _data_of(trace: Path) -> Path:
+    """Return the folder of what a round keeps beside its trace, a gateway's ledger for one; made by who needs it."""
+    return trace.with_suffix(".data")

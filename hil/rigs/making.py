@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from hil.rigs.base import Rig
 from hil.rigs.standard import SIMULATED_RESOURCES
+
+
+def read_file(path: Path) -> Any:
+    """Return a rig file, checked. Raises: GatewayError with each mistake on a line."""
+    return import_module("hil.rigs.file").load(path)
 
 
 def make_rig(file: Any, target: str) -> Rig:

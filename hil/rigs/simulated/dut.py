@@ -43,6 +43,11 @@ class SimulatedDut:
         """Whether anything of it can be heard."""
         return self._state != "off"
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether its program runs: it is up as far as that, or as far as its target goes."""
+        return self.is_powered and (self._state != "powered" or self._states[-1] == "powered")
+
     def to(self, state: str, timeout: Timeout | None = None) -> None:
         """Bring it into a state; down by way of off. Raises: ValueError, BringUpError when `timeout` is too short."""
         if state not in self._states:

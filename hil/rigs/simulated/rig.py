@@ -23,7 +23,10 @@ from hil.trace.writer import TraceWriter
 STARTED: Final = datetime.fromtimestamp(START_WALL_NS / 1e9, UTC).isoformat().replace("+00:00", "Z")
 
 # A bus's module has `make(name, setting)`; a handle may have `close() -> list[str]`, which says what is left wrong.
-_HOMES: Final[dict[str, str]] = {}
+_HOMES: Final[dict[str, str]] = {
+    "spi": "hil.rigs.simulated.spi",
+    "uart": "hil.rigs.simulated.uart",
+}
 
 
 class SimulatedRig:
@@ -59,7 +62,7 @@ class SimulatedRig:
         self.trace = TraceWriter(trace, Header(trace=1, started=STARTED, seed=round_.seed, buses=buses))
         self.world = world = World(round_.seed, self.trace)
         self.clock = world.clock
-        self.faults = Faults(world, spared=round_.spared)
+        self.faults = Faults(world, only=round_.only)
         self.dut = SimulatedDut(self.target, self._states, world)
         self.disk = Disk(round_.folder / "disk")
         self.faults.attach("disk", "", self.disk.fill, self.disk.free)

@@ -1,0 +1,351 @@
+"""A port on another machine, for tests: opened, read, written and closed like one that is here, without `await`.
+
+    with connect("pi.local:4716", "uart0", target="a") as stream:
+        stream.write(b"version")
+        for stamp_ns, payload, address in stream.read(timeout_s=1.0): ...
+
+One thread does all that touches the connection, and renews that when it breaks: what came meanwhile follows if the
+agent still has it, and is told as a gap if not. A write is never repeated.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, NamedTuple, Self
+
+from gateway import errors as gateway_errors
+from gateway.environment import variable
+from gateway.errors import GatewayError, PortError, PortLostError, PortTimeoutError
+from gateway.frame import Address
+from hil.agent.dialling import Keys, Line, dial
+from hil.agent.errors import AgentLostError, AgentProtocolError, AgentRefusedError
+from hil.agent.link import Link
+from hil.agent.messages import (
+    BEAT_S,
+    MOST_WRITE_BYTES,
+    SILENCE_S,
+    VERSION,
+    Beat,
+    Data,
+    Failed,
+    FromRunner,
+    Gap,
+    Hello,
+    Message,
+    No,
+    Welcome,
+    Write,
+    Wrote,
+)
+from hil.agent.tls import secret_of
+from hil.lease.errors import LeaseLostError
+
+OPEN_S: Final = 10.0
+WRITE_S: Final = 5.0
+PATIENCE_S: Final = 30.0  # for an agent that went away
+MOST_UNREAD: Final = 100_000  # records; the oldest of more are dropped, and told
+MOST_GAPS: Final = 1000
+MOST_WAITING: Final = 1000  # writes of threads at once
+_OFFSETS: Final = 32  # measurements of the clocks, of which the quickest counts
+
+
+class Received(NamedTuple):
+    """One record of the port."""
+
+    stamp_ns: int  # the agent's monotonic clock, when it was read
+    payload: bytes
+    address: Address
+
+
+class Lack(NamedTuple):
+    """Records that never came, behind the one of that stamp."""
+
+    after_ns: int
+    records: int  # 0: nobody knows how many
+    why: str
+
+
+class ClockOffset(NamedTuple):
+    """What the agent's monotonic clock is ahead of ours."""
+
+    offset_ns: int
+    uncertainty_ns: int
+
+
+class _Pending:
+    """A write that somebody waits for."""
+
+    def __init__(self, message: Write) -> None:
+        self.message = message
+        self.is_sent = False
+        self.is_done = False
+        self.error: GatewayError | None = None
+
+
+class Stream:
+    """One port of one board behind an agent. Made by `connect`."""
+
+    def __init__(self, agent: str, resource: str, secret: str, lease_token: int, patience_s: float) -> None:
+        self.agent = agent
+        self.resource = resource
+        self.protocol = ""
+        self.is_stream = True
+        self.gaps: deque[Lack] = deque(maxlen=MOST_GAPS)
+        self.lost_records = 0  # that are known to be lost
+        self._secret = secret
+        self._lease_token = lease_token
+        self._patience_s = patience_s
+        self._session = secrets.token_hex(8)
+        self._changed = threading.Condition()
+        self._unread: deque[Received] = deque()
+        self._last_ns = 0
+        self._instance = ""
+        self._next = 0
+        self._numbers = 0
+        self._pending: dict[int, _Pending] = {}
+        self._offsets: deque[ClockOffset] = deque(maxlen=_OFFSETS)
+        self._dead: GatewayError | None = None
+        self._is_linked = False
+        self._away_since_s: float | None = None
+        self._link: Link | None = None
+
+    def open(self, line: Callable[[], Line], *, beat_s: float, silence_s: float) -> None:
+        """Connect. Raises: AgentError, PortError, LeaseLostError, UsageError."""
+        name = f"agent of {self.resource}"
+        self._link = Link(line, self, beat_s=beat_s, silence_s=silence_s, name=name)
+        self._link.start()
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_linked or self._dead is not None, OPEN_S)
+            dead = self._dead
+            if dead is None and not self._is_linked:
+                dead = AgentLostError(f"{self.agent} did not answer within {OPEN_S:g} s")
+        if dead is not None:
+            self.close()
+            raise dead
+
+    def read(self, timeout_s: float | None = None) -> list[Received]:
+        """Return what came, waiting for the first of it; [] when nothing came in time.
+
+        Raises: PortLostError and other PortErrors, LeaseLostError, AgentError; what came before is given first, except
+        after the loss of a lease.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: bool(self._unread) or self._dead is not None, timeout_s)
+            if self._dead is not None and not self._unread:
+                raise self._dead
+            found = list(self._unread)
+            self._unread.clear()
+        return found
+
+    def write(self, data: bytes, address: Address = None, *, timeout_s: float = WRITE_S) -> None:
+        """Return when the port at the agent has taken it. Raises: PortError, LeaseLostError, AgentError.
+
+        After a timeout or a loss nobody knows whether it was written; it will not be written later.
+        """
+        self._send(data, address, asks=False, timeout_s=timeout_s)
+
+    def ask(self, request: bytes, address: Address = None, *, timeout_s: float = WRITE_S) -> None:
+        """Send a request whose answer comes by `read`: an SPI transfer, a GATT read. Raises as `write` does."""
+        self._send(request, address, asks=True, timeout_s=timeout_s)
+
+    def close(self) -> None:
+        """Give the port back. May be called twice."""
+        if self._link is not None:
+            self._link.stop()
+
+    @property
+    def clock_offset(self) -> ClockOffset | None:
+        """What the agent's clock is ahead of ours, as the quickest of the latest beats tells; None before the first."""
+        with self._changed:
+            return min(self._offsets, key=lambda offset: offset.uncertainty_ns, default=None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _send(self, data: bytes, address: Address, *, asks: bool, timeout_s: float) -> None:
+        if len(data) > MOST_WRITE_BYTES:
+            raise ValueError(f"{len(data)} bytes in one write; at most {MOST_WRITE_BYTES}")
+        with self._changed:
+            if self._dead is not None:
+                raise self._dead
+            if len(self._pending) >= MOST_WAITING:
+                raise PortTimeoutError(self._name, f"{MOST_WAITING} writes wait for it already")
+            self._numbers += 1
+            number = self._numbers
+            pending = self._pending[number] = _Pending(Write(number, bytes(data), address, asks))
+            if self._link is not None:
+                self._link.wake()
+            self._changed.wait_for(lambda: pending.is_done, timeout_s)
+            del self._pending[number]
+        if not pending.is_done:
+            raise PortTimeoutError(self._name, f"no answer from its agent within {timeout_s:g} s")
+        if pending.error is not None:
+            raise pending.error
+
+    @property
+    def _name(self) -> str:
+        return f"{self.resource} at {self.agent}"
+
+    # What the link's thread calls.
+
+    def hello(self) -> Hello:
+        """Return who we are and how far we have got."""
+        return Hello(VERSION, self.resource, self._session, self._secret, self._lease_token, self._instance, self._next)
+
+    def next_out(self) -> FromRunner | None:
+        """Return the next write, when the agent knows us."""
+        with self._changed:
+            if not self._is_linked:
+                return None
+            for pending in self._pending.values():
+                if not pending.is_sent:
+                    pending.is_sent = True
+                    return pending.message
+        return None
+
+    def heard(self, message: Message) -> None:
+        """Take what the agent says. Raises: GatewayError where that is the end."""
+        with self._changed:
+            match message:
+                case Data():
+                    self._take(message)
+                case Wrote():
+                    self._answer(message.number, None)
+                case Failed(number=0):
+                    raise _error_of(message)
+                case Failed():
+                    self._answer(message.number, _error_of(message))
+                case Gap():
+                    self._lack(message.count, message.why)
+                    self._next += message.count
+                case Beat():
+                    self._measure(message)
+                case Welcome():
+                    self._welcomed(message)
+                case No():
+                    raise AgentRefusedError(f"{self._name} is refused: {message.why}")
+                case _:
+                    raise AgentProtocolError(f"a {type(message).__name__} from an agent")
+            self._changed.notify_all()
+
+    def interrupted(self, why: AgentLostError) -> bool:
+        """Fail the writes that were under way; return whether the agent is worth another try."""
+        with self._changed:
+            now_s = time.monotonic()
+            is_first = not self._instance
+            self._is_linked = False
+            self._away_since_s = self._away_since_s or now_s
+            unknown = PortLostError(self._name, f"{why}; whether it was written nobody knows")
+            for pending in self._pending.values():
+                if pending.is_sent and not pending.is_done:
+                    pending.error, pending.is_done = unknown, True
+            self._changed.notify_all()
+        if is_first:
+            self.ended(AgentLostError(f"{self._name}: {why}"))
+        elif now_s - self._away_since_s >= self._patience_s:
+            self.ended(PortLostError(self._name, f"no agent for {self._patience_s:g} s: {why}"))
+        return self._dead is None
+
+    def ended(self, why: GatewayError) -> None:
+        """End everything, for the first reason that is given."""
+        with self._changed:
+            if self._dead is None:
+                self._dead = why
+                if isinstance(why, LeaseLostError):
+                    self._unread.clear()
+            self._is_linked = False
+            for pending in self._pending.values():
+                if not pending.is_done:
+                    pending.error, pending.is_done = self._dead, True
+            self._changed.notify_all()
+
+    def _welcomed(self, message: Welcome) -> None:
+        if message.version != VERSION:
+            raise AgentRefusedError(f"{self.agent} speaks version {message.version}, we {VERSION}; update the older")
+        if self._instance not in {"", message.instance}:
+            self._lack(0, "the agent or its port was started anew")
+        elif self._instance and message.next_sequence > self._next:
+            self._lack(message.next_sequence - self._next, "the agent kept them no longer")
+        self._instance, self._next = message.instance, message.next_sequence
+        self.protocol, self.is_stream = message.protocol, message.is_stream
+        self._is_linked, self._away_since_s = True, None
+
+    def _take(self, data: Data) -> None:
+        if data.sequence > self._next:
+            self._lack(data.sequence - self._next, "they did not come")
+        self._next = data.sequence + len(data.payloads)
+        addresses = data.addresses or [None] * len(data.payloads)
+        self._unread.extend(map(Received, [data.stamp_ns] * len(addresses), data.payloads, addresses))
+        self._last_ns = data.stamp_ns
+        too_many = len(self._unread) - MOST_UNREAD
+        if too_many > 0:
+            for _ in range(too_many):
+                self._unread.popleft()
+            self._lack(too_many, "they were not read in time")
+
+    def _lack(self, count: int, why: str) -> None:
+        self.lost_records += count
+        self.gaps.append(Lack(self._last_ns, count, why))
+
+    def _answer(self, number: int, error: GatewayError | None) -> None:
+        pending = self._pending.get(number)  # None: it was not waited for any longer
+        if pending is not None:
+            pending.error, pending.is_done = error, True
+
+    def _measure(self, beat: Beat) -> None:
+        round_trip_ns = time.monotonic_ns() - beat.runner_ns
+        if beat.runner_ns and round_trip_ns >= 0:
+            middle_ns = beat.runner_ns + round_trip_ns // 2
+            self._offsets.append(ClockOffset(beat.monotonic_ns - middle_ns, (round_trip_ns + 1) // 2))
+
+
+def connect(
+    agent: str,
+    resource: str,
+    *,
+    target: str | None = None,
+    keys: Keys | None = None,
+    lease_token: int | None = None,
+    patience_s: float = PATIENCE_S,
+    beat_s: float = BEAT_S,
+    silence_s: float = SILENCE_S,
+    line: Callable[[], Line] | None = None,
+) -> Stream:
+    """Return the open port `resource` at `agent`: "host:port", "ssh://[user@]host[:port][/rig.toml]".
+
+    `target` is what an agent that ssh starts is to serve. `keys` are by default those of the environment, and so is the
+    token of the lease under which this process runs. After an interruption the agent is dialled for `patience_s`.
+    `line` is another way to an agent than `agent` says.
+    Raises: AgentError, PortError, LeaseLostError, UsageError.
+    """
+    keys = Keys.of_environment() if keys is None else keys
+    secret = "" if keys.token_file is None else secret_of(keys.token_file)
+    token = _token_of_environment() if lease_token is None else lease_token
+    stream = Stream(agent, resource, secret, token, patience_s)
+    stream.open(line or (lambda: dial(agent, target, keys, silence_s)), beat_s=beat_s, silence_s=silence_s)
+    return stream
+
+
+def _token_of_environment() -> int:
+    text = variable("TIDEGATE_TOKEN") or ""
+    return int(text) if variable("TIDEGATE_TARGET") and text.isascii() and text.isdigit() else 0
+
+
+def _error_of(failed: Failed) -> GatewayError:
+    """Return the error that the agent met, as the same class where that is one of ports or leases."""
+    if failed.kind == LeaseLostError.__name__:
+        return LeaseLostError(failed.about, failed.token, failed.cause)
+    kind = getattr(gateway_errors, failed.kind, None)
+    if isinstance(kind, type) and issubclass(kind, PortError):
+        return kind(failed.about, failed.cause)
+    return PortError(failed.about, failed.cause)

@@ -1,0 +1,28 @@
+"""What can go wrong between a runner and the agent beside a board. What the port itself says comes as a PortError.
+
+GatewayError
+└── AgentError
+    ├── AgentLostError (ConnectionError)     no agent answers, or none does any more
+    ├── AgentRefusedError (PermissionError)  it answers that it will not
+    └── AgentProtocolError                   what came is nothing that an agent or runner says
+"""
+
+from __future__ import annotations
+
+from gateway.errors import GatewayError
+
+
+class AgentError(GatewayError):
+    """Something about a remote port."""
+
+
+class AgentLostError(AgentError, ConnectionError):
+    """No agent answers, or none does any more."""
+
+
+class AgentRefusedError(AgentError, PermissionError):
+    """The agent answers that it will not."""
+
+
+class AgentProtocolError(AgentError):
+    """What came is nothing that an agent or runner says."""

@@ -1,0 +1,1 @@
+"""What recorded runs tell: one page for people, and a comparison of two runs with limits."""
