@@ -77,7 +77,7 @@ class BenchRig:
         self.world = world = BenchWorld(round_.seed, self.trace)
         self.clock = BenchClock(world)
         self.faults = Faults(world, only=round_.only)
-        self.disk = Disk(round_.folder / "disk")
+        self.disk = Disk(round_.folder / "disk", self.faults)
         self._folder = round_.folder
         self._attach()
         for handle in self._handles.values():
@@ -149,8 +149,7 @@ class BenchRig:
         return BenchCan(name, self.target, spec) if spec.protocol == "can" else BenchUart(name, self.target, spec)
 
     def _attach(self) -> None:
-        """Say which faults real hardware can have: what a switch does, the clock and the disk of the rig itself."""
-        self.faults.attach("disk", "", self.disk.fill, self.disk.free)
+        """Say which faults real hardware can have: what a switch does, and the clock of the rig itself."""
         self.faults.attach("clock", "", self._jump, _nothing)
         for name, protocol in self.resources.items():
             if protocol == "power":

@@ -66,8 +66,7 @@ class SimulatedRig:
         self.clock = world.clock
         self.faults = Faults(world, only=round_.only)
         self.dut = SimulatedDut(self.target, self._states, world)
-        self.disk = Disk(round_.folder / "disk")
-        self.faults.attach("disk", "", self.disk.fill, self.disk.free)
+        self.disk = Disk(round_.folder / "disk", self.faults)
         self.faults.attach("clock", "", self._jump, _nothing)
         setting = Setting(world, self.faults, self.dut)
         self._handles = {
