@@ -12,7 +12,7 @@ from hil.agent.client import connect
 from hil.agent.dialling import Keys, address_of, ssh_command
 from hil.agent.errors import AgentLostError, AgentRefusedError
 from hil.agent.tls import check_listening, is_loopback, secret_of, server_context
-from tests.hil.agent.agents import PlayedPort, payloads, serving
+from tests.hil.agent.agents import PlayedPort, payloads, serving, until
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -101,7 +101,7 @@ def test_a_wrong_token_or_none_is_refused_and_counted(papers, token):
     with serving(port, tls=settings(papers), secret=SECRET) as (agent, address):
         with pytest.raises(AgentRefusedError, match="its token is not this agent's"):
             connect(address, "uart0", keys=keys(papers, token=token))
-        assert agent.counts["refused"] == 1
+        until(lambda: agent.counts["refused"] == 1)
     assert port.opened == 0
 
 
