@@ -98,7 +98,7 @@ class Hil:
         rig = self._rig(target)
         seed = self.seed_of(self.round)
         trace = self._path(node_id)
-        rig.begin(Round(node_id, seed, _data_of(trace), self.only), None if self.is_probing else trace)
+        rig.begin(Round(node_id, seed, _data_of(trace), self.only), trace)
         self.running = Running(rig, trace, seed, self.round)
         return self.running
 
