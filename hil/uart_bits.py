@@ -31,7 +31,7 @@ BREAK: Final = "break"
 
 _NS: Final = 1_000_000_000
 _BITS: Final = (5, 6, 7, 8, 9)
-_PARITIES: Final = ("n", "o", "e")
+_PARITIES: Final = {"n": "n", "o": "o", "e": "e", "none": "n", "odd": "o", "even": "e"}
 _STOPS: Final = {"1": Fraction(1), "1.5": Fraction(3, 2), "2": Fraction(2)}
 _LARGEST: Final = 511
 _MAX_BAUD: Final = 1_000_000_000
@@ -61,11 +61,7 @@ class Format:
             raise _wrong(text, "baud rate", baud, f"1 to {_MAX_BAUD}")
         if bits not in map(str, _BITS):
             raise _wrong(text, "data bits", bits, "5 to 9")
-        if parity.lower() not in _PARITIES:
-            raise _wrong(text, "parity", parity, "n (none), o (odd) or e (even)")
-        if stop not in _STOPS:
-            raise _wrong(text, "stop bits", stop, "1, 1.5 or 2")
-        return cls(Fraction(rate), int(bits), parity.lower(), _STOPS[stop])
+        return cls(Fraction(rate), int(bits), _parity(text, parity), _stop(text, stop))
 
     def __str__(self) -> str:
         """Return the text that `parse` reads, but for a baud rate that is no whole number."""
@@ -82,6 +78,14 @@ class Format:
         if isfinite(factor) and 0 < (baud := self.baud * Fraction(str(factor))) <= _MAX_BAUD:
             return replace(self, baud=baud)
         raise ValueError(f"factor {factor!r} makes no baud rate of {self.baud}; write for example 1.03")
+
+    def sending(self, *, parity: str | None = None, stop: str | float | None = None) -> Self:
+        """Return this format with another parity (o or odd) or other stop bits (1.5). Raises: ValueError."""
+        return replace(
+            self,
+            parity=self.parity if parity is None else _parity(str(self), parity),
+            stop=self.stop if stop is None else _stop(str(self), stop if isinstance(stop, str) else f"{stop:g}"),
+        )
 
     def reads(self, sender: Format) -> bool:
         """Return whether everything that `sender` can send arrives as it was sent: at most their stop bits differ."""
@@ -110,6 +114,19 @@ def transfer(data: Iterable[int], sender: str | Format, receiver: str | Format) 
 
 def _format(given: str | Format) -> Format:
     return given if isinstance(given, Format) else Format.parse(given)
+
+
+def _parity(text: str, parity: str) -> str:
+    letter = _PARITIES.get(parity.lower())
+    if letter is None:
+        raise _wrong(text, "parity", parity, "n (none), o (odd) or e (even)")
+    return letter
+
+
+def _stop(text: str, stop: str) -> Fraction:
+    if stop not in _STOPS:
+        raise _wrong(text, "stop bits", stop, "1, 1.5 or 2")
+    return _STOPS[stop]
 
 
 def _wrong(text: str, part: str, value: str, allowed: str) -> ValueError:

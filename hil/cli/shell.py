@@ -12,8 +12,9 @@ import click
 
 from gateway.errors import UsageError
 from gateway.spelling import did_you_mean
+from hil.rigs.standard import PROTOCOL_OF
 
-FIXTURES: Final = {"uart": "uart", "can": "can_bus", "ble": "ble", "spi": "spi", "power": "power"}
+FIXTURES: Final = {protocol: name for name, protocol in PROTOCOL_OF.items()}
 
 
 @click.command(name="shell")

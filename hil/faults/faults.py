@@ -7,13 +7,14 @@ which faults strike what passes; what such a fault does to it is the bus's own.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from gateway.spelling import did_you_mean
 from hil.faults.catalogue import HOMES, KINDS, Acts, Kind, kind_of, read_params
-from hil.faults.schedule import Schedule, Trigger
+from hil.faults.schedule import WAITING, Schedule, Trigger
 
 
 class Timer(Protocol):
@@ -92,10 +93,10 @@ class Fault:
 class Faults:
     """All faults of one test over the buses of one rig."""
 
-    def __init__(self, around: Surroundings, *, spared: Collection[tuple[int, int]] = ()) -> None:
-        """Take the world; `spared`: strikes (ordinal, hit) that do not happen, to find those that matter."""
+    def __init__(self, around: Surroundings, *, only: Collection[tuple[int, int]] | None = None) -> None:
+        """Take the world; `only`: the strikes (ordinal, hit) that happen, to find those that matter; None: all."""
         self._around = around
-        self._spared = spared
+        self._only = only
         self._places: dict[str, Place] = {}
         self._added: list[Fault] = []
         self.strikes: list[Strike] = []
@@ -114,12 +115,14 @@ class Faults:
     def add(self, kind: str, **params: Any) -> Fault:
         """Add a fault; with no `at`, `after`, `probability` and `pattern` a state begins and an event happens now.
 
+        Without `bus` it is on the first that fits.
+
         Raises: ValueError naming what is wrong and the nearest spelling.
         """
         known = kind_of(kind)
         own = read_params(known, params)
         bus = self._bus_of(known, params.get("bus"))
-        schedule = Schedule.of(known, params, self._around.now_ns)
+        schedule = Schedule.of(known, _armed(own, params), self._around.now_ns)
         self._refuse_contradiction(known, bus)
         ordinal = len(self._added)
         chance = random.Random(f"{self._around.seed}/{ordinal}/{kind}")  # noqa: S311 - reproducible on purpose
@@ -147,21 +150,25 @@ class Faults:
             (fault for fault in self._added if fault.is_in_force and (fault.bus, fault.kind) == (bus, kind)), None
         )
 
-    def passing(self, bus: str, data: bytes, kinds: Collection[str] = tuple(KINDS)) -> list[Fault]:
+    def passing(self, bus: str, data: bytes, kinds: Collection[str] = tuple(KINDS), doing: str = "any") -> list[Fault]:
         """Return which faults of these kinds change `data`, which passes on `bus` now, in the order they were added.
 
-        States and events that waited for traffic begin or happen.
+        States and events that waited for traffic begin or happen; those that wait for a certain one, for `doing`.
         """
         struck: list[Fault] = []
+        twins: Counter[str] = Counter()  # those of one kind that strike this
         for fault in [each for each in self._added if each.bus == bus and each.kind in kinds]:
             is_waiting = fault.trigger.schedule.waits_for_traffic and not fault.is_in_force
             acts = KINDS[fault.kind].acts
             if fault.is_removed or not (acts is Acts.PASS or is_waiting):
                 continue
+            if fault.params.get("during", "any") not in {"any", doing}:
+                continue
             if not fault.trigger.strikes(self._around.now_ns, data):
                 continue
+            twins[fault.kind] += 1
             if acts is Acts.PASS:
-                if self._strike(fault, data):
+                if self._strike(fault, data, twins[fault.kind]):
                     struck.append(fault)
             else:
                 self._happen(fault, data)
@@ -212,11 +219,17 @@ class Faults:
             self._around.record(fault.bus, "note", "note", text=f"{fault.kind} ends")
             self._places[fault.bus].end(fault)
 
-    def _strike(self, fault: Fault, data: bytes) -> bool:
-        """Count and record a strike; return whether it happens."""
+    def _strike(self, fault: Fault, data: bytes, twin: int = 0) -> bool:
+        """Count and record a strike; return whether it happens.
+
+        What it does by chance depends on what it strikes, not on strikes before it: so the few that are left of a
+        minimised schedule do what they did among all.
+        """
         number = fault.trigger.hits - 1
-        if (fault.ordinal, number) in self._spared:
+        if self._only is not None and (fault.ordinal, number) not in self._only:
             return False
+        place = f"{self._around.seed}/{fault.bus}/{fault.kind}/{fault.trigger.passed}/{twin or number}"
+        fault.chance = random.Random(place)  # noqa: S311 - reproducible on purpose
         fault.struck += 1
         self.strikes.append(Strike(fault.ordinal, number, fault.trigger.passed - 1, self._around.now_ns))
         self._around.record(fault.bus, "fault", fault.kind, data, params=fault.given, **self._effect(fault))
@@ -249,8 +262,10 @@ class Faults:
             return home
         fitting = [name for name, place in self._places.items() if place.protocol in kind.protocols]
         if bus is None:
-            if len(fitting) != 1:
-                raise ValueError(f"fault {kind.name!r} needs `bus`: one of {', '.join(fitting) or 'none here'}")
+            if not fitting:
+                raise ValueError(
+                    f"fault {kind.name!r} needs a bus of {' '.join(kind.protocols)}, and there is none here"
+                )
             bus = fitting[0]
         place = self._places.get(bus)
         if place is None:
@@ -271,6 +286,13 @@ class Faults:
                 raise ValueError(
                     f"fault {kind.name!r} contradicts {other.kind!r}, which is active on {bus}; remove that one first"
                 )
+
+
+def _armed(own: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the schedule of an event that interrupts something: the next of that, unless it is told which."""
+    if own.get("during", "any") == "any" or any(params.get(name) is not None for name in WAITING):
+        return params
+    return {"count": 1, **params, "after": 0}
 
 
 def _plain(value: Any) -> Any:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from hil.durations import ns
 from hil.faults.catalogue import Acts, Kind, data_of
+
+WAITING: Final = ("after", "probability", "pattern")  # what makes a fault wait for what passes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +52,7 @@ class Schedule:
             raise ValueError("duration = 0: it would be over before it began")
         if schedule.duration_ns is not None and kind.acts is Acts.EVENT:
             raise ValueError(f"fault {kind.name!r} is over at once; it has no duration")
-        if schedule.waits_for_traffic and kind.protocols == ("",):
+        if schedule.waits_for_traffic and kind.name == "clock_jump":
             raise ValueError(f"fault {kind.name!r} is on no bus: nothing passes that `after`, `pattern` could count")
         return schedule
 

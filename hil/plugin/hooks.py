@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Generator, Sequence
-from pathlib import Path
-from tempfile import mkdtemp
+from functools import partial
 from typing import Any, Final
 
 import pytest
 
-from hil.plugin import options
-from hil.plugin.fixtures import (  # noqa: F401 - pytest finds fixtures as names of the plugin
-    ble,
-    can_bus,
-    clock,
-    dut,
-    faults,
-    gateway,
-    hil_target,
-    power,
-    recorder,
-    rig,
-    spi,
-    uart,
-)
+from hil.plugin import fixtures, options
 from hil.plugin.session import KEY, TARGET, Hil, Running, hil_of
+from hil.rigs.standard import PROTOCOL_OF
 
 _RUN: Final = pytest.StashKey[Running]()
 
@@ -39,7 +27,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "hil(needs=[...]): needs these resources (uart0) or protocols (uart) of the rig, else it is skipped"
     )
-    config.stash[KEY] = Hil(options.read(config))
+    _spare_from_rewriting(config)
+    config.stash[KEY] = hil = Hil(options.read(config))
+    if config.getoption("xmlpath", None):
+        hil.keep()  # the report names the traces
+    config.pluginmanager.register(fixtures, "tidegate-hil-fixtures")
     config.pluginmanager.register(_JunitLog(config), "tidegate-hil-junit")
 
 
@@ -54,6 +46,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """A run in which any test uses the rig is recorded as a whole."""
     hil = hil_of(session.config)
     hil.is_wanted = hil.is_wanted or any(TARGET in getattr(item, "fixturenames", ()) for item in session.items)
+    if hil.is_wanted:
+        _end_well_when_told_to()
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -81,14 +75,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what the rig lacks; begin a run."""
     hil = hil_of(item.config)
     target = _target_of(item, hil)
-    missing = hil.missing(target, _needs(item))
+    missing = hil.missing(target, [*_needs(item), *_implied(item)])
     if missing:
         reason = f"hil: missing {', '.join(missing)}"
         if hil.options.is_strict:
             pytest.fail(f"{reason} (--hil-strict)", pytrace=False)
         pytest.skip(reason)
+    hil.begin_now = partial(_begin, item, hil, target)
     if hil.is_wanted:
-        item.stash[_RUN] = hil.begin(item.nodeid, target, Path(mkdtemp(prefix="tidegate-hil-test-")))
+        hil.begin_now()
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
@@ -124,7 +119,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             report.user_properties = list(item.user_properties)
             report.hil_log = output.log_of(records, running.rig.resources)
             hil = hil_of(item.config)
-            if not hil.is_probing:
+            if hil.probes is None:
                 hil.last_results = output.write_results(running, item.nodeid)
     return report
 
@@ -133,6 +128,17 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Bring everything to rest, also after Ctrl-C."""
     hil_of(session.config).close()
+
+
+def _spare_from_rewriting(config: pytest.Config) -> None:
+    """Let our packages be imported as they are.
+
+    Pytest rewrites the assertions of everything that a plugin's distribution holds, and ours are none of a test's:
+    that took 4 s of every run where no bytecode is written, and the first run elsewhere.
+    """
+    marked = getattr(config.pluginmanager.rewrite_hook, "_must_rewrite", None)
+    if isinstance(marked, set):
+        marked -= {"gateway", "drivers", "hil"}
 
 
 class _JunitLog:
@@ -151,6 +157,27 @@ class _JunitLog:
             output.add_to_junit(self._config, report, log)
 
 
+def _end_well_when_told_to() -> None:
+    """Let SIGTERM and SIGHUP end the run as Ctrl-C does, so that power goes off and reports are written."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL and threading.current_thread() is threading.main_thread():
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _begin(item: pytest.Item, hil: Hil, target: str) -> Running:
+    from gateway.errors import GatewayError
+
+    try:
+        item.stash[_RUN] = running = hil.begin(item.nodeid, target)
+    except GatewayError as error:
+        pytest.fail(f"hil: {error}", pytrace=False)
+    return running
+
+
 def _target_of(item: pytest.Item, hil: Hil) -> str:
     callspec = getattr(item, "callspec", None)
     return hil.targets[0] if callspec is None else callspec.params.get(TARGET, hil.targets[0])
@@ -164,4 +191,15 @@ def _needs(item: pytest.Item) -> Sequence[str]:
             raise pytest.UsageError(f"{item.nodeid}: write @pytest.mark.hil(needs=['uart0', 'can'])")
         given = marker.kwargs.get("needs", ())
         needs += [given] if isinstance(given, str) else given
-    return list(dict.fromkeys(needs))
+    return needs
+
+
+def _implied(item: pytest.Item) -> list[str]:
+    """Return the protocols of the fixtures that a test asks for, as far as they are the plugin's."""
+    info = getattr(item, "_fixtureinfo", None)
+    found = {} if info is None else info.name2fixturedefs
+    return [
+        protocol
+        for name, protocol in PROTOCOL_OF.items()
+        if name in found and found[name][-1].func.__module__ == fixtures.__name__
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ from hil.rows import Tolerance
 class Recorder:
     """Notes into the trace, measurements into the report, golden files beside the test."""
 
-    def __init__(self, rig: Any, running: Running, test_file: Path, *, updates_golden: bool) -> None:
+    def __init__(self, rig: Any, running: Running, test_file: Path, show: Callable[[str], None] | None) -> None:
+        """`show`: where to print what changes in golden files; None: they are not updated."""
         self._rig = rig
         self._running = running
         self._test_file = test_file
-        self._updates_golden = updates_golden
+        self._show = show
 
     def note(self, text: str) -> None:
         """Write a note into the trace."""
@@ -50,5 +51,10 @@ class Recorder:
         if bus is not None:
             rows = golden.traffic(self._rig.trace.records, bus, self._rig.resources)
         golden.assert_golden(
-            golden.path_of(self._test_file, name), rows or (), tolerance, ignore, update=self._updates_golden
+            golden.path_of(self._test_file, name),
+            rows or (),
+            tolerance,
+            ignore,
+            update=self._show is not None,
+            show=self._show or print,
         )

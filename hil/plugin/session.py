@@ -6,7 +6,7 @@ import hashlib
 import re
 import shutil
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -58,9 +58,12 @@ class Hil:
         self.options = options
         self.is_wanted = options.asks_for_a_rig  # or, once collected, a test asked for a fixture
         self.round = 0  # of the test that runs
-        self.spared: Collection[tuple[int, int]] = ()
-        self.is_probing = False  # rounds that only look which strikes matter leave nothing behind
+        self.only: Collection[tuple[int, int]] | None = None  # strikes of faults that happen: see `Faults`
+        self.probes: Path | None = (
+            None  # where rounds go that only look which strikes matter; they leave nothing behind
+        )
         self.running: Running | None = None
+        self.begin_now: Callable[[], Running]  # for the test that is under way, which asks late
         self.last_faults: Faults | None = None  # of the round that ended last
         self.last_results: Path | None = None  # likewise
         self._file: Any = None
@@ -78,7 +81,7 @@ class Hil:
     def missing(self, target: str, needs: Collection[str]) -> list[str]:
         """Return which of `needs`, resource names or protocols, a target lacks."""
         has = self._resources[target]
-        return [need for need in needs if need not in has and need not in has.values()]
+        return list(dict.fromkeys(need for need in needs if need not in has and need not in has.values()))
 
     def seed_of(self, number: int) -> int:
         """Return a round's seed; the first has the run's own, so that any round's seed alone brings it back."""
@@ -87,14 +90,15 @@ class Hil:
         digest = hashlib.sha256(f"{self.options.seed}/{number}".encode()).digest()
         return int.from_bytes(digest[:4], "big")
 
-    def begin(self, node_id: str, target: str, scratch: Path) -> Running:
+    def begin(self, node_id: str, target: str) -> Running:
         """Begin a run of a test on a target's rig. Raises: RigError."""
         from hil.rigs.base import Round
 
+        self.is_wanted = True
         rig = self._rig(target)
         seed = self.seed_of(self.round)
         trace = self._path(node_id)
-        rig.begin(Round(node_id, seed, scratch, self.spared), trace)
+        rig.begin(Round(node_id, seed, _data_of(trace), self.only), trace)
         self.running = Running(rig, trace, seed, self.round)
         return self.running
 
@@ -104,6 +108,8 @@ class Hil:
         if running is None:
             return []
         left = running.rig.end()
+        if running.outcome != "failed" or self.probes is not None:
+            shutil.rmtree(_data_of(running.trace), ignore_errors=True)
         self.last_faults = running.rig.faults
         return [*left, *(f"fault {fault.kind} is still active on {fault.bus}" for fault in running.rig.faults.active)]
 
@@ -158,8 +164,8 @@ class Hil:
     def _path(self, node_id: str) -> Path:
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="tidegate-hil-"))
-        if self.is_probing:
-            return self._folder / "probe.trace"
+        if self.probes is not None:
+            return self.probes / "probe.trace"
         file, _, name = node_id.partition("::")
         parts = [_UNFIT.sub("_", part) for part in (*Path(file).with_suffix("").parts, name) if part not in ("..", "/")]
         stem = parts[-1][:150] + (f".r{self.round}" if self.round else "")
@@ -171,3 +177,8 @@ class Hil:
         self._paths.add(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+
+def _data_of(trace: Path) -> Path:
+    """Return the folder of what a round keeps beside its trace, a gateway's ledger for one; made by who needs it."""
+    return trace.with_suffix(".data")

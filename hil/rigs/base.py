@@ -30,7 +30,7 @@ class Round(NamedTuple):
     test: str  # its node id
     seed: int
     folder: Path  # of its own, for what a gateway keeps
-    spared: Collection[tuple[int, int]] = ()  # strikes of faults that do not happen: see `Faults`
+    only: Collection[tuple[int, int]] | None = None  # strikes of faults that happen: see `Faults`
 
 
 class Clock(Protocol):

@@ -141,6 +141,11 @@ def test_a_low_stop_bit_after_a_high_bit_is_framing_and_no_break():
     assert [(0x55, {"framing"})] == transfer(b"\x55", "9600-8n1", "9600-7n1")
 
 
+def test_a_high_parity_bit_makes_a_low_stop_bit_framing_and_no_break():
+    # of nine bits the eighth stands where parity is read, and the ninth, low, where the stop bit is
+    assert [(0, {"framing"})] == transfer([0x80], "9600-9n1", "9600-7o1")
+
+
 def test_after_a_low_stop_bit_the_line_must_be_high_before_a_new_start():
     # 00 as five bits: the stop bit is low, and so are the two bits behind it; only FF's start bit is an edge again
     assert [(0, {"framing", "break"}), (0x1F, NOTHING)] == transfer(b"\x00\xff", "9600-8n1", "9600-5n1")
@@ -258,6 +263,29 @@ def test_only_stop_bits_may_differ_where_everything_arrives():
 
     assert form.reads(Format.parse("9600-8n2"))
     assert not any(form.reads(Format.parse(text)) for text in ("9601-8n1", "9600-7n1", "9600-8e1"))
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        ({"parity": "o"}, "9600-8o1"),
+        ({"parity": "even"}, "9600-8e1"),
+        ({"stop": 2}, "9600-8n2"),
+        ({"stop": 1.5}, "9600-8n1.5"),
+        ({"stop": "2", "parity": "odd"}, "9600-8o2"),
+        ({}, "9600-8n1"),
+    ],
+)
+def test_a_sender_may_have_another_parity_or_other_stop_bits(other, expected):
+    assert str(Format.parse("9600-8n1").sending(**other)) == expected
+
+
+@pytest.mark.parametrize(
+    ("other", "part"), [({"parity": ""}, "parity"), ({"parity": "mark"}, "parity"), ({"stop": 3}, "stop bits")]
+)
+def test_a_sender_with_what_no_format_has_is_refused(other, part):
+    with pytest.raises(ValueError, match=part):
+        Format.parse("9600-8n1").sending(**other)
 
 
 def test_ten_thousand_characters_of_a_fast_line_take_a_moment():

@@ -23,7 +23,12 @@ from hil.trace.writer import TraceWriter
 STARTED: Final = datetime.fromtimestamp(START_WALL_NS / 1e9, UTC).isoformat().replace("+00:00", "Z")
 
 # A bus's module has `make(name, setting)`; a handle may have `close() -> list[str]`, which says what is left wrong.
-_HOMES: Final[dict[str, str]] = {}
+_HOMES: Final[dict[str, str]] = {
+    "ble": "hil.rigs.simulated.ble",
+    "spi": "hil.rigs.simulated.spi",
+    "uart": "hil.rigs.simulated.uart",
+    "can": "hil.rigs.simulated.canbus",
+}
 
 
 class SimulatedRig:
@@ -59,10 +64,9 @@ class SimulatedRig:
         self.trace = TraceWriter(trace, Header(trace=1, started=STARTED, seed=round_.seed, buses=buses))
         self.world = world = World(round_.seed, self.trace)
         self.clock = world.clock
-        self.faults = Faults(world, spared=round_.spared)
+        self.faults = Faults(world, only=round_.only)
         self.dut = SimulatedDut(self.target, self._states, world)
-        self.disk = Disk(round_.folder / "disk")
-        self.faults.attach("disk", "", self.disk.fill, self.disk.free)
+        self.disk = Disk(round_.folder / "disk", self.faults)
         self.faults.attach("clock", "", self._jump, _nothing)
         setting = Setting(world, self.faults, self.dut)
         self._handles = {
@@ -76,6 +80,8 @@ class SimulatedRig:
         self.faults.clear()
         closing = [getattr(handle, "close", list) for handle in self._handles.values()]
         left = [each for close in closing for each in close() or []]
+        assert self.world is not None
+        self.world.end()
         self.trace.close()
         return left
 

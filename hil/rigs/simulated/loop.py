@@ -1,0 +1,135 @@
+"""An event loop that lives in a simulated world: its time is the world's, and passes only when the world lets it.
+
+Single-threaded: what is sent to an executor is done at once, so that no thread decides in which order things happen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Executor
+from typing import Any, Final, TypeVar
+
+from hil.rigs.simulated.world import World
+
+_NS: Final = 1_000_000_000
+MOST_TURNS: Final = 100_000  # of the loop without time passing: more, and something in it never rests
+
+T = TypeVar("T")
+
+
+class WorldLoop(asyncio.SelectorEventLoop):
+    """`settle` runs it until it has nothing to do now; `step`, in place of the world's own, lets both get on."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._rest = _RestingSelector(self)
+        self._is_dirty = True
+        self.due_ns: int | None = None  # its next timer, as it was when it came to rest
+        super().__init__(self._rest)
+
+    def time(self) -> float:
+        """Return the world's time in seconds."""
+        return self._world.now_ns / _NS
+
+    def call_soon(  # type: ignore[override]  # typeshed ties the arguments to the callback's
+        self, callback: Callable[..., object], *args: Any, context: Any = None
+    ) -> asyncio.Handle:
+        """Do something before time passes."""
+        self._is_dirty = True
+        return super().call_soon(callback, *args, context=context)
+
+    def call_at(  # type: ignore[override]  # as above
+        self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
+    ) -> asyncio.TimerHandle:
+        """Do something at a time of the world."""
+        self._is_dirty = True
+        return super().call_at(when, callback, *args, context=context)
+
+    def run_in_executor(  # type: ignore[override]  # typeshed ties it to the type of the executor
+        self, executor: Executor | None, func: Callable[..., T], *args: Any
+    ) -> asyncio.Future[T]:
+        """Do it now: for the loop it takes no time."""
+        del executor
+        done: asyncio.Future[T] = self.create_future()
+        try:
+            done.set_result(func(*args))
+        except Exception as error:  # noqa: BLE001 - it is the caller's
+            done.set_exception(error)
+        return done
+
+    def settle(self) -> None:
+        """Run until there is nothing to do at this instant. Raises: RuntimeError where that does not come."""
+        if self._is_dirty:
+            self._rest.begin(self._world.now_ns)
+            self.run_forever()
+            self._is_dirty = False
+
+    def step(self, limit_ns: int) -> bool:
+        """Do the world's next event or the loop's next timer, whichever is due first; as `World.step_events`."""
+        self.settle()
+        world, due_ns = self._world, self.due_ns
+        next_ns = world.next_ns()
+        if due_ns is None or (next_ns is not None and next_ns <= due_ns):
+            went_on = world.step_events(limit_ns)
+        elif due_ns > limit_ns:
+            world.now_ns = max(world.now_ns, limit_ns)
+            return False
+        else:
+            world.now_ns = max(world.now_ns, due_ns)
+            self._is_dirty = went_on = True
+        self.settle()
+        return went_on
+
+    def finish(self, work: Coroutine[Any, Any, T], limit_ns: int) -> T:
+        """Let time pass until work is done; return its result. Raises: TimeoutError at `limit_ns`, and what it does."""
+        task = self.create_task(work)
+        world = self._world
+        self.settle()
+        while not task.done():
+            if not world.step(limit_ns) and not task.done():
+                task.cancel()
+                self.settle()
+                raise TimeoutError
+        return task.result()
+
+    def end(self) -> None:
+        """Cancel what is left, and close."""
+        for task in asyncio.all_tasks(self):
+            task.cancel()
+        self._is_dirty = True
+        self.settle()
+        self.close()
+
+    def came_to_rest(self, timeout: float | None) -> None:
+        """Take note when the next timer is due, and stop. Called by the selector."""
+        self.due_ns = None if timeout is None else self._world.now_ns + round(timeout * _NS)
+        self.stop()
+
+
+class _RestingSelector(selectors.DefaultSelector):
+    """Where nothing is ready, the loop has come to rest."""
+
+    def __init__(self, loop: WorldLoop) -> None:
+        super().__init__()
+        self._loop = loop
+        self._turns = 0
+
+    def begin(self, _now_ns: int) -> None:
+        """Count turns anew."""
+        self._turns = 0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Return what is ready now, which is all that can be waited for."""
+        ready = super().select(0)
+        self._turns += 1
+        if self._turns > MOST_TURNS:
+            raise RuntimeError("the gateway never rests: it did 100,000 turns in no time")
+        if not ready and (timeout is None or timeout > 0):
+            self._loop.came_to_rest(timeout)
+        return ready
+
+    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
+        """Return what is registered."""
+        return super().get_map()
