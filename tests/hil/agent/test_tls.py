@@ -25,13 +25,13 @@ def papers(tmp_path_factory):
         ca = trustme.CA()
         ca.cert_pem.write_to_path(str(folder / f"{authority}.pem"))
         past = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
-        for name, host, expiry in (
+        for name, host, end in (
             ("agent", "127.0.0.1", None),
             ("runner", "runner", None),
             ("old", "127.0.0.1", past),
             ("elsewhere", "192.0.2.1", None),
         ):
-            cert = ca.issue_cert(host, not_after=expiry)
+            cert = ca.issue_cert(host, not_after=end)
             cert.private_key_and_cert_chain_pem.write_to_path(str(folder / f"{authority}-{name}.pem"))
     (folder / "token").write_text(SECRET + "\n")
     (folder / "other-token").write_text("f" * 32)
