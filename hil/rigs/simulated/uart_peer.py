@@ -106,6 +106,22 @@ class Peer:
         coming.append(self._world.after(interval_ns, tick))
         return lambda: coming[0].cancel()  # noqa: PLW0108 - the one that comes then
 
+    def simulate(
+        self,
+        profile: str | Path,
+        values: Mapping[str, Any] | None = None,
+        period: Duration | None = "100ms",
+        params: Mapping[str, object] | None = None,
+    ) -> Simulated:
+        """Be the device of a profile: say its messages at this interval, answer what is asked, obey orders.
+
+        `values` by `family/value`, `message.field` or `field`; the rest are as plain as the profile lets them be.
+        What this returns has `set(name, value)`, `orders`, `say(message)`, `stop()`. Raises: ValueError.
+        """
+        from hil.peers.attach import on_stream
+
+        return on_stream(self, self._world, self._dut, profile, values, period, params)
+
     def listen(self, heard: Callable[[bytes], None]) -> Callable[[], None]:
         """Call `heard` with what the device hears, until what this returns is called."""
         self._listeners.append(heard)
