@@ -73,6 +73,10 @@ def _between(found: re.Match[str]) -> float:
 
 def _item(spec: Any, number: int) -> Any:
     """Return one item of an array: a number, or the members of a struct, each such a number or an array of them."""
+    if spec.flags:
+        return []
+    if spec.labels:
+        return next(iter(spec.labels.values()))
     if not getattr(spec, "fields", None):
         return number
     return {part.name: _plain(part, number) for part in _members(spec) if part.name}
