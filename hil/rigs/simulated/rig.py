@@ -26,6 +26,7 @@ STARTED: Final = datetime.fromtimestamp(START_WALL_NS / 1e9, UTC).isoformat().re
 _HOMES: Final[dict[str, str]] = {
     "spi": "hil.rigs.simulated.spi",
     "uart": "hil.rigs.simulated.uart",
+    "can": "hil.rigs.simulated.canbus",
 }
 
 
