@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from gateway.spelling import did_you_mean
 from hil.durations import ns
 
+DURING: Final = ("any", "connect", "read", "write", "notify")  # what a disconnect interrupts
 SCHEDULE: Final = ("at", "after", "probability", "pattern", "count", "duration")
 COMMON: Final = ("bus", *SCHEDULE)
 
@@ -161,11 +162,11 @@ def _kinds() -> dict[str, Kind]:
         Kind("tx_full", can, Acts.STATE, {}, "tx_full"),
         Kind("adv_loss", ble, Acts.PASS, {}),
         Kind("rssi_walk", ble, Acts.PASS, {"step": Param(number(0.0, 100.0))}, "rssi_walk"),
-        Kind("disconnect", ble, Acts.EVENT, {"during": Param(one_of("read", "notify", "connect", "any"), "any")}),
+        Kind("disconnect", ble, Acts.EVENT, {"during": Param(one_of(*DURING), "any")}),
         Kind("stale_cache", ble, Acts.STATE, {}, "stale_cache"),
         Kind("notify_gap", ble, Acts.PASS, {}),
         Kind("adv_duplicate", ble, Acts.PASS, {}),
-        Kind("key_change", ble, Acts.EVENT, {}),
+        Kind("key_change", ble, Acts.STATE, {}, "key_change"),
         Kind("mtu_shrink", ble, Acts.STATE, {"mtu": Param(whole(23, 517))}, "mtu_shrink"),
         Kind("stuck_miso", spi, Acts.STATE, {"value": Param(byte)}, "stuck_miso"),
         Kind("cs_glitch", spi, Acts.PASS, {}),

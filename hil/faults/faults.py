@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from gateway.spelling import did_you_mean
 from hil.faults.catalogue import HOMES, KINDS, Acts, Kind, kind_of, read_params
-from hil.faults.schedule import Schedule, Trigger
+from hil.faults.schedule import WAITING, Schedule, Trigger
 
 
 class Timer(Protocol):
@@ -120,7 +120,7 @@ class Faults:
         known = kind_of(kind)
         own = read_params(known, params)
         bus = self._bus_of(known, params.get("bus"))
-        schedule = Schedule.of(known, params, self._around.now_ns)
+        schedule = Schedule.of(known, _armed(own, params), self._around.now_ns)
         self._refuse_contradiction(known, bus)
         ordinal = len(self._added)
         chance = random.Random(f"{self._around.seed}/{ordinal}/{kind}")  # noqa: S311 - reproducible on purpose
@@ -148,10 +148,10 @@ class Faults:
             (fault for fault in self._added if fault.is_in_force and (fault.bus, fault.kind) == (bus, kind)), None
         )
 
-    def passing(self, bus: str, data: bytes, kinds: Collection[str] = tuple(KINDS)) -> list[Fault]:
+    def passing(self, bus: str, data: bytes, kinds: Collection[str] = tuple(KINDS), doing: str = "any") -> list[Fault]:
         """Return which faults of these kinds change `data`, which passes on `bus` now, in the order they were added.
 
-        States and events that waited for traffic begin or happen.
+        States and events that waited for traffic begin or happen; those that wait for a certain one, for `doing`.
         """
         struck: list[Fault] = []
         twins: Counter[str] = Counter()  # those of one kind that strike this
@@ -159,6 +159,8 @@ class Faults:
             is_waiting = fault.trigger.schedule.waits_for_traffic and not fault.is_in_force
             acts = KINDS[fault.kind].acts
             if fault.is_removed or not (acts is Acts.PASS or is_waiting):
+                continue
+            if fault.params.get("during", "any") not in {"any", doing}:
                 continue
             if not fault.trigger.strikes(self._around.now_ns, data):
                 continue
@@ -280,6 +282,13 @@ class Faults:
                 raise ValueError(
                     f"fault {kind.name!r} contradicts {other.kind!r}, which is active on {bus}; remove that one first"
                 )
+
+
+def _armed(own: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the schedule of an event that interrupts something: the next of that, unless it is told which."""
+    if own.get("during", "any") == "any" or any(params.get(name) is not None for name in WAITING):
+        return params
+    return {"count": 1, **params, "after": 0}
 
 
 def _plain(value: Any) -> Any:

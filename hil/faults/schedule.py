@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from hil.durations import ns
 from hil.faults.catalogue import Acts, Kind, data_of
+
+WAITING: Final = ("after", "probability", "pattern")  # what makes a fault wait for what passes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from hil.durations import Timeout, timeout_ns
@@ -27,6 +28,7 @@ class SimulatedDut:
         self._state = states[-1]
         self._boots = 1 if self._state != "off" else 0
         self._coming: Event | None = None
+        self.watchers: list[Callable[[], None]] = []  # called when its state has changed
 
     @property
     def state(self) -> str:
@@ -112,6 +114,8 @@ class SimulatedDut:
         if state != self._state:
             self._state = state
             self._world.record("power", "note", "note", text=f"{self.name} is {state}")
+            for changed in self.watchers:
+                changed()
 
 
 class Power:
