@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from gateway.frame import CAN_EXTENDED, CAN_ID_MASK, Address
+from gateway.frame import CAN_EXTENDED, CAN_ID_MASK, Address, Element
 from gateway.profile.build import CompiledProfile
 from gateway.profile.load import find_profile, load_profile
 from gateway.registry import transforms_of
 from hil.durations import Duration, ns
 from hil.peers.from_profile import Order, ProfilePeer
-from hil.peers.wire import Said
+from hil.peers.wire import ANY_COMPANY, Said, element_of
 from hil.rigs.simulated.dut import SimulatedDut
 from hil.rigs.simulated.world import Event, World
 
 CLASSIC_BYTES: Final = 8
+
+
+class Wanted(NamedTuple):
+    """What a test wants to have simulated."""
+
+    profile: str | Path
+    values: Mapping[str, Any] | None = None
+    params: Mapping[str, object] | None = None
+    period: Duration | None = None
 
 
 class Simulated:
@@ -35,9 +45,13 @@ class Simulated:
         self._put = put
         self._world = world
         self._dut = dut
-        self._period_ns = period_ns
         self._coming: Event | None = None
         self._end: Callable[[], object] = _nothing
+        self.begin(period_ns)
+
+    def begin(self, period_ns: int | None) -> None:
+        """Say everything from now on at this interval; None: only when asked."""
+        self._period_ns = period_ns
         if period_ns is not None:
             self._say_all()
 
@@ -50,6 +64,11 @@ class Simulated:
     def values(self) -> dict[str, dict[str, Any]]:
         """What it says, by message and field."""
         return self._device.values
+
+    @property
+    def said(self) -> set[str]:
+        """The messages that it has said so far, by itself or asked."""
+        return set(self._device.said)
 
     @property
     def silent(self) -> dict[str, str]:
@@ -101,23 +120,17 @@ def profile_of(profile: str | Path, params: Mapping[str, object] | None = None) 
     return CompiledProfile(loaded, transforms_of(loaded))
 
 
-def on_stream(
-    peer: Any, world: World, dut: SimulatedDut, profile: str | Path, values: Mapping[str, Any] | None,
-    period: Duration | None, params: Mapping[str, object] | None,
-) -> Simulated:  # fmt: skip
+def on_stream(peer: Any, world: World, dut: SimulatedDut, wanted: Wanted) -> Simulated:
     """Simulate a device at the other end of a UART."""
-    device = ProfilePeer(_on_bus(profile_of(profile, params), "uart"), values)
-    simulated = Simulated(device, lambda said: peer.send(said.payload), world, dut, _period_ns(period))
+    device = ProfilePeer(_on_bus(profile_of(wanted.profile, wanted.params), "uart"), wanted.values)
+    simulated = Simulated(device, lambda said: peer.send(said.payload), world, dut, _period_ns(wanted.period))
     simulated.until(peer.listen(simulated.hear))
     return simulated
 
 
-def on_can(
-    peer: Any, world: World, dut: SimulatedDut, profile: str | Path, values: Mapping[str, Any] | None,
-    period: Duration | None, params: Mapping[str, object] | None,
-) -> Simulated:  # fmt: skip
+def on_can(peer: Any, world: World, dut: SimulatedDut, wanted: Wanted) -> Simulated:
     """Simulate a node of a CAN bus."""
-    device = ProfilePeer(_on_bus(profile_of(profile, params), "can"), values)
+    device = ProfilePeer(_on_bus(profile_of(wanted.profile, wanted.params), "can"), wanted.values)
 
     def put(said: Said) -> None:
         assert isinstance(said.address, int)
@@ -128,21 +141,68 @@ def on_can(
         if not frame.error and not frame.remote:
             simulated.hear(bytes(frame.data), frame.id | (CAN_EXTENDED if frame.extended else 0))
 
-    simulated = Simulated(device, put, world, dut, _period_ns(period))
+    simulated = Simulated(device, put, world, dut, _period_ns(wanted.period))
     simulated.until(peer.listen(heard))
     return simulated
 
 
-def on_transfers(
-    peer: Any, world: World, dut: SimulatedDut, profile: str | Path, values: Mapping[str, Any] | None,
-    params: Mapping[str, object] | None,
-) -> Simulated:  # fmt: skip
+def on_transfers(peer: Any, world: World, dut: SimulatedDut, wanted: Wanted) -> Simulated:
     """Simulate the device behind a chip select."""
-    device = ProfilePeer(_on_bus(profile_of(profile, params), "spi"), values)
+    device = ProfilePeer(_on_bus(profile_of(wanted.profile, wanted.params), "spi"), wanted.values)
     simulated = Simulated(device, _unasked, world, dut, None)
     rule = peer.on(re.compile(rb".*", re.DOTALL), lambda found: simulated.exchange(found[0]))
     simulated.until(lambda: peer.forget(rule))
     return simulated
+
+
+def on_air(peer: Any, world: World, dut: SimulatedDut, wanted: Wanted, address: str) -> Simulated:
+    """Simulate a device that advertises, or one that can be connected to."""
+    compiled = _on_bus(profile_of(wanted.profile, wanted.params), "ble")
+    if compiled.profile.link.cipher != "none":
+        raise ValueError(f"{compiled.profile.profile.id} encrypts what it says, and that is not simulated")
+    device = ProfilePeer(compiled, wanted.values)
+    if device.link.mode == "gatt":
+        return _connectable(peer, world, dut, device, _period_ns(wanted.period))
+    usual = device.link.match.name if device.link.match else None
+
+    def put(said: Said) -> None:
+        element, body = said.address, said.payload
+        assert isinstance(element, Element)
+        if element.manufacturer is not None:
+            company = element.manufacturer
+            if company == ANY_COMPANY:
+                company, body = int.from_bytes(body[:2], "little"), body[2:]
+            data: dict[str, Any] = {"manufacturer_data": {company: body}}
+        else:
+            data = {"service_data": {element.service: body}}
+        name = element.name or usual
+        peer.advertise(address, name=None if name is None else name.replace("*", "1").replace("?", "1"), **data)
+
+    return Simulated(device, put, world, dut, _period_ns(wanted.period))
+
+
+def _connectable(peer: Any, world: World, dut: SimulatedDut, device: ProfilePeer, period_ns: int | None) -> Simulated:
+    def put(said: Said) -> None:
+        assert isinstance(said.address, Element)
+        if device.messages[by_uuid[said.address.characteristic]].ask is None:
+            peer.notify(said.address.characteristic, said.payload)
+
+    by_uuid = {element_of(spec).characteristic: name for name, spec in device.messages.items()}
+    simulated = Simulated(device, put, world, dut, None)
+    for uuid, name in by_uuid.items():
+        peer.characteristic(
+            uuid,
+            partial(_read, device, name),
+            notify=device.messages[name].ask is None,
+            on_write=partial(simulated.hear, address=Element("", characteristic=uuid)),
+        )
+    simulated.until(lambda: [peer.forget(uuid) for uuid in by_uuid])
+    simulated.begin(period_ns)
+    return simulated
+
+
+def _read(device: ProfilePeer, message: str) -> bytes:
+    return device.say(message)[0].payload
 
 
 def _unasked(_said: Said) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from gateway.errors import EncodeError
@@ -13,10 +13,18 @@ MOST_TRIES: Final = 500
 _NAMED: Final = re.compile(r"(\w+)(?:\[\d+\])?(?:: | is not part)")
 _RANGE: Final = re.compile(r"from (-?[0-9.e+-]+) to (-?[0-9.e+-]+)")
 _UNWRITABLE: Final = ("is not part", "is computed")
+Fits = Callable[[bytes], bool]
+
 _TEXTS: Final = ("A", "GP", "00", "2026-01-01T00:00:00.000Z", "2026-01-01", "00:00:00")
 
 
-def filled(plan: MessagePlan, given: Mapping[str, Any], *, is_free: bool = False) -> tuple[bytes, dict[str, Any]]:
+def _any(_body: bytes) -> bool:
+    return True
+
+
+def filled(
+    plan: MessagePlan, given: Mapping[str, Any], *, is_free: bool = False, fits: Fits = _any
+) -> tuple[bytes, dict[str, Any]]:
     """Return a body and its values: those given, and the plainest for the rest. Raises: EncodeError for no such body.
 
     What a layout has no room for beside the others, or computes, is left out. `is_free`: every value may be left out,
@@ -31,7 +39,9 @@ def filled(plan: MessagePlan, given: Mapping[str, Any], *, is_free: bool = False
     last: EncodeError | None = None
     for _ in range(MOST_TRIES):
         try:
-            return plan.encode(values), values
+            body = plan.encode(values)
+            if fits(body) or not _grow(values, candidates):
+                return body, values
         except EncodeError as error:
             last = error
             name = _blamed(str(error), candidates, holder, values)
@@ -50,8 +60,16 @@ def filled(plan: MessagePlan, given: Mapping[str, Any], *, is_free: bool = False
                 del candidates[name]
             else:
                 values[name] = option
-    assert last is not None
-    raise last
+    raise last or EncodeError("none of its bodies fits")
+
+
+def _grow(values: dict[str, Any], candidates: Mapping[str, Iterator[Any]]) -> bool:
+    """Give the first list that can be longer its next form; return whether there is one."""
+    for name, options in candidates.items():
+        if isinstance(values.get(name), list) and (longer := next(options, None)) is not None:
+            values[name] = longer
+            return True
+    return False
 
 
 def _blamed(
@@ -79,7 +97,7 @@ def _item(spec: Any, number: int) -> Any:
         return next(iter(spec.labels.values()))
     if not getattr(spec, "fields", None):
         return number
-    return {part.name: _plain(part, number) for part in _members(spec) if part.name}
+    return {part.name: _plain(part, number) for part in _members(spec) if part.name and part.name[0] != "_"}
 
 
 def _plain(spec: Any, number: int) -> Any:
@@ -93,6 +111,10 @@ def _members(spec: Any) -> Iterator[Any]:
 
 
 def _candidates(spec: Any) -> Iterator[Any]:
+    if getattr(spec, "array", None) is not None:
+        if isinstance(spec.array, int):
+            yield from (_plain(spec, number) for number in (0, 1))
+        yield from ([], [_item(spec, 0)] * 2, [_item(spec, 1)] * 2)
     if spec.flags:
         yield []
     if spec.labels:
@@ -102,8 +124,6 @@ def _candidates(spec: Any) -> Iterator[Any]:
     yield least
     yield from (each for each in (1, 20, low, high) if each is not None)
     yield from (True, False, [])
-    if isinstance(getattr(spec, "array", None), int):
-        yield from (_plain(spec, number) for number in (0, 1))
     length = getattr(spec, "length", None)
     if isinstance(length, int):
         yield from ("01" * length, "A" * length)

@@ -8,24 +8,26 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from gateway.errors import EncodeError
 from gateway.frame import Address, Garbage
-from gateway.framing.isotp import is_flow_control, partner_of, start_of
+from gateway.framing.isotp import flagged, is_flow_control, partner_of, start_of
 from gateway.framing.modbus import ModbusRtuFramer
 from gateway.framing.modbus_pdu import Question, question_in, sealed
 from gateway.framing.spec import IsoTp, ModbusRtu
 from gateway.notation import hex_bytes
 from gateway.profile.build import CompiledProfile
-from gateway.profile.model import SetpointSpec
+from gateway.profile.model import LinkSpec, SetpointSpec
 from gateway.route import segment_of
+from gateway.schema.asked import question_of
 from gateway.schema.match import tests_of
 from gateway.schema.plan import Refused, values_of
 from gateway.schema.spec import MessageSpec
 from gateway.spelling import did_you_mean
 from hil.peers.filling import filled
-from hil.peers.wire import Said, can_frames
+from hil.peers.wire import Said, can_frames, element_of
 from hil.sim.modbus import ModbusSlave
 from hil.sim.modbus_write import write_in
 
@@ -48,6 +50,7 @@ class ProfilePeer:
         """Take values by `family/value`, `message.field` or `field`. Raises: ValueError naming the nearest."""
         self.orders: deque[Order] = deque(maxlen=MOST_ORDERS)
         self.silent: dict[str, str] = {}  # messages that the profile does not say how to build, and why
+        self.said: set[str] = set()  # messages that it has said so far
         self._profile = profile
         self._framer = profile.framer()
         self._said = {name: spec for name, spec in profile.profile.message.items() if spec.direction != "out"}
@@ -78,6 +81,16 @@ class ProfilePeer:
             raise
 
     @property
+    def messages(self) -> Mapping[str, MessageSpec]:
+        """The messages that it can say."""
+        return {name: spec for name, spec in self._said.items() if name in self._bodies}
+
+    @property
+    def link(self) -> LinkSpec:
+        """What its profile says of its link."""
+        return self._profile.profile.link
+
+    @property
     def values(self) -> dict[str, dict[str, Any]]:
         """What it says, by message and field."""
         return {message: dict(values) for message, values in self._values.items()}
@@ -91,7 +104,9 @@ class ProfilePeer:
     # ---- what its bus asks of it
 
     def unasked(self) -> Iterator[Said]:
-        """Give what it says by itself, each message once."""
+        """Give what it says by itself, each message once. With ISO-TP everything is an answer."""
+        if isinstance(self._profile.profile.framing, IsoTp):
+            return
         for name, spec in self._said.items():
             if spec.ask is None and name in self._bodies and not self._is_ack(name):
                 yield from self.say(name)
@@ -99,9 +114,12 @@ class ProfilePeer:
     def say(self, message: str) -> list[Said]:
         """Return a message as it goes over the wire. Raises: EncodeError, ValueError."""
         body = self.body(message)
+        self.said.add(message)
         profile = self._profile.profile
         if profile.link.bus == "can":
             return can_frames(self._profile, profile.message[message], body)
+        if profile.link.bus == "ble":
+            return [Said(body, element_of(profile.message[message]))]
         is_framed = profile.link.bus == "uart" and self._slave is None
         return [Said(self._framer.encode(body) if is_framed else body)]
 
@@ -123,6 +141,7 @@ class ProfilePeer:
         head = self._profile.profile.link.address_bytes
         for name, spec in self._said.items():
             if spec.ask is not None and name in self._bodies and transfers.request(spec.ask) == tx:
+                self.said.add(name)
                 if spec.ask.send is not None:
                     return self._bodies[name].ljust(len(tx), b"\0")
                 return (bytes(head) + self._with_written(spec, self._bodies[name])).ljust(len(tx), b"\0")
@@ -156,7 +175,10 @@ class ProfilePeer:
         framing = self._profile.profile.framing
         if not isinstance(framing, IsoTp) or not isinstance(address, int):
             return self._heard(data, address, now_ns)
-        if partner_of(framing, address) is None or not data:
+        asked_at = {
+            flagged(spec.ask.can_id) for spec in self._said.values() if spec.ask and spec.ask.can_id is not None
+        }
+        if not data or (partner_of(framing, address) is None and address not in asked_at):
             return []
         if is_flow_control(data):
             rest, self._rest = self._rest, []
@@ -182,6 +204,11 @@ class ProfilePeer:
                 answers += self._slave.take(write, now_s)
                 self.orders.append(Order(f"register {write.start}", write.data.hex(), now_ns))
             elif isinstance(question, Question):
+                self.said |= {
+                    name
+                    for name, spec in self._said.items()
+                    if spec.ask is not None and question_of(spec.ask, self._slave.unit) == question
+                }
                 answers.append(self._slave.answer(question, now_s))
         return [Said(answer) for answer in answers if answer]
 
@@ -251,8 +278,14 @@ class ProfilePeer:
         self._bodies[message], self._values[message] = body, values
 
     def _filled(self, message: str) -> tuple[bytes, dict[str, Any]]:
-        is_free = self._profile.profile.message[message].format == "tlv"
-        return filled(self._profile.messages[message], self._given[message], is_free=is_free)
+        spec = self._profile.profile.message[message]
+        length = spec.when.length
+        return filled(
+            self._profile.messages[message],
+            self._given[message],
+            is_free=spec.format == "tlv",
+            fits=partial(_has_length, length) if isinstance(length, str) and length.endswith("..") else _any,
+        )
 
     def _is_ack(self, message: str) -> bool:
         return any(each.ack and each.ack.message == message for each in self._profile.profile.setpoint.values())
@@ -277,6 +310,15 @@ class ProfilePeer:
                     if spelling not in seen:
                         seen.add(spelling)
                         yield spelling, (message, field)
+
+
+def _has_length(length: str, body: bytes) -> bool:
+    """Return whether a body has as many bytes as `"9.."` asks for."""
+    return len(body) >= int(length.removesuffix(".."))
+
+
+def _any(_body: bytes) -> bool:
+    return True
 
 
 def _first(fact: Any) -> Any:

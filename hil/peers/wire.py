@@ -1,20 +1,21 @@
-"""How the messages of a profile go over a CAN bus: alone, in fast packets, by a transport. Pure."""
+"""How the messages of a profile go over a packet bus: CAN alone, in fast packets, by a transport; BLE. Pure."""
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
 from gateway.errors import EncodeError
-from gateway.frame import CAN_EXTENDED, Address
+from gateway.frame import CAN_EXTENDED, Address, Element, short_uuid
 from gateway.framing.isotp import flagged, segments
 from gateway.framing.spec import IsoTp
 from gateway.framing.transport import can_id_of
 from gateway.profile.build import CompiledProfile
-from gateway.schema.match import is_extended
+from gateway.schema.match import facts_of, is_extended
 from gateway.schema.spec import MessageSpec
 
 CLASSIC_BYTES: Final = 8
 SOURCE: Final = 0x21  # of a device whose profile takes any
+ANY_COMPANY: Final = 0xFFFF  # whose data says the company as the first two bytes of the body
 BAM_PGN: Final = 0xEC00  # J1939-21: TP.CM to everybody
 DATA_PGN: Final = 0xEB00  # and TP.DT
 BAM: Final = 0x20
@@ -55,8 +56,20 @@ def can_frames(profile: CompiledProfile, spec: MessageSpec, body: bytes) -> list
     raise EncodeError(f"{len(body)} bytes are too long for a frame")
 
 
+def element_of(spec: MessageSpec) -> Element:
+    """Return which part of an advertisement, or which characteristic, carries a message."""
+    when = facts_of(spec)
+    return Element(
+        "",
+        name=when.name,
+        manufacturer=ANY_COMPANY if when.manufacturer == "any" else when.manufacturer,
+        service=None if when.service is None else short_uuid(when.service),
+        characteristic=None if when.characteristic is None else short_uuid(when.characteristic),
+    )
+
+
 def _fast_packet(body: bytes) -> list[bytes]:
-    """Return the frames of NMEA 2000's fast packet: [sequence:3 bits] [frame:5 bits] [length:1, of the first] [data]."""
+    """Return the frames of a fast packet: [sequence:3 bits] [frame:5 bits] [length:1, in the first] [data]."""
     first = bytes((0, len(body))) + body[:6]
     rest = [bytes((1 + at // 7,)) + body[6 + at : 13 + at] for at in range(0, len(body) - 6, 7)]
     return [frame.ljust(CLASSIC_BYTES, b"\xff") for frame in (first, *rest)]

@@ -29,10 +29,10 @@ from gateway.spelling import did_you_mean
 from hil.durations import Timeout, timeout_ns
 from hil.facts import Facts
 from hil.rigs.coverage import Coverage
-from hil.rigs.toml import toml_text
 from hil.rigs.simulated.ledger import LoopCommitter, open_ledger
 from hil.rigs.simulated.loop import WorldLoop
 from hil.rigs.simulated.ports import RigDriver, port_text
+from hil.rigs.toml import toml_text
 from hil.rigs.waiting import NotCameError, explained
 
 STANDARD_TIMEOUT: Final = "10s"

@@ -42,6 +42,12 @@ class WorldLoop(asyncio.SelectorEventLoop):
         self._is_dirty = True
         return super().call_soon(callback, *args, context=context)
 
+    def call_soon_threadsafe(  # type: ignore[override]  # as above
+        self, callback: Callable[..., object], *args: Any, context: Any = None
+    ) -> asyncio.Handle:
+        """Do the same; nothing else is in this world but its own thread."""
+        return self.call_soon(callback, *args, context=context)
+
     def call_at(  # type: ignore[override]  # as above
         self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
     ) -> asyncio.TimerHandle:

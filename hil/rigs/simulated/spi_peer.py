@@ -76,9 +76,9 @@ class SpiPeer:
 
         What this returns has `set(name, value)`, `orders`, `stop()`. Raises: ValueError.
         """
-        from hil.peers.attach import on_transfers
+        from hil.peers.attach import Wanted, on_transfers
 
-        return on_transfers(self, self._world, self._dut, profile, values, params)
+        return on_transfers(self, self._world, self._dut, Wanted(profile, values, params))
 
     def on(self, tx: Request, rx: Reply) -> Rule:
         """Let the device answer a transfer; `heard` of what this returns says how often it came.

@@ -12,6 +12,7 @@ from hil.peers.from_profile import ProfilePeer
 
 BUSES = {name: load_profile(path).link.bus for name, path in shipped_profiles().items()}
 ON = {bus: sorted(name for name, its in BUSES.items() if its == bus) for bus in ("uart", "can", "spi", "ble")}
+SEALED = [name for name in ON["ble"] if profile_of(name).profile.link.cipher != "none"]
 ENOUGH = "20s"
 
 
@@ -27,19 +28,15 @@ def test_every_message_of_every_profile_can_be_said(name: str) -> None:
 
 
 def read_back(gateway: Any, simulated: Any) -> dict[str, tuple[Any, Any]]:
-    """Return what the gateway does not know as the device says it."""
-    latest = {each["message"]: each for each in gateway.latest("node")}
-    wrong = {}
-    profile = profile_of(gateway.device("node").profile).profile
-    acks = {each.ack.message for each in profile.setpoint.values() if each.ack is not None}
-    for message, values in simulated.values.items():
-        if profile.message[message].every == "never" or message in acks:
-            continue  # nobody asked
-        for field, told in values.items():
-            found = latest[message]["values"].get(field)
-            if not is_same(told, found):
-                wrong[f"{message}.{field}"] = (told, found)
-    return wrong
+    """Return what the gateway does not know as the device said it."""
+    latest = {each["message"]: each["values"] for each in gateway.latest("node")}
+    assert simulated.said
+    return {
+        f"{message}.{field}": (told, latest[message].get(field))
+        for message in simulated.said
+        for field, told in simulated.values[message].items()
+        if not is_same(told, latest[message].get(field))
+    }
 
 
 @pytest.mark.parametrize("name", ON["uart"])
@@ -56,6 +53,30 @@ def test_a_gateway_reads_by_spi_what_the_device_was_given(name: str, gateway: An
     gateway.add("node", profile=name, port="spi0")
     clock.sleep(ENOUGH)
     assert read_back(gateway, simulated) == {}
+
+
+@pytest.mark.parametrize("name", ON["can"])
+def test_a_gateway_reads_from_a_can_bus_what_the_device_was_given(
+    name: str, gateway: Any, can_bus: Any, clock: Any
+) -> None:
+    simulated = can_bus.peer.simulate(name, period="1s")
+    gateway.add("node", profile=name, port="can0")
+    clock.sleep(ENOUGH)
+    assert read_back(gateway, simulated) == {}
+
+
+@pytest.mark.parametrize("name", [name for name in ON["ble"] if name not in SEALED])
+def test_a_gateway_reads_from_the_air_what_the_device_was_given(name: str, gateway: Any, ble: Any, clock: Any) -> None:
+    simulated = ble.peer.simulate(name, period="1s")
+    gateway.add("node", profile=name, port="ble0")
+    clock.sleep(ENOUGH)
+    assert read_back(gateway, simulated) == {}
+
+
+@pytest.mark.parametrize("name", SEALED)
+def test_a_device_that_encrypts_is_refused(name: str, ble: Any) -> None:
+    with pytest.raises(ValueError, match="encrypts what it says"):
+        ble.peer.simulate(name)
 
 
 def test_values_that_a_test_gives_come_out_of_the_gateway(gateway: Any, uart: Any) -> None:
