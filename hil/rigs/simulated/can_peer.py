@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from hil.can_confinement import Counters
 from hil.can_frames import Frame, frame_of
@@ -12,6 +13,9 @@ from hil.durations import Duration, ns
 from hil.rigs.simulated.can_script import Reply, Request, Rule, Script, matcher_of
 from hil.rigs.simulated.dut import SimulatedDut
 from hil.rigs.simulated.world import Event, World
+
+if TYPE_CHECKING:
+    from hil.peers.attach import Simulated
 
 MOST_RECEIVED: Final = 1 << 17  # frames
 
@@ -124,6 +128,22 @@ class Peer:
 
         coming.append(self._world.after(interval_ns, tick))
         return lambda: coming[0].cancel()  # noqa: PLW0108 - the one that comes then
+
+    def simulate(
+        self,
+        profile: str | Path,
+        values: Mapping[str, Any] | None = None,
+        period: Duration | None = "100ms",
+        params: Mapping[str, object] | None = None,
+    ) -> Simulated:
+        """Be the device of a profile: say its messages at this interval, answer what is asked, obey orders.
+
+        `values` by `family/value`, `message.field` or `field`; the rest are as plain as the profile lets them be.
+        What this returns has `set(name, value)`, `orders`, `say(message)`, `stop()`. Raises: ValueError.
+        """
+        from hil.peers.attach import Wanted, on_can
+
+        return on_can(self, self._world, self._dut, Wanted(profile, values, params, period))
 
     def listen(self, heard: Callable[[Frame], None]) -> Callable[[], None]:
         """Call `heard` with each frame that the device gets, until what this returns is called."""

@@ -152,6 +152,12 @@ class SimulatedGateway:
         self._settle()
         return Facts(next(each for each in self._started.queries.devices() if each["name"] == name))
 
+    def latest(self, device: str) -> list[dict[str, Any]]:
+        """Return the latest values of each message of a device: `message values units age stale taints` and more."""
+        self._known(device)
+        self._settle()
+        return [each for each in self._started.queries.latest() if each["device"] == device]
+
     def status(self) -> dict[str, Any]:
         """Return what the gateway says of itself: the object of `tidegate status --json`."""
         self._settle()

@@ -14,7 +14,8 @@ from typing import Any, Final, TypeVar
 from hil.rigs.simulated.world import World
 
 _NS: Final = 1_000_000_000
-MOST_TURNS: Final = 100_000  # of the loop without time passing: more, and something in it never rests
+RESOLUTION_S: Final = 0.5e-9  # a timer is due in the nanosecond that is nearest, and never before that
+MOST_TURNS: Final = 10_000  # of the loop without time passing: more, and something in it never rests
 
 T = TypeVar("T")
 
@@ -28,6 +29,7 @@ class WorldLoop(asyncio.SelectorEventLoop):
         self._is_dirty = True
         self.due_ns: int | None = None  # its next timer, as it was when it came to rest
         super().__init__(self._rest)
+        self._clock_resolution = RESOLUTION_S  # asyncio serves what is due within it
 
     def time(self) -> float:
         """Return the world's time in seconds."""
@@ -39,6 +41,12 @@ class WorldLoop(asyncio.SelectorEventLoop):
         """Do something before time passes."""
         self._is_dirty = True
         return super().call_soon(callback, *args, context=context)
+
+    def call_soon_threadsafe(  # type: ignore[override]  # as above
+        self, callback: Callable[..., object], *args: Any, context: Any = None
+    ) -> asyncio.Handle:
+        """Do the same; nothing else is in this world but its own thread."""
+        return self.call_soon(callback, *args, context=context)
 
     def call_at(  # type: ignore[override]  # as above
         self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
@@ -61,10 +69,9 @@ class WorldLoop(asyncio.SelectorEventLoop):
 
     def settle(self) -> None:
         """Run until there is nothing to do at this instant. Raises: RuntimeError where that does not come."""
-        if self._is_dirty:
-            self._rest.begin(self._world.now_ns)
+        self._rest.turns = 0
+        while self._is_dirty:
             self.run_forever()
-            self._is_dirty = False
 
     def step(self, limit_ns: int) -> bool:
         """Do the world's next event or the loop's next timer, whichever is due first; as `World.step_events`."""
@@ -104,7 +111,8 @@ class WorldLoop(asyncio.SelectorEventLoop):
 
     def came_to_rest(self, timeout: float | None) -> None:
         """Take note when the next timer is due, and stop. Called by the selector."""
-        self.due_ns = None if timeout is None else self._world.now_ns + round(timeout * _NS)
+        self.due_ns = None if timeout is None else self._world.now_ns + max(1, round(timeout * _NS))
+        self._is_dirty = False  # until something that is done in this turn still makes it so
         self.stop()
 
 
@@ -114,19 +122,15 @@ class _RestingSelector(selectors.DefaultSelector):
     def __init__(self, loop: WorldLoop) -> None:
         super().__init__()
         self._loop = loop
-        self._turns = 0
-
-    def begin(self, _now_ns: int) -> None:
-        """Count turns anew."""
-        self._turns = 0
+        self.turns = 0  # since it rested last
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Return what is ready now, which is all that can be waited for."""
         ready = super().select(0)
-        self._turns += 1
-        if self._turns > MOST_TURNS:
-            raise RuntimeError("the gateway never rests: it did 100,000 turns in no time")
-        if not ready and (timeout is None or timeout > 0):
+        self.turns += 1
+        if self.turns > MOST_TURNS:
+            raise RuntimeError("the gateway never rests: it did 10,000 turns in no time")
+        if not ready and (timeout is None or timeout >= RESOLUTION_S):
             self._loop.came_to_rest(timeout)
         return ready
 

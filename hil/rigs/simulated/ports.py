@@ -73,7 +73,7 @@ class RigDriver:
         if link.bus == "ble" and link.mode == "gatt":
             from hil.rigs.simulated.gatt import GattPort
 
-            return GattPort(target, handle, clock, address.upper() or None, link)
+            return GattPort(target, handle, clock, address.upper() or None)
         if link.bus == "spi":
             return SpiPort(target, handle, clock)
         kinds: dict[str, Callable[[str, Any, Clock], Port]] = {"uart": UartPort, "can": CanPort, "ble": AdvertPort}

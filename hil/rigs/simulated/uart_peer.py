@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from typing import Final, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from gateway.spelling import did_you_mean
 from hil.durations import Duration, ns
@@ -12,6 +13,9 @@ from hil.rigs.simulated.dut import SimulatedDut
 from hil.rigs.simulated.uart_script import Answer, Request, Rule, Script
 from hil.rigs.simulated.world import Event, World
 from hil.uart_bits import BREAK, FRAMING, PARITY
+
+if TYPE_CHECKING:
+    from hil.peers.attach import Simulated
 
 FLAGS: Final = (BREAK, FRAMING, "overrun", PARITY)
 MOST_RECEIVED: Final = 1 << 20  # bytes
@@ -105,6 +109,22 @@ class Peer:
 
         coming.append(self._world.after(interval_ns, tick))
         return lambda: coming[0].cancel()  # noqa: PLW0108 - the one that comes then
+
+    def simulate(
+        self,
+        profile: str | Path,
+        values: Mapping[str, Any] | None = None,
+        period: Duration | None = "100ms",
+        params: Mapping[str, object] | None = None,
+    ) -> Simulated:
+        """Be the device of a profile: say its messages at this interval, answer what is asked, obey orders.
+
+        `values` by `family/value`, `message.field` or `field`; the rest are as plain as the profile lets them be.
+        What this returns has `set(name, value)`, `orders`, `say(message)`, `stop()`. Raises: ValueError.
+        """
+        from hil.peers.attach import Wanted, on_stream
+
+        return on_stream(self, self._world, self._dut, Wanted(profile, values, params, period))
 
     def listen(self, heard: Callable[[bytes], None]) -> Callable[[], None]:
         """Call `heard` with what the device hears, until what this returns is called."""
