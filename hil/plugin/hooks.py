@@ -119,7 +119,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             report.user_properties = list(item.user_properties)
             report.hil_log = output.log_of(records, running.rig.resources)
             hil = hil_of(item.config)
-            if not hil.is_probing:
+            if hil.probes is None:
                 hil.last_results = output.write_results(running, item.nodeid)
     return report
 

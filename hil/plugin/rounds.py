@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -59,9 +61,10 @@ def _minimise(item: pytest.Item, hil: Hil, reports: list[Any], properties: Seque
         again = _once(item, hil, number, properties)
         return any(report.failed and report.when == "call" for report in again)
 
-    hil.is_probing = True
-    schedule = schedule_of(added, minimal(strikes, fails))
-    hil.is_probing, hil.only = False, None
+    with tempfile.TemporaryDirectory(prefix="tidegate-hil-") as folder:
+        hil.probes = Path(folder)
+        schedule = schedule_of(added, minimal(strikes, fails))
+        hil.probes = hil.only = None
     if hil.last_results is not None:
         output.write_minimal(hil.last_results, schedule)
     text = json.dumps(schedule, separators=(",", ":"))

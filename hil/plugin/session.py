@@ -59,7 +59,9 @@ class Hil:
         self.is_wanted = options.asks_for_a_rig  # or, once collected, a test asked for a fixture
         self.round = 0  # of the test that runs
         self.only: Collection[tuple[int, int]] | None = None  # strikes of faults that happen: see `Faults`
-        self.is_probing = False  # rounds that only look which strikes matter leave nothing behind
+        self.probes: Path | None = (
+            None  # where rounds go that only look which strikes matter; they leave nothing behind
+        )
         self.running: Running | None = None
         self.last_faults: Faults | None = None  # of the round that ended last
         self.last_results: Path | None = None  # likewise
@@ -104,7 +106,7 @@ class Hil:
         if running is None:
             return []
         left = running.rig.end()
-        if running.outcome != "failed" or self.is_probing:
+        if running.outcome != "failed" or self.probes is not None:
             shutil.rmtree(_data_of(running.trace), ignore_errors=True)
         self.last_faults = running.rig.faults
         return [*left, *(f"fault {fault.kind} is still active on {fault.bus}" for fault in running.rig.faults.active)]
@@ -160,8 +162,8 @@ class Hil:
     def _path(self, node_id: str) -> Path:
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="tidegate-hil-"))
-        if self.is_probing:
-            return self._folder / "probe.trace"
+        if self.probes is not None:
+            return self.probes / "probe.trace"
         file, _, name = node_id.partition("::")
         parts = [_UNFIT.sub("_", part) for part in (*Path(file).with_suffix("").parts, name) if part not in ("..", "/")]
         stem = parts[-1][:150] + (f".r{self.round}" if self.round else "")

@@ -19,15 +19,17 @@ from gateway.clock import SystemClock
 from gateway.errors import PortError, PortLostError
 from gateway.frame import short_uuid
 from hil.durations import Timeout, timeout_ns
+from hil.faults.faults import Fault, Faults
 from hil.rigs.base import RigError
-from hil.rigs.bench.uart import no_peer
-from hil.rigs.bench.wire import SEEN_NS, Wire
+from hil.rigs.bench.wire import SEEN_NS, Wire, no_peer
 from hil.rigs.bench.world import BenchWorld
 from hil.rigs.model import ResourceSpec
 
 OPEN_S: Final = 15.0
 CONNECT_S: Final = 40.0  # to be heard, to get a slot, all attempts
 ANSWER_S: Final = 4.0
+LEAST_MTU: Final = 23  # Core Specification, Vol 3, Part G, 5.2.1
+WRITE_HEADER_BYTES: Final = 3  # of an ATT packet that writes
 
 T = TypeVar("T")
 
@@ -131,15 +133,22 @@ class BenchBle:
             with contextlib.suppress(PortError, RigError):
                 self._wire.call(link.end(), OPEN_S, "disconnect")
 
-    def begin(self, world: BenchWorld) -> None:
+    def begin(self, world: BenchWorld, faults: Faults) -> None:
         """Begin a run: nothing of the one before is left."""
         self._wire.world = None
         self._adverts.clear()
         self._wire.world = world
+        faults.attach(self._name, "ble", self._fault_begins, self._fault_ends, ("unplug",))
 
     def end(self) -> None:
         """End a run."""
         self._wire.world = None
+
+    def _fault_begins(self, _fault: Fault) -> None:
+        self._wire.lose("unplugged by a fault")
+
+    def _fault_ends(self, _fault: Fault) -> None:
+        self._wire.open()
 
     # ---- what the radio's thread tells
 
@@ -188,7 +197,9 @@ class BenchLink:
     @property
     def mtu(self) -> int:
         """Bytes of one ATT packet."""
-        return int(self._link.client.mtu_size)
+        characteristics = self._link.client.services.characteristics.values()
+        sizes = [int(each.max_write_without_response_size) for each in characteristics]
+        return max(sizes, default=LEAST_MTU - WRITE_HEADER_BYTES) + WRITE_HEADER_BYTES
 
     def read(self, uuid: str) -> bytes:
         """Return a characteristic's value. Raises: PortLostError, PortRefusedError, RigError."""

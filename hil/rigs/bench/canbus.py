@@ -15,9 +15,9 @@ from gateway.frame import CAN_ERROR
 from gateway.profile.model import LinkSpec
 from gateway.registry import require
 from hil.durations import Timeout, timeout_ns
+from hil.faults.faults import Fault, Faults
 from hil.rigs.base import RigError
-from hil.rigs.bench.uart import no_peer
-from hil.rigs.bench.wire import POLL_S, SEEN_NS, GoneError, Wire
+from hil.rigs.bench.wire import POLL_S, SEEN_NS, GoneError, Wire, no_peer
 from hil.rigs.bench.world import BenchWorld
 from hil.rigs.model import ResourceSpec
 
@@ -148,7 +148,7 @@ class BenchCan:
         self._wire.take(lambda: bool(self._frames), SEEN_NS if timeout is None else timeout_ns(timeout))
         return self._frames.popleft() if self._frames else None
 
-    def begin(self, world: BenchWorld) -> None:
+    def begin(self, world: BenchWorld, faults: Faults) -> None:
         """Begin a run: nothing of the one before is left."""
         for wire in self.wires:
             wire.world = None
@@ -158,11 +158,18 @@ class BenchCan:
             self._peer.received.clear()
         for wire in self.wires:
             wire.world = world
+        faults.attach(self._name, "can", self._fault_begins, self._fault_ends, ("unplug",))
 
     def end(self) -> None:
         """End a run."""
         for wire in self.wires:
             wire.world = None
+
+    def _fault_begins(self, _fault: Fault) -> None:
+        self._wire.lose("unplugged by a fault")
+
+    def _fault_ends(self, _fault: Fault) -> None:
+        self._wire.open()
 
     def _received(self, message: Any, stamp_ns: int) -> None:
         world = self._wire.world

@@ -79,7 +79,7 @@ class BenchRig:
         self.disk = Disk(round_.folder / "disk", self.faults)
         self._attach()
         for handle in self._handles.values():
-            handle.begin(world)
+            handle.begin(world, self.faults)
         self.dut.begin(world)
         try:
             self._bring_up()
@@ -93,8 +93,8 @@ class BenchRig:
         world, self.world = self.world, None
         if world is None:
             return []
-        left = [f"{wire.name} went away: {wire.loss}" for wire in self._wires if wire.loss is not None]
-        self.faults.clear()
+        left = self._clear_faults()
+        left += [f"{wire.name} went away: {wire.loss}" for wire in self._wires if wire.loss is not None]
         self.dut.end()
         world.end()
         for handle in self._handles.values():
@@ -152,8 +152,14 @@ class BenchRig:
         for name, protocol in self.resources.items():
             if protocol == "power":
                 self.faults.attach(name, protocol, self._strike, _nothing, ("brown_out", "reset"))
-            else:
-                self.faults.attach(name, protocol, _nothing, _nothing, ())
+
+    def _clear_faults(self) -> list[str]:
+        """End all faults; return what did not end: a port that a fault took may not be to be had again."""
+        try:
+            self.faults.clear()
+        except RigError as error:
+            return [str(error)]
+        return []
 
     def _strike(self, _fault: Fault) -> None:
         assert self.world is not None

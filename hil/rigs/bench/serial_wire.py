@@ -22,9 +22,9 @@ CHUNK_BYTES: Final = 65536
 STALL_S: Final = 1.0  # beyond the time on the line: it takes nothing
 _TIOCGICOUNT: Final = 0x545D  # linux/tty.h, asm-generic/ioctls.h
 _COUNTS: Final = struct.Struct("20i")  # struct serial_icounter_struct, linux/serial.h
-_FLAGS: Final = {"framing": 6, "overrun": 7, "parity": 8, "break": 9, "lost": 10}  # places in it
+_FLAGS: Final = {"framing": 6, "overrun": 7, "parity": 8, "break": 9}  # places in it
 
-Receive = Callable[[bytes, int, dict[str, int]], None]  # bytes, monotonic stamp, line errors since the last
+Receive = Callable[[bytes, int, tuple[str, ...]], None]  # bytes, monotonic stamp, flags of line errors since the last
 
 
 class SerialWire(Wire):
@@ -115,9 +115,9 @@ class SerialWire(Wire):
         if not data:
             raise GoneError("hung up")
         counts = self._count()
-        more = {flag: counts[flag] - self._counts.get(flag, 0) for flag in counts}
+        errors = [flag for flag in counts for _ in range(counts[flag] - self._counts.get(flag, 0))]
         self._counts = counts
-        self._receive(data, now_ns, {flag: count for flag, count in more.items() if count > 0})
+        self._receive(data, now_ns, tuple(errors))
 
     def _count(self) -> dict[str, int]:
         """Return what the driver counted of line errors so far; nothing where it counts none, as a pty."""

@@ -10,9 +10,9 @@ from typing import Any, Final
 from drivers._spi_device import ChipSelect, SpiDev, node_of, open_chip_select, path_of, transfer_limit_bytes
 from gateway.errors import PortError, PortLostError
 from gateway.profile.model import LinkSpec
+from hil.faults.faults import Fault, Faults
 from hil.rigs.base import RigError
-from hil.rigs.bench.uart import no_peer
-from hil.rigs.bench.wire import Wire
+from hil.rigs.bench.wire import Wire, no_peer
 from hil.rigs.bench.world import BenchWorld
 from hil.rigs.model import ResourceSpec
 
@@ -94,10 +94,17 @@ class BenchSpi:
         world.record_at(stamp_ns, self._name, "tx", "transfer", bytes(tx), rx=rx.hex())
         return rx
 
-    def begin(self, world: BenchWorld) -> None:
+    def begin(self, world: BenchWorld, faults: Faults) -> None:
         """Begin a run."""
         self._wire.world = world
+        faults.attach(self._name, "spi", self._fault_begins, self._fault_ends, ("unplug",))
 
     def end(self) -> None:
         """End a run."""
         self._wire.world = None
+
+    def _fault_begins(self, _fault: Fault) -> None:
+        self._wire.lose("unplugged by a fault")
+
+    def _fault_ends(self, _fault: Fault) -> None:
+        self._wire.open()

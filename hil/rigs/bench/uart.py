@@ -1,19 +1,30 @@
-"""The fixture `uart` on a bench."""
+"""The fixture `uart` on a bench.
+
+The faults of `hil.faults.uart` change what is read on its way from the port to the test, a read of the port being a
+unit; those that need both units or the line itself (`merge`, `break`, `flow_stall`) are not to be had here.
+"""
 
 from __future__ import annotations
 
-import threading
 from collections import Counter, deque
-from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, Final
 
-from hil.durations import Duration, Timeout, ns, timeout_ns
-from hil.rigs.base import RigError
-from hil.rigs.bench.script import Script
+from gateway.profile.model import LinkSpec
+from hil.durations import Timeout, timeout_ns
+from hil.faults.faults import Fault, Faults
+from hil.faults.uart import Arrival, received, sent_as, strike
 from hil.rigs.bench.serial_wire import SerialWire
-from hil.rigs.bench.wire import SEEN_NS, Wire
+from hil.rigs.bench.uart_peer import BenchUartPeer
+from hil.rigs.bench.wire import SEEN_NS, Wire, no_peer
 from hil.rigs.bench.world import BenchWorld
 from hil.rigs.model import ResourceSpec
+from hil.rigs.simulated.uart_peer import bytes_of
+from hil.uart_bits import Format
+
+PASSING: Final = (
+    *("bit_flip", "drop", "duplicate", "insert", "truncate", "delay", "jitter", "reorder", "split", "noise"),
+    *("baud", "parity", "stop"),
+)
 
 
 class BenchUart:
@@ -24,7 +35,10 @@ class BenchUart:
         self._name = name
         self._wire = SerialWire(f"{target}.{name}", spec.port, spec.link(), self._received)
         self._peer = BenchUartPeer(f"{target}.{name} peer", spec) if spec.peer is not None else None
+        self._format = format_of(spec.link())
+        self._faults: Faults | None = None
         self._chunks: deque[bytes] = deque()
+        self._due_ns = 0  # of what was delayed last: nothing overtakes it
         self._errors: Counter[str] = Counter()
         self.wires: list[Wire] = [self._wire] if self._peer is None else [self._wire, self._peer.wire]
 
@@ -35,7 +49,7 @@ class BenchUart:
 
     @property
     def errors(self) -> Counter[str]:
-        """What the receiver counted in this test: `framing`, `parity`, `break`, `overrun`, `lost`."""
+        """What the receiver counted in this test: `framing`, `parity`, `break`, `overrun`."""
         return Counter(self._errors)
 
     @property
@@ -43,16 +57,19 @@ class BenchUart:
         """The board's side, where a second adapter is wired to it. Raises: RigError where there is none."""
         return no_peer(self._wire) if self._peer is None else self._peer
 
-    def write(self, data: bytes) -> None:
-        """Send to the board. Raises: RigLostError, RigError."""
+    def write(self, data: bytes) -> int:
+        """Send to the board; return how many bytes. Raises: RigLostError, RigError."""
+        raw = bytes_of(data)
         self._wire.check()
-        self._world().record(self._name, "tx", "bytes", bytes(data))
-        self._wire.write(bytes(data))
+        self._world().record(self._name, "tx", "bytes", raw)
+        self._wire.write(raw)
+        return len(raw)
 
     def read(self, n: int, timeout: Timeout | None = None) -> bytes:
         """Return the next `n` bytes, or what came of them in time. Raises: RigLostError."""
-        limit_ns = SEEN_NS if timeout is None else timeout_ns(timeout)
-        self._wire.take(lambda: sum(map(len, self._chunks)) >= n, limit_ns)
+        if isinstance(n, bool) or not isinstance(n, int) or n < 0:
+            raise ValueError(f"read({n!r}): how many bytes, 0 or more")
+        self._wire.take(lambda: sum(map(len, self._chunks)) >= n, _limit_ns(timeout))
         taken = bytearray()
         while self._chunks and len(taken) < n:
             chunk = self._chunks.popleft()
@@ -64,16 +81,17 @@ class BenchUart:
 
     def read_some(self, timeout: Timeout | None = None) -> bytes:
         """Return what came at once, waiting for the first of it; b"" if nothing comes. Raises: RigLostError."""
-        self._wire.take(lambda: bool(self._chunks), SEEN_NS if timeout is None else timeout_ns(timeout))
+        self._wire.take(lambda: bool(self._chunks), _limit_ns(timeout))
         return self._chunks.popleft() if self._chunks else b""
 
-    def begin(self, world: BenchWorld) -> None:
+    def begin(self, world: BenchWorld, faults: Faults) -> None:
         """Begin a run: nothing of the one before is left."""
-        for wire in self.wires:
-            wire.world = None
         self._wire.forget()
         self._chunks.clear()
         self._errors.clear()
+        self._due_ns = 0
+        self._faults = faults
+        faults.attach(self._name, "uart", self._fault_begins, self._fault_ends, (*PASSING, "unplug"))
         for wire in self.wires:
             wire.world = world
 
@@ -88,70 +106,53 @@ class BenchUart:
         assert self._wire.world is not None, "a test has begun"
         return self._wire.world
 
-    def _received(self, data: bytes, stamp_ns: int, errors: dict[str, int]) -> None:
-        world = self._wire.world
-        if world is None:
+    def _received(self, data: bytes, stamp_ns: int, errors: tuple[str, ...]) -> None:
+        world, faults = self._wire.world, self._faults
+        if world is None or faults is None:
             return  # between two tests
+        now_ns = world.since_start_ns(stamp_ns)
+        struck = faults.passing(self._name, data, PASSING)
+        if not struck and now_ns >= self._due_ns:
+            self._hear(world, now_ns, data, errors)
+            return
+        arrival = received(data, sent_as(self._format, struck), self._format)
+        arrival = strike(arrival._replace(errors=(*arrival.errors, *errors)), struck, self._format)
+        self._due_ns = max(self._due_ns, now_ns + arrival.late_ns)
+        if self._due_ns <= now_ns:
+            self._arrive(world, arrival)
+        else:
+            world.at(self._due_ns, lambda: self._arrive(world, arrival))
+
+    def _arrive(self, world: BenchWorld, arrival: Arrival) -> None:
+        errors = arrival.errors
+        for read in arrival.reads():
+            self._hear(world, world.now_ns, read, errors)
+            errors = ()
+
+    def _hear(self, world: BenchWorld, t_ns: int, data: bytes, errors: tuple[str, ...]) -> None:
+        if not data and not errors:
+            return
         self._errors.update(errors)
-        extra = {"errors": errors} if errors else {}
-        world.record_at(world.since_start_ns(stamp_ns), self._name, "rx", "bytes", data, **extra)
-        self._chunks.append(data)
+        extra: dict[str, Any] = {"errors": sorted(errors)} if errors else {}
+        world.record_at(t_ns, self._name, "rx", "bytes", data, **extra)
+        if data:
+            self._chunks.append(data)
         world.wake()
 
+    def _fault_begins(self, fault: Fault) -> None:
+        if fault.kind == "unplug":
+            self._chunks.clear()
+            self._wire.lose("unplugged by a fault")
 
-class BenchUartPeer:
-    """The board's side of the line, played by a second adapter."""
-
-    def __init__(self, name: str, spec: ResourceSpec) -> None:
-        assert spec.peer is not None
-        self.wire = SerialWire(name, spec.peer, spec.link(), self._received)
-        self._script = Script()
-        self._lock = threading.Lock()
-        self._timers: list[threading.Timer] = []
-
-    def send(self, data: bytes, errors: Sequence[str] = ()) -> None:
-        """Speak as the board. Raises: ValueError for line errors but `break`, which no adapter sends; RigLostError."""
-        strange = [error for error in errors if error != "break"]
-        if strange:
-            raise ValueError(f"an adapter cannot send {', '.join(strange)} errors; on a bench only 'break'")
-        self.wire.write(bytes(data))
-        if errors:
-            self.wire.send_break()
-
-    def on(self, request: bytes, reply: bytes, delay: Duration = 0, ignore: int = 0) -> None:
-        """Answer each `request` from now on, but for the first `ignore`. Raises: ValueError."""
-        with self._lock:
-            self._script.on(bytes(request), bytes(reply), ns(delay), ignore)
-
-    def end(self) -> None:
-        """Forget what to answer."""
-        with self._lock:
-            self._script.clear()
-            for timer in self._timers:
-                timer.cancel()
-            self._timers.clear()
-
-    def _received(self, data: bytes, _stamp_ns: int, _errors: dict[str, int]) -> None:
-        with self._lock:
-            for said in self._script.hear(data):
-                if said.delay_ns:
-                    timer = threading.Timer(said.delay_ns / 1e9, self._say, (said.reply,))
-                    timer.daemon = True
-                    self._timers.append(timer)
-                    timer.start()
-                else:
-                    self._say(said.reply)
-
-    def _say(self, reply: bytes) -> None:
-        try:
-            self.wire.write(reply)
-        except RigError as error:
-            self.wire.lose(str(error))
+    def _fault_ends(self, fault: Fault) -> None:
+        if fault.kind == "unplug":
+            self._wire.open()
 
 
-def no_peer(wire: Wire) -> NoReturn:
-    """Raise what says that there is nobody to play the board."""
-    raise RigError(
-        f"{wire.name} ({wire.identity}) has the real board at its other end, which no test can play; wire a second "
-        "adapter to it and name that with `peer` in the rig file, or mark the test for simulated rigs"
-    )
+def format_of(link: LinkSpec) -> Format:
+    """Return how a port reads characters."""
+    return Format.parse(f"{link.baud}-{link.data_bits}{link.parity[0]}{link.stop_bits:g}")
+
+
+def _limit_ns(timeout: Timeout | None) -> int:
+    return SEEN_NS if timeout is None else timeout_ns(timeout)

@@ -6,7 +6,7 @@ import contextlib
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 from gateway.errors import GatewayError, PortError
 from hil.rigs.base import RigError, RigLostError
@@ -128,6 +128,14 @@ class Wire(ABC):
     def _read_some(self) -> None:
         """Wait a moment for something, and take it in. Raises: GoneError."""
         raise NotImplementedError
+
+
+def no_peer(wire: Wire) -> NoReturn:
+    """Raise what says that there is nobody to play the board."""
+    raise RigError(
+        f"{wire.name} ({wire.identity}) has the real board at its other end, which no test can play; wire a second "
+        "adapter to it and name that with `peer` in the rig file, or mark the test for simulated rigs"
+    )
 
 
 class GoneError(Exception):

@@ -81,9 +81,11 @@ class BenchWorld:
             self._came.notify_all()
 
     def at(self, at_ns: int, action: Callable[[], None]) -> Event:
-        """Do something at a time of the trace, in the test's thread."""
+        """Do something at a time of the trace, in the test's thread. From any thread."""
         event = Event(action)
-        heapq.heappush(self._queue, (at_ns, next(self._numbers), event))
+        with self._came:
+            heapq.heappush(self._queue, (at_ns, next(self._numbers), event))
+            self._came.notify_all()
         return event
 
     def wait_for(self, condition: Callable[[], T | None], until_ns: int) -> T | None:
@@ -104,11 +106,17 @@ class BenchWorld:
         self.wait_for(lambda: None, until_ns)
 
     def _do_what_is_due(self) -> None:
-        while self._queue and self._queue[0][0] <= self.now_ns:
-            _, _, event = heapq.heappop(self._queue)
-            action, event.action = event.action, None
-            if action is not None:
-                action()
+        while (action := self._due()) is not None:
+            action()
+
+    def _due(self) -> Callable[[], None] | None:
+        with self._came:
+            while self._queue and self._queue[0][0] <= self.now_ns:
+                _, _, event = heapq.heappop(self._queue)
+                action, event.action = event.action, None
+                if action is not None:
+                    return action
+        return None
 
 
 class BenchClock:

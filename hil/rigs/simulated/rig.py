@@ -24,6 +24,7 @@ STARTED: Final = datetime.fromtimestamp(START_WALL_NS / 1e9, UTC).isoformat().re
 
 # A bus's module has `make(name, setting)`; a handle may have `close() -> list[str]`, which says what is left wrong.
 _HOMES: Final[dict[str, str]] = {
+    "spi": "hil.rigs.simulated.spi",
     "uart": "hil.rigs.simulated.uart",
 }
 

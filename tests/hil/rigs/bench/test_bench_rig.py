@@ -186,8 +186,44 @@ def test_a_resource_that_it_has_not_is_told_with_the_nearest(board: Board) -> No
 
 def test_a_fault_that_no_real_wire_has_is_refused(board: Board) -> None:
     board.begin()
-    with pytest.raises(ValueError, match="this rig cannot do 'bit_flip' on uart0"):
-        board.rig.faults.add("bit_flip", bus="uart0")
+    with pytest.raises(ValueError, match="this rig cannot do 'flow_stall' on uart0"):
+        board.rig.faults.add("flow_stall", bus="uart0")
+
+
+def test_what_is_read_passes_through_the_faults(board: Board) -> None:
+    uart = board.begin()
+    fault = board.rig.faults.add("truncate", keep=2)
+    board.cable.send(b"abcdef")
+    assert (uart.read(6, timeout=0.2), fault.hits) == (b"ab", 1)
+
+
+def test_a_delayed_read_is_overtaken_by_none(board: Board) -> None:
+    uart = board.begin()
+    fault = board.rig.faults.add("delay", by="80ms", count=1)
+    board.cable.send(b"first ")
+    assert board.rig.world is not None
+    board.rig.world.wait_for(lambda: fault.hits, 5_000_000_000)
+    board.cable.send(b"second")
+    assert uart.read(12, timeout=5) == b"first second"
+
+
+def test_a_strike_is_in_the_trace_with_what_it_struck(board: Board) -> None:
+    uart = board.begin()
+    board.rig.faults.add("truncate", keep=0)
+    board.cable.send(b"Z")
+    assert uart.read(1, timeout=0.2) == b""
+    board.rig.end()
+    assert '{"bus":"uart0","dir":"fault","kind":"truncate","data":"5a","params":{"keep":0}}' in board.lines()
+
+
+def test_a_port_that_a_fault_takes_is_lost_and_back_when_it_ends(board: Board) -> None:
+    uart = board.begin()
+    fault = board.rig.faults.add("unplug")
+    with pytest.raises(RigLostError, match="unplugged by a fault"):
+        uart.read(1, timeout=5)
+    fault.remove()
+    board.cable.send(b"x")
+    assert (uart.read(1, timeout=5), board.rig.end()) == (b"x", [])
 
 
 ASKING = '[target.a.state.answering]\ntimeout = "{timeout}"\nretries = {retries}\nsend = "id {{boot}}?"\n'

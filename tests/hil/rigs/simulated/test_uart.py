@@ -369,7 +369,7 @@ def test_a_write_waits_for_room_as_long_as_something_goes_out(uart):
 
 
 def test_an_unplugged_port_raises_until_it_is_plugged_in(uart, faults):
-    fault = faults.add("unplug")
+    fault = faults.add("unplug", bus="uart0")
     for act in (lambda: uart.read(1), uart.read_some, lambda: uart.write(b"x"), lambda: uart.host_send(b"x")):
         with pytest.raises(RigLostError, match="/dev/ttyUSB0 is gone") as caught:
             act()
@@ -382,7 +382,7 @@ def test_an_unplugged_port_raises_until_it_is_plugged_in(uart, faults):
 
 
 def test_a_read_that_waits_when_the_port_goes_raises(uart, faults, clock):
-    faults.add("unplug", at="50ms", duration="1ms")
+    faults.add("unplug", bus="uart0", at="50ms", duration="1ms")
     with pytest.raises(ConnectionError):
         uart.read(1)
     assert clock.monotonic_ns() == 50_000_000
@@ -393,13 +393,13 @@ def test_what_was_under_way_or_unread_is_gone_with_the_port(uart, faults):
     uart.settle()
     uart.peer.send(b"on the wire")
     uart.write(b"out")
-    faults.add("unplug").remove()
+    faults.add("unplug", bus="uart0").remove()
     assert uart.read(20, timeout="50ms") == b""
     assert uart.peer.received == b""
 
 
 def test_a_reenumerated_port_comes_back_under_another_name(uart, faults, clock, rig):
-    faults.add("reenumerate")
+    faults.add("reenumerate", bus="uart0")
     assert uart.node == "/dev/ttyUSB1"
     with pytest.raises(OSError, match="ttyUSB1"):
         uart.read(1)
@@ -410,7 +410,7 @@ def test_a_reenumerated_port_comes_back_under_another_name(uart, faults, clock, 
         (0, "reenumerate"),
         (AWAY_NS, "note"),
     ]
-    faults.add("reenumerate")
+    faults.add("reenumerate", bus="uart0")
     assert uart.node == "/dev/ttyUSB0"
 
 
@@ -442,8 +442,8 @@ def test_a_listener_hears_what_the_fixture_hears(uart):
 def test_a_listener_is_told_once_that_the_port_is_gone(uart, faults, clock):
     lost = []
     uart.listen(lambda _: None, lost.append)
-    faults.add("reenumerate")
-    faults.add("unplug", duration="300ms")
+    faults.add("reenumerate", bus="uart0")
+    faults.add("unplug", bus="uart0", duration="300ms")
     with pytest.raises(OSError, match="ttyUSB"):
         uart.listen(lambda _: None, lost.append)
     clock.sleep("290ms")
@@ -492,7 +492,7 @@ def run(seed, folder, added):
     uart = rig.get("uart0")
     uart.peer.on(re.compile(rb"get (\d);"), lambda match: b"value " + match[1] * 9, delay="2ms")
     for (kind, params), schedule in added:
-        rig.faults.add(kind, **params, **schedule)
+        rig.faults.add(kind, bus="uart0", **params, **schedule)
     for number in range(8):
         try:
             uart.write(b"get %d;" % number)
