@@ -140,7 +140,7 @@ def test_a_test_that_stops_everything_leaves_its_trace(pytester, what, code):
         import pytest
         @pytest.fixture
         def plugged(uart, faults):
-            faults.add("unplug")
+            faults.add("unplug", bus="uart0")
             yield
             with open("ended", "w"): pass
         def test_it(plugged):
