@@ -104,6 +104,15 @@ def start(words: Sequence[str]) -> Line:
     return Line(ours, process)
 
 
+def checked(agent: str) -> str | None:
+    """Return why a text cannot be the address of an agent, None where it can."""
+    try:
+        ssh_command(agent, None) if agent.startswith("ssh://") else address_of(agent)
+    except UsageError as error:
+        return str(error)
+    return None
+
+
 def ssh_command(agent: str, target: str | None) -> list[str]:
     """Return the words that start an agent on another machine. Raises: UsageError."""
     try:

@@ -163,6 +163,8 @@ def _check_ports(spec: ResourceSpec, written: dict[str, Any], path: KeyPath, fou
     assert spec.protocol is not None
     if spec.sim and "port" in written:
         found.error((*path, "sim"), "simulated and with a port; keep one of sim = true and port")
+    elif spec.agent is not None:
+        _check_agent(spec, path, found)
     elif not spec.sim and "port" not in written and not found.is_touched((*path, "sim")):
         hint = f"missing; the board's own identity such as 'usb:VID:PID:SERIAL' ({SHOWN_BY}), or sim = true"
         found.error((*path, "port"), hint)
@@ -178,6 +180,17 @@ def _check_ports(spec: ResourceSpec, written: dict[str, Any], path: KeyPath, fou
             found.error((*path, key), problem)
         elif doubt is not None and not spec.shared:
             found.warn((*path, key), doubt)
+
+
+def _check_agent(spec: ResourceSpec, path: KeyPath, found: Findings) -> None:
+    from hil.agent.dialling import checked  # ssl and all that, for those who have one
+
+    assert spec.agent is not None
+    if spec.sim or spec.port is not None:
+        found.error((*path, "agent"), "the agent knows the port; take out `port` and `sim` here")
+    problem = checked(spec.agent)
+    if problem is not None:
+        found.error((*path, "agent"), problem)
 
 
 def _check_power(spec: ResourceSpec, written: dict[str, Any], path: KeyPath, found: Findings) -> None:

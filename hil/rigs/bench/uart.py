@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.profile.model import LinkSpec
 from hil.durations import Timeout, timeout_ns
@@ -27,14 +27,16 @@ PASSING: Final = (
     *("baud", "parity", "stop"),
 )
 
+if TYPE_CHECKING:
+    from hil.rigs.bench.agent_wire import AgentWire
+
 
 class BenchUart:
     """The host's side of a serial line: all that comes is recorded, read or not."""
 
     def __init__(self, name: str, target: str, spec: ResourceSpec) -> None:
-        assert spec.port is not None
         self._name = name
-        self._wire = SerialWire(f"{target}.{name}", spec.port, spec.link(), self._received)
+        self._wire = self._wire_of(f"{target}.{name}", spec)
         self._peer = BenchUartPeer(f"{target}.{name} peer", spec) if spec.peer is not None else None
         self._format = format_of(spec.link())
         self._faults: Faults | None = None
@@ -43,6 +45,14 @@ class BenchUart:
         self._errors: Counter[str] = Counter()
         self._listeners: list[Callable[[bytes], None]] = []
         self.wires: list[Wire] = [self._wire] if self._peer is None else [self._wire, self._peer.wire]
+
+    def _wire_of(self, name: str, spec: ResourceSpec) -> SerialWire | AgentWire:
+        if spec.agent is not None:
+            from hil.rigs.bench.agent_wire import AgentWire
+
+            return AgentWire(name, spec.agent, self._received)
+        assert spec.port is not None
+        return SerialWire(name, spec.port, spec.link(), self._received)
 
     @property
     def node(self) -> str:

@@ -193,3 +193,36 @@ def test_wrong_use_is_told_in_one_line(board, words, told):
     assert done.returncode == 2
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_rig_file_may_name_a_board_that_hangs_on_another_machine(board, agents, tmp_path):
+    _, address = agents()
+    (tmp_path / "here.toml").write_text(
+        f'[rig]\nname = "far"\n[target.a]\nstates = ["powered"]\n'
+        f'[target.a.resource.uart0]\nprotocol = "uart"\nagent = "{address}"\nbaud = 115200\n'
+    )
+    (tmp_path / "test_far.py").write_text(
+        "def test_far(uart):\n    uart.write(b'ping')\n    assert uart.read(4, timeout=20) == b'pong'\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "test_far.py", "--hil-rig", "here.toml"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as run:
+        assert board.heard(4) == b"ping"
+        board.say(b"pong")
+        out, _ = run.communicate(timeout=60)
+    assert run.returncode == 0, out
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('agent = "pi:x"', "'pi:x' is no address of an agent"),
+        ('agent = "pi"\nport = "/dev/x"', "the agent knows the port"),
+    ],
+)
+def test_a_wrong_agent_in_a_rig_file_is_told_with_its_line(tmp_path, line, told):
+    file = tmp_path / "rig.toml"
+    file.write_text(f'[rig]\nname = "r"\n[target.a.resource.uart0]\nprotocol = "uart"\n{line}\n')
+    words = [sys.executable, "-m", "gateway", "hil", "check", str(file)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert f"{file}:5: target.a.resource.uart0.agent: {told}" in done.stdout
