@@ -10,25 +10,26 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from gateway.spelling import did_you_mean
 from hil.durations import Duration, ns
 from hil.rigs.simulated.dut import SimulatedDut
+from hil.rigs.simulated.uart_playing import Port as Playable
+from hil.rigs.simulated.uart_playing import play
 from hil.rigs.simulated.uart_script import Answer, Request, Rule, Script
 from hil.rigs.simulated.world import Event, World
 from hil.uart_bits import BREAK, FRAMING, PARITY
 
 if TYPE_CHECKING:
     from hil.peers.attach import Simulated
+    from hil.trace import Trace
+    from hil.trace.player import Player
 
 FLAGS: Final = (BREAK, FRAMING, "overrun", PARITY)
 MOST_RECEIVED: Final = 1 << 20  # bytes
 
 
-class Port(Protocol):
+class Port(Playable, Protocol):
     """The host's side, as the device needs it."""
 
     def settle(self) -> None:
         """Let what is on the wire arrive."""
-
-    def hear_device(self, data: bytes, errors: tuple[str, ...]) -> None:
-        """Take what the device sends at once."""
 
 
 class Peer:
@@ -125,6 +126,13 @@ class Peer:
         from hil.peers.attach import Wanted, on_stream
 
         return on_stream(self, self._world, self._dut, Wanted(profile, values, params, period))
+
+    def play(self, trace: Trace | str | Path, bus: str | None = None, order: str = "strict") -> Player:
+        """Let the device do what it did in a trace, from now on; `diverged` of what this returns is None, or where.
+
+        `order`: "strict" as it was, or "matched", each request with its replies. Raises: ValueError, TraceError.
+        """
+        return play(self._world, self._port, trace, bus, order)
 
     def listen(self, heard: Callable[[bytes], None]) -> Callable[[], None]:
         """Call `heard` with what the device hears, until what this returns is called."""
