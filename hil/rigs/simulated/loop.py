@@ -130,7 +130,7 @@ class _RestingSelector(selectors.DefaultSelector):
         self.turns += 1
         if self.turns > MOST_TURNS:
             raise RuntimeError("the gateway never rests: it did 10,000 turns in no time")
-        if not ready and (timeout is None or timeout >= RESOLUTION_S):
+        if not ready and (timeout is None or timeout >= RESOLUTION_S / 2):  # half: far from zero, floats are coarse
             self._loop.came_to_rest(timeout)
         return ready
 
