@@ -80,7 +80,7 @@ def test_a_device_that_there_is_not_is_refused_with_those_that_are():
             "ble",
             "tx",
             Element("AA", characteristic="1"),
-            ("write", b"\1", {"address": "AA", "characteristic": "2a37"}),
+            ("write", b"\1", {"address": "AA", "characteristic": "1"}),
         ),
     ],
 )
