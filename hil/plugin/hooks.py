@@ -43,10 +43,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """A run in which any test uses the rig is recorded as a whole."""
+    """Record each test of a run that is about a rig, or that uses one and is to be reported of."""
     hil = hil_of(session.config)
-    hil.is_wanted = hil.is_wanted or any(TARGET in getattr(item, "fixturenames", ()) for item in session.items)
-    if hil.is_wanted:
+    uses = any(map(_uses_rig, session.items))
+    if uses and session.config.getoption("xmlpath", None):
+        hil.is_wanted = True
+    if uses or hil.is_wanted:
         _end_well_when_told_to()
 
 
@@ -62,7 +64,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """Run a test over its rounds, where there are several."""
     hil = hil_of(item.config)
-    if hil.options.repeat == 1 or TARGET not in getattr(item, "fixturenames", ()):
+    if hil.options.repeat == 1 or not _uses_rig(item):
         return None
     from hil.plugin import rounds
 
@@ -82,7 +84,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.fail(f"{reason} (--hil-strict)", pytrace=False)
         pytest.skip(reason)
     hil.begin_now = partial(_begin, item, hil, target)
-    if hil.is_wanted:
+    if hil.is_wanted or _uses_rig(item):
         hil.begin_now()
 
 
@@ -176,6 +178,10 @@ def _begin(item: pytest.Item, hil: Hil, target: str) -> Running:
     except GatewayError as error:
         pytest.fail(f"hil: {error}", pytrace=False)
     return running
+
+
+def _uses_rig(item: pytest.Item) -> bool:
+    return TARGET in getattr(item, "fixturenames", ())
 
 
 def _target_of(item: pytest.Item, hil: Hil) -> str:

@@ -56,12 +56,10 @@ class Hil:
     def __init__(self, options: Options) -> None:
         """Raises: pytest.UsageError for a rig file or targets that are none."""
         self.options = options
-        self.is_wanted = options.asks_for_a_rig  # or, once collected, a test asked for a fixture
+        self.is_wanted = options.asks_for_a_rig  # for every test, also those that ask for no fixture
         self.round = 0  # of the test that runs
         self.only: Collection[tuple[int, int]] | None = None  # strikes of faults that happen: see `Faults`
-        self.probes: Path | None = (
-            None  # where rounds go that only look which strikes matter; they leave nothing behind
-        )
+        self.probes: Path | None = None  # where rounds go that only look which strikes matter
         self.running: Running | None = None
         self.begin_now: Callable[[], Running]  # for the test that is under way, which asks late
         self.last_faults: Faults | None = None  # of the round that ended last
@@ -94,7 +92,6 @@ class Hil:
         """Begin a run of a test on a target's rig. Raises: RigError."""
         from hil.rigs.base import Round
 
-        self.is_wanted = True
         rig = self._rig(target)
         seed = self.seed_of(self.round)
         trace = self._path(node_id)
