@@ -83,9 +83,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if hil.options.is_strict:
             pytest.fail(f"{reason} (--hil-strict)", pytrace=False)
         pytest.skip(reason)
-    hil.begin_now = partial(_begin, item, hil, target)
+    hil.begin_now = partial(_begin_late, item, hil, target)
     if hil.is_wanted or _uses_rig(item):
-        hil.begin_now()
+        _begin(item, hil, target)
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
@@ -178,6 +178,12 @@ def _begin(item: pytest.Item, hil: Hil, target: str) -> Running:
     except GatewayError as error:
         pytest.fail(f"hil: {error}", pytrace=False)
     return running
+
+
+def _begin_late(item: pytest.Item, hil: Hil, target: str) -> Running:
+    """Begin for a test that asks in its middle. Others may, too: from now on every test finds a rig."""
+    hil.is_wanted = True
+    return _begin(item, hil, target)
 
 
 def _uses_rig(item: pytest.Item) -> bool:
