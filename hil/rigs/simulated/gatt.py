@@ -21,7 +21,7 @@ from gateway.frame import Address, Batch, Element, PortName, short_uuid
 from gateway.port import CanFilter
 from hil.rigs.base import RigLostError
 from hil.rigs.radio import BleRefusedError, BleTimeoutError
-from hil.rigs.simulated.ports import UNPLUGGED, Inbox
+from hil.rigs.simulated.inbox import UNPLUGGED, Inbox
 
 ANY_ADDRESS: Final = "C0:00:00:00:00:01"  # of a device that has advertised none
 T = TypeVar("T")

@@ -15,6 +15,7 @@ from hil.rigs.simulated.world import World
 
 _NS: Final = 1_000_000_000
 RESOLUTION_S: Final = 0.5e-9  # a timer is due in the nanosecond that is nearest, and never before that
+NUDGE_TURNS: Final = 500
 MOST_TURNS: Final = 10_000  # of the loop without time passing: more, and something in it never rests
 
 T = TypeVar("T")
@@ -109,6 +110,10 @@ class WorldLoop(asyncio.SelectorEventLoop):
         self.settle()
         self.close()
 
+    def nudge(self) -> None:
+        """Let a nanosecond pass: who waits for less, in doubles, would wait for ever at one instant."""
+        self._world.now_ns += 1
+
     def came_to_rest(self, timeout: float | None) -> None:
         """Take note when the next timer is due, and stop. Called by the selector."""
         self.due_ns = None if timeout is None else self._world.now_ns + max(1, round(timeout * _NS))
@@ -128,9 +133,11 @@ class _RestingSelector(selectors.DefaultSelector):
         """Return what is ready now, which is all that can be waited for."""
         ready = super().select(0)
         self.turns += 1
+        if self.turns % NUDGE_TURNS == 0:
+            self._loop.nudge()
         if self.turns > MOST_TURNS:
             raise RuntimeError("the gateway never rests: it did 10,000 turns in no time")
-        if not ready and (timeout is None or timeout >= RESOLUTION_S):
+        if not ready and (timeout is None or timeout >= RESOLUTION_S / 2):  # half: far from zero, floats are coarse
             self._loop.came_to_rest(timeout)
         return ready
 

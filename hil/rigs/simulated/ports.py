@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -38,13 +37,11 @@ from gateway.port import Port, Sample
 from gateway.profile.model import LinkSpec
 from gateway.registry import driver_for
 from gateway.spelling import did_you_mean
+from hil.rigs.simulated.gatt import GattPort
+from hil.rigs.simulated.inbox import UNPLUGGED, Inbox
 
 PREFIX: Final = "hil:"
-MOST_WAITING: Final = 8192  # payloads that nobody has read yet
 CLASSIC_BYTES: Final = 8
-UNPLUGGED: Final = "unplugged"
-
-Heard = tuple[bytes, Address]
 
 
 class RigDriver:
@@ -71,8 +68,6 @@ class RigDriver:
         if protocol != link.bus:
             raise PortOptionError(target, f"the rig's {name} is {protocol}, and the profile is for {link.bus}")
         if link.bus == "ble" and link.mode == "gatt":
-            from hil.rigs.simulated.gatt import GattPort
-
             return GattPort(target, handle, clock, address.upper() or None)
         if link.bus == "spi":
             return SpiPort(target, handle, clock)
@@ -95,44 +90,6 @@ def port_text(rig: Any, port: str) -> str:
     if port.startswith(("replay:", "/")):
         return port
     raise ValueError(f"{rig.target} has no resource {name!r}{did_you_mean(name, list(rig.resources))}")
-
-
-class Inbox:
-    """What was heard and not read yet. Full, the oldest goes, and is counted."""
-
-    def __init__(self, port: PortName, clock: Clock) -> None:
-        self._port = port
-        self._clock = clock
-        self._waiting: deque[Heard] = deque()
-        self._dropped = 0
-        self._end: PortError | None = None
-        self._changed = asyncio.Event()
-
-    def put(self, payload: bytes, address: Address = None) -> None:
-        """Take what was heard."""
-        if len(self._waiting) == MOST_WAITING:
-            self._waiting.popleft()
-            self._dropped += 1
-        self._waiting.append((payload, address))
-        self._changed.set()
-
-    def end(self, error: PortError) -> None:
-        """Let a read raise this, behind what was heard before."""
-        self._end = self._end or error
-        self._changed.set()
-
-    async def take(self, *, is_stream: bool) -> Batch:
-        """Return all of it, waiting for the first. Raises: what `end` was given."""
-        while not self._waiting:
-            if self._end is not None:
-                raise self._end
-            self._changed.clear()
-            await self._changed.wait()
-        heard, self._waiting = self._waiting, deque()
-        dropped, self._dropped = self._dropped, 0
-        addresses = None if is_stream else [address for _, address in heard]
-        payloads = [payload for payload, _ in heard]
-        return Batch(payloads, self._clock.monotonic_ns(), self._clock.wall_ns(), addresses, None, dropped)
 
 
 class RigPort:
