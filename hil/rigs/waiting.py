@@ -32,7 +32,9 @@ def _of_value(now: Facts | None, rejected: Sequence[Any]) -> str:
     if now.value is None:
         taints = f" ({', '.join(now.taints)})" if now.taints else ""
         return f"its message came {now.age_s:g} s ago without a value{taints}"
-    told = f"the last is {now.value!r}, {now.age_s:g} s old{', stale' if now.stale else ''}"
+    told = f"the last is {now.value!r}, {now.age_s:g} s old"
+    if now.stale:
+        return f"{told}, stale"
     return told if rejected else f"{told}, which a wait gave already: `gateway.get` gives it again"
 
 
