@@ -175,7 +175,7 @@ def _begin(item: pytest.Item, hil: Hil, target: str) -> Running:
 
     try:
         item.stash[_RUN] = running = hil.begin(item.nodeid, target)
-    except GatewayError as error:
+    except (GatewayError, OSError) as error:  # the latter of a disk that keeps no more traces
         pytest.fail(f"hil: {error}", pytrace=False)
     return running
 
@@ -196,11 +196,11 @@ def _target_of(item: pytest.Item, hil: Hil) -> str:
 
 
 def _needs(item: pytest.Item) -> Sequence[str]:
-    """Return what a test's markers need. Raises: pytest.UsageError for a marker that is none."""
+    """Return what a test's markers need; a marker that is none fails the test."""
     needs: list[str] = []
     for marker in item.iter_markers("hil"):
         if marker.args or set(marker.kwargs) - {"needs"}:
-            raise pytest.UsageError(f"{item.nodeid}: write @pytest.mark.hil(needs=['uart0', 'can'])")
+            pytest.fail("hil: write @pytest.mark.hil(needs=['uart0', 'can'])", pytrace=False)
         given = marker.kwargs.get("needs", ())
         needs += [given] if isinstance(given, str) else given
     return needs
