@@ -16,6 +16,8 @@ from gateway.spelling import did_you_mean
 from hil.faults.catalogue import HOMES, KINDS, Acts, Kind, kind_of, read_params
 from hil.faults.schedule import WAITING, Schedule, Trigger
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 
 class Timer(Protocol):
     """Something that will be done."""

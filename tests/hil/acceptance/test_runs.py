@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from hil.report.results import read_results
+
 LIMIT_S = 60
 
 
@@ -118,3 +120,17 @@ def test_a_worker_that_dies_takes_no_other_test_with_it(folder):
     )
     assert (status, "1 failed, 1 passed" in told) == (1, True), told
     assert any(b"627965" in path.read_bytes() for path in (folder / "run").rglob("*.trace"))
+    assert sorted(each.outcome for each in read_results(folder / "run")) == ["passed", "unknown"]
+
+
+def test_what_is_wrong_in_a_test_is_shown_in_its_own_line_and_not_in_ours(folder):
+    status, told = run(
+        folder,
+        """
+        def test_fault(faults): faults.add("drp")
+        def test_measurement(recorder): recorder.measure("boot", 2.0, "s", maximum=1)
+        def test_golden(recorder): recorder.assert_golden("none", rows=[{"a": 1}])
+        """,
+    )
+    assert (status, "3 failed" in told, "did you mean 'drop'?" in told) == (1, True, True), told
+    assert not any(name in told for name in ("hil/faults/", "hil/measure.py", "hil/golden.py", "recorder.py")), told
