@@ -163,7 +163,7 @@ class SimulatedCan:
         self._look_at_power()
         waiting = self._device.queue
         if not self._host.can_hear() and len(waiting) >= MAILBOXES:
-            waiting.popleft()
+            self._note(f"the device drops {waiting.popleft()}: nobody hears it")
         self._wire.offer(self._device, frame)
 
     def peer_counters(self) -> Counters:
