@@ -6,6 +6,8 @@ import signal
 import threading
 from collections.abc import Generator, Sequence
 from functools import partial
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, Final
 
 import pytest
@@ -28,9 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "hil(needs=[...]): needs these resources (uart0) or protocols (uart) of the rig, else it is skipped"
     )
     _spare_from_rewriting(config)
-    config.stash[KEY] = hil = Hil(options.read(config))
-    if config.getoption("xmlpath", None):
-        hil.keep()  # the report names the traces
+    config.stash[KEY] = Hil(options.read(config), partial(_make_folder, config))
     config.pluginmanager.register(fixtures, "tidegate-hil-fixtures")
     config.pluginmanager.register(_JunitLog(config), "tidegate-hil-junit")
 
@@ -112,7 +112,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
         records = running.rig.trace.records
         if report.failed:
-            hil_of(item.config).keep()
             report.sections.extend(output.tails_of(records, running.rig.resources))
             report.sections.append(("hil", f"seed {running.seed}, trace {running.trace}"))
         if report.when == "teardown":
@@ -130,6 +129,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Bring everything to rest, also after Ctrl-C."""
     hil_of(session.config).close()
+
+
+def _make_folder(config: pytest.Config) -> Path:
+    """Return a folder for traces that nobody asked for: in pytest's own, which keeps those of the last three runs."""
+    factory: pytest.TempPathFactory | None = getattr(config, "_tmp_path_factory", None)
+    return Path(mkdtemp(prefix="tidegate-hil-")) if factory is None else factory.mktemp("hil")
 
 
 def _spare_from_rewriting(config: pytest.Config) -> None:

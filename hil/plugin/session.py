@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,8 +52,9 @@ class Running:
 class Hil:
     """The state of a run. Makes nothing before a test needs it."""
 
-    def __init__(self, options: Options) -> None:
-        """Raises: pytest.UsageError for a rig file or targets that are none."""
+    def __init__(self, options: Options, make_folder: Callable[[], Path]) -> None:
+        """`make_folder`: for traces that nobody asked for. Raises: pytest.UsageError for a rig file or targets."""
+        self._make_folder = make_folder
         self.options = options
         self.is_wanted = options.asks_for_a_rig  # for every test, also those that ask for no fixture
         self.round = 0  # of the test that runs
@@ -69,7 +69,6 @@ class Hil:
         self.targets = self._chosen()
         self._rigs: dict[str, Rig] = {}
         self._folder: Path | None = options.record
-        self._keeps_folder = options.record is not None
         self._paths: set[Path] = set()
 
     def resources(self, target: str) -> Mapping[str, str]:
@@ -117,12 +116,6 @@ class Hil:
         finally:
             for rig in self._rigs.values():
                 rig.close()
-            if self._folder is not None and not self._keeps_folder:
-                shutil.rmtree(self._folder, ignore_errors=True)
-
-    def keep(self) -> None:
-        """Keep the traces although nobody asked: a test has failed."""
-        self._keeps_folder = True
 
     # ---- what a run is made of
 
@@ -160,7 +153,7 @@ class Hil:
 
     def _path(self, node_id: str) -> Path:
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="tidegate-hil-"))
+            self._folder = self._make_folder()
         if self.probes is not None:
             return self.probes / "probe.trace"
         file, _, name = node_id.partition("::")
