@@ -123,8 +123,11 @@ def _lowest(path: Path | str) -> int:
 
 @contextmanager
 def _new(target: Path) -> Iterator[Path]:
-    """Give a file beside `target` that takes its place when all went well."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=target.suffix.lower())
+    """Give a file beside `target` that takes its place when all went well. Raises: UsageError where it cannot be."""
+    try:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=target.suffix.lower())
+    except OSError as error:
+        raise UsageError(f"{target} cannot be written: {error.strerror}") from error
     os.close(handle)
     made = Path(name)
     try:
