@@ -58,7 +58,6 @@ class BenchRig:
         self.dut = BenchDut(target, spec, self._switch, self._wires, self._handles)
         self._power = BenchPower(self.dut)
         self._failure: BringUpError | None = None
-        self._folder = Path()
         self.world: BenchWorld | None = None
 
     @property
@@ -78,7 +77,6 @@ class BenchRig:
         self.clock = BenchClock(world)
         self.faults = Faults(world, only=round_.only)
         self.disk = Disk(round_.folder / "disk", self.faults)
-        self._folder = round_.folder
         self._attach()
         for handle in self._handles.values():
             handle.begin(world, self.faults)
@@ -117,7 +115,7 @@ class BenchRig:
 
     def make_gateway(self) -> Any:
         """Return a gateway on the rig's ports."""
-        return import_module("hil.rigs.bench.gateway").make(self, self._folder / "gateway")
+        return import_module("hil.rigs.bench.gateway").make(self)
 
     def restore(self) -> None:
         """End all faults, open what was lost, bring the board into its last state. Raises: BringUpError."""
