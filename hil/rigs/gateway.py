@@ -53,7 +53,7 @@ class RigGateway(ABC):
             grants={"hil": GrantConfig(principal=PRINCIPAL, routes="**", verbs=["read", "write", "admin"])},
         )
         self._gateway: Gateway | None = None
-        self._given: dict[str, tuple[int, int]] = {}  # what `wait` returned last, by route
+        self._given: dict[str, int] = {}  # number of what `wait` returned last, by route
         self._coverage = Coverage()
 
     # ---- what a test does
@@ -95,7 +95,7 @@ class RigGateway(ABC):
 
         def look() -> Facts | None:
             found = self._look(wanted)
-            if found is None or found.value is None or found.stale or self._given.get(route) == _mark(found):
+            if found is None or found.value is None or found.stale or self._given.get(route) == found.seq:
                 return None
             if until is not None and not until(found.value):
                 rejected[:] = [found.value]
@@ -108,7 +108,7 @@ class RigGateway(ABC):
             raise NotCameError(
                 explained(route, limit_ns, self._do(lambda: self._look(wanted)), self.status(), rejected)
             )
-        self._given[route] = _mark(found)
+        self._given[route] = found.seq
         self._note_coverage()
         return found
 
@@ -126,6 +126,8 @@ class RigGateway(ABC):
         limit_s = min(timeout_ns(timeout) / _NS, MOST_WAIT_S)
         self._known_route(route)
         told = Facts(self._asked("set", {"route": route, "value": value, "wait_s": limit_s}))
+        if told.reason == "unknown_route":
+            raise ValueError(told.detail)
         self._note_coverage()
         if told.id is not None:
             device, _, setpoint = route.partition("/")
@@ -251,11 +253,6 @@ class RigGateway(ABC):
         queries = self._started.queries
         profiles = {each["name"]: each["profile"] for each in queries.devices()}
         self._coverage.look(queries.latest(), queries.routes(EVERYTHING), profiles)
-
-
-def _mark(found: Facts) -> tuple[int, int]:
-    """Return what tells a value from the one before."""
-    return found.seq, found.t_ns
 
 
 def _nothing() -> None:
