@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 from collections.abc import Callable, Collection, Mapping
@@ -142,7 +143,10 @@ class Hil:
                 from gateway.spelling import did_you_mean
 
                 raise pytest.UsageError(f"--hil-target {name}: no such target{did_you_mean(name, known)}")
-        return self.options.targets or (known if self.options.all_targets else known[:1])
+        if self.options.targets or self.options.all_targets:
+            return self.options.targets or known
+        leased = os.environ.get("TIDEGATE_TARGET")  # by `tidegate hil reserve take`
+        return (leased,) if leased in known else known[:1]
 
     def _rig(self, target: str) -> Rig:
         if target not in self._rigs:

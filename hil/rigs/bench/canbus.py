@@ -17,7 +17,7 @@ from gateway.registry import require
 from hil.durations import Timeout, timeout_ns
 from hil.faults.faults import Fault, Faults
 from hil.rigs.base import RigError
-from hil.rigs.bench.wire import POLL_S, SEEN_NS, GoneError, Wire, no_peer
+from hil.rigs.bench.wire import POLL_S, SEEN_NS, GoneError, Wire, leased, no_peer
 from hil.rigs.bench.world import BenchWorld
 from hil.rigs.model import ResourceSpec
 
@@ -53,6 +53,7 @@ class CanWire(Wire):
         """Whether its error frames are those of linux/can/error.h."""
         return self.interface == "socketcan" or self.interface in KERNEL_ERRORS
 
+    @leased
     def send(self, id: int, data: bytes, *, extended: bool | None, fd: bool | None) -> CanFrame:  # noqa: A002 - CAN's word
         """Send one frame. Raises: ValueError for what no frame can be; RigError, RigLostError."""
         can = require("can", "can")

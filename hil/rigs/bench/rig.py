@@ -11,6 +11,7 @@ from typing import Any, Final
 from drivers._spi_device import SpiDev, py_spidev
 from gateway.spelling import did_you_mean
 from hil.faults.faults import Fault, Faults
+from hil.lease.pool import current
 from hil.rigs.base import BringUpError, RigError, Round
 from hil.rigs.bench.ble import BenchBle
 from hil.rigs.bench.canbus import BenchCan
@@ -50,6 +51,9 @@ class BenchRig:
             name: self._make(name, its, new_spi) for name, its in spec.resource.items() if its.protocol != "power"
         }
         self._wires: list[Wire] = [wire for handle in self._handles.values() for wire in handle.wires]
+        lease = current()
+        for wire in self._wires:
+            wire.lease = lease
         switches = [(name, its) for name, its in spec.resource.items() if its.protocol == "power"]
         self._switch: tuple[Switch, ResourceSpec] | None = None
         if switches:

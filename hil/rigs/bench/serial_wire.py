@@ -16,7 +16,7 @@ from drivers._serial import is_url, open_tty, port_error
 from gateway.profile.model import LinkSpec
 from gateway.registry import require
 from hil.rigs.base import RigError
-from hil.rigs.bench.wire import POLL_S, GoneError, Wire
+from hil.rigs.bench.wire import POLL_S, GoneError, Wire, leased
 
 CHUNK_BYTES: Final = 65536
 STALL_S: Final = 1.0  # beyond the time on the line: it takes nothing
@@ -44,6 +44,7 @@ class SerialWire(Wire):
         """What the identity means now: `/dev/ttyUSB3`."""
         return self._node
 
+    @leased
     def write(self, data: bytes) -> None:
         """Send all of it. Raises: RigLostError, RigError where the line takes nothing."""
         self.check()

@@ -12,7 +12,7 @@ from gateway.errors import PortError, PortLostError
 from gateway.profile.model import LinkSpec
 from hil.faults.faults import Fault, Faults
 from hil.rigs.base import RigError
-from hil.rigs.bench.wire import Wire, no_peer
+from hil.rigs.bench.wire import Wire, leased, no_peer
 from hil.rigs.bench.world import BenchWorld
 from hil.rigs.model import ResourceSpec
 
@@ -31,6 +31,7 @@ class SpiWire(Wire):
         self._node = ""
         self._device: ChipSelect | None = None
 
+    @leased
     def transfer(self, tx: bytes) -> bytes:
         """Return what was read while `tx` went out. Raises: RigLostError, RigError."""
         self.check()

@@ -6,9 +6,11 @@ import contextlib
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Final, NoReturn, TypeVar
+from functools import wraps
+from typing import Any, Concatenate, Final, NoReturn, ParamSpec, TypeVar
 
 from gateway.errors import GatewayError, PortError
+from hil.lease.held import Lease
 from hil.rigs.base import RigError, RigLostError
 from hil.rigs.bench.world import BenchWorld
 
@@ -17,6 +19,8 @@ JOIN_S: Final = 1.0  # of the time that closing may take
 SEEN_NS: Final = 1_000_000_000  # a read that has no timeout of its own
 
 T = TypeVar("T")
+P = ParamSpec("P")
+W = TypeVar("W", bound="Wire")
 
 
 class Wire(ABC):
@@ -32,6 +36,7 @@ class Wire(ABC):
         self.name = name
         self.identity = identity
         self.world: BenchWorld | None = None  # of the run that is under way
+        self.lease: Lease | None = None  # without which nothing may be done to the board
         self._lock = threading.Lock()
         self._lost: str | None = None
         self._thread: threading.Thread | None = None
@@ -128,6 +133,20 @@ class Wire(ABC):
     def _read_some(self) -> None:
         """Wait a moment for something, and take it in. Raises: GoneError."""
         raise NotImplementedError
+
+
+def leased(deed: Callable[Concatenate[W, P], T]) -> Callable[Concatenate[W, P], T]:
+    """Let a wire's method be done only under the wire's lease, which cannot pass to another in its middle.
+
+    What it returns raises LeaseLostError, too.
+    """
+
+    @wraps(deed)
+    def done(wire: W, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with contextlib.nullcontext() if wire.lease is None else wire.lease.holding():
+            return deed(wire, *args, **kwargs)
+
+    return done
 
 
 def no_peer(wire: Wire) -> NoReturn:
