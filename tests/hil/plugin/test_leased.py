@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+pytest_plugins = ["pytester"]
+
 RIG = """
 [rig]
 name = "two"
@@ -19,7 +21,6 @@ sim = true
 @pytest.mark.parametrize(
     ("options", "expected"), [((), "*::test_it[[]b[]]*"), (("--hil-target=a",), "*::test_it[[]a[]]*")]
 )
-def test_the_target_that_was_taken_is_tested_unless_another_is_named(run, pytester, monkeypatch, options, expected):
-    (pytester.path / "rig.toml").write_text(RIG)
+def test_the_target_that_was_taken_is_tested_unless_another_is_named(run, monkeypatch, options, expected):
     monkeypatch.setenv("TIDEGATE_TARGET", "b")
-    run("def test_it(uart): pass", "-v", "--hil-rig=rig.toml", *options).stdout.fnmatch_lines([expected])
+    run("def test_it(uart): pass", "-v", "--hil-rig=rig.toml", *options, rig=RIG).stdout.fnmatch_lines([expected])
