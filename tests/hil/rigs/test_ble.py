@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 
 import pytest
 
@@ -10,7 +11,6 @@ from hil.rigs.base import RigError, RigLostError
 from hil.rigs.radio import BleAuthenticationError, BleLinkLostError, BleRefusedError, BleTimeoutError
 from hil.rigs.simulated.rig import SimulatedRig
 from hil.trace import read
-import itertools
 
 TAG = "CB:B8:33:4C:88:4F"
 STRAP = "A0:9E:1A:00:00:01"
