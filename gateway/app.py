@@ -30,7 +30,7 @@ from gateway.config import SiteConfig
 from gateway.errors import ConfigError, LedgerError, Problem, UsageError
 from gateway.ledger import Ledger
 from gateway.notation import duration_ns
-from gateway.registry import driver_for, transforms_of
+from gateway.registry import transforms_of
 from gateway.runtime.asks import Asks
 from gateway.runtime.configuring import Configurer
 from gateway.runtime.control import ControlServer
@@ -44,6 +44,7 @@ from gateway.runtime.doorway import Doorway
 from gateway.runtime.durable import Durable
 from gateway.runtime.evictor import Evictor
 from gateway.runtime.looks import DeviceLooks
+from gateway.runtime.means import MACHINE, Means
 from gateway.runtime.outlet import Outlet
 from gateway.runtime.pipeline import COALESCE_S
 from gateway.runtime.profiles import Profiles
@@ -54,7 +55,7 @@ from gateway.runtime.resuming import Resumer
 from gateway.runtime.roster import Roster
 from gateway.runtime.scheduler import Scheduler
 from gateway.runtime.shadows import Twin
-from gateway.runtime.timekeeping import clock_quality, machine_boot
+from gateway.runtime.timekeeping import machine_boot
 from gateway.runtime.warden import Warden
 from gateway.runtime.wiring import Fitter
 from gateway.sinks.sinks import Sinks
@@ -80,23 +81,28 @@ class Gateway:
         folder: Path | None = None,
         coalesce_s: float = COALESCE_S,
         file: Path | None = None,
+        means: Means = MACHINE,
     ) -> None:
         """Wire everything and open nothing. `folder` is where relative profile paths start.
 
         `coalesce_s`: how long a wake-up may wait for more, in seconds; 0 for the lowest latency. `file`: where the site
-        was read, and is read again by a reload; None: it stays as it is, a reload reads its profiles again.
+        was read, and is read again by a reload; None: it stays as it is, a reload reads its profiles again. `means`:
+        what it has of its machine; others where a gateway runs in simulated time.
         Raises: ConfigError, ProfileError, DriverError, PortError.
         """
         self.name = site.gateway.name or platform.node() or "tidegate"
         self.boot = secrets.token_hex(8)  # tells this run of the process from every other
         self.data_dir = data_dir
         self._clock = clock or SystemClock()
+        self._means = means
         self._started_ns = self._clock.monotonic_ns()
         self._scheduler = Scheduler(self._clock)
         has_ledger = site.ledger.enabled
         self._configurer = Configurer(folder, file, data_dir, has_store=has_ledger)
         configuration = self._configurer.read_first(site)
-        fitter = Fitter(self._clock, driver_for, coalesce_s, bus=self._scheduler.bus, has_store=has_ledger)
+        fitter = Fitter(
+            self._clock, means.driver_for, coalesce_s, bus=self._scheduler.bus, has_store=has_ledger, rand=means.rand
+        )
         self._roster = Roster(configuration, fitter, self._scheduler)
         self._keepers = self._roster.keepers
         self._transforms = transforms_of(*(device.profile.profile for device in self._devices()))
@@ -269,7 +275,7 @@ class Gateway:
             grants=grants_of(site.grants),
             devices=lambda: [device.name for device in self._devices()],
             ports_of=self._ports_of,
-            quality=clock_quality,
+            quality=self._means.quality,
             signing_key=lambda: load_or_make_key(self.data_dir),
             boot=machine_boot(),
         )
@@ -345,11 +351,13 @@ class Gateway:
         boot = {"boot": self.boot, "version": version("tidegate"), "site": digest_of(site)}
         folder = self.data_dir / "ledger"
         recorder = Recorder(
-            lambda: Ledger.open(folder, options=options, clock=self._clock),
+            lambda: self._means.open_ledger(folder, options, self._clock),
             self._clock,
             boot=boot,
+            committer=self._means.committer,
             reader=lambda: Ledger.open(folder, read_only=True),
             gather_s=duration_ns(site.ledger.gather) / _NS,
+            quality=self._means.quality,
             transforms=self._transforms,
         )
         for device in self._devices():

@@ -22,6 +22,8 @@ from typing import Any, Final, Protocol
 from gateway.spelling import did_you_mean
 from hil.rows import Difference, Judge, Row, Tolerance, compare, line_of, rows_of, short
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 UPDATE_OPTION: Final = "--hil-update-golden"
 
 _NAME: Final = re.compile(r"\w[\w.+=@,()\[\] -]*")

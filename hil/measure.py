@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Final, Literal
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 Verdict = Literal["pass", "marginal", "fail"]
 
 _NAME: Final = re.compile(r"\w[\w./-]*( [\w./-]+)*")

@@ -19,6 +19,8 @@ from typing import Any, Final
 
 from hil.durations import Duration, ns
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 _NS: Final = 1_000_000_000
 _WORST: Final = 5  # samples that are named
 _BARS: Final = 8

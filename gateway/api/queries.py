@@ -18,6 +18,7 @@ from gateway.runtime.looks import DeviceLooks
 from gateway.runtime.message import Message
 from gateway.runtime.shadows import Twin
 from gateway.runtime.supervisor import Keeper
+from gateway.runtime.tap import Tap, Taps
 from gateway.runtime.watch import Watcher
 from gateway.schema.spec import BitSpec, FieldSpec
 
@@ -43,6 +44,7 @@ class Queries:
         self._clock = clock
         self._boot = boot
         self._watchers: list[Watcher] = []
+        self._taps = Taps(keepers, clock)
 
     # ---- lists
 
@@ -130,6 +132,10 @@ class Queries:
         return newest[1].envelope(newest[2], newest[0].name, self._boot) if newest else None
 
     # ---- what comes
+
+    def tap(self, names: Sequence[str]) -> contextlib.AbstractContextManager[Tap]:
+        """Give what records the ports of these devices, () of all, as long as the context lasts. Raises: UsageError."""
+        return self._taps.open(names)
 
     @contextlib.contextmanager
     def watcher(self, pattern: RoutePattern) -> Iterator[Watcher]:

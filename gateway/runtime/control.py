@@ -3,6 +3,7 @@
 {"request": "status"} | {"request": "devices"} | {"request": "routes", "pattern": "pump/*"} -> {"ok": ...}
 {"request": "values", "pattern": "pump/*"} -> {"ok": [...]}
 {"request": "watch", "pattern": "*"} -> {"ok": {"fields": ...}}, then a line per message until the reader leaves
+{"request": "tap", "args": {"devices": ["pump"]}} -> {"ok": {"wall_ns": ..., "buses": ...}}, then a line per record
 {"request": "install_profile", "args": {...}, "text_bytes": 812} and 812 bytes -> {"ok": ...}
 what cannot be answered -> {"error": {"type": ..., "message": ...}}
 
@@ -15,7 +16,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -25,6 +26,7 @@ from gateway.errors import GatewayError, UsageError
 from gateway.route import RoutePattern
 from gateway.runtime.doorway import Doorway
 from gateway.runtime.peer import peer_of
+from gateway.runtime.tap import Tap
 from gateway.runtime.watch import Watcher
 
 MAX_LINE_BYTES: Final = 65_536
@@ -66,6 +68,10 @@ class Answers(Protocol):
         """Return a watcher that looks on as long as the context lasts."""
         ...
 
+    def tap(self, names: Sequence[str]) -> contextlib.AbstractContextManager[Tap]:
+        """Return what records the ports of these devices, () of all, as long as the context lasts."""
+        ...
+
 
 class Asked(Protocol):
     """What callers may have done (`gateway.runtime.asks.Asks`)."""
@@ -93,6 +99,10 @@ class _Request(msgspec.Struct, forbid_unknown_fields=True):
     args: dict[str, Any] = msgspec.field(default_factory=dict)
     token: str | None = None
     text_bytes: int = 0  # of a text that follows the line, and is the argument `text`
+
+
+class _Tapped(msgspec.Struct, forbid_unknown_fields=True):
+    devices: list[str] = msgspec.field(default_factory=list)
 
 
 class ControlServer:
@@ -154,10 +164,13 @@ class ControlServer:
             request = msgspec.json.decode(line, type=_Request)
             pattern = RoutePattern(request.pattern)
             caller = Caller(principal=peer_of(writer), token=request.token, is_local=True)
-            if request.request in {*self._simple, "watch"}:
+            if request.request in {*self._simple, "watch", "tap"}:
                 await self._asks.may_look(caller, request.pattern if request.request in _ABOUT_ROUTES else "*")
             if request.request == "watch":
                 await self._watch(pattern, reader, writer)
+                return False
+            if request.request == "tap":
+                await self._tap(msgspec.convert(request.args, _Tapped), reader, writer)
                 return False
             if request.request in self._simple:
                 found = self._simple[request.request](pattern)
@@ -168,7 +181,7 @@ class ControlServer:
                 args = request.args if not request.text_bytes else await self._with_text(request, reader)
                 await _send(writer, {"ok": await self._asks.answer(request.request, args, caller)})
             else:
-                known = [*self._simple, "watch", *self._asks.names]
+                known = [*self._simple, "watch", "tap", *self._asks.names]
                 raise UsageError(f"no request {request.request!r}; one of {', '.join(known)}")
         except msgspec.MsgspecError as error:
             await _send(writer, _problem("request", str(error)))
@@ -193,16 +206,26 @@ class ControlServer:
         """Send rows until the reader leaves, which its end of file says even while nothing comes to be sent."""
         with self._answers.watcher(pattern) as watcher:
             await _send(writer, {"ok": {"fields": self._answers.fields(pattern)}})
-            async with asyncio.TaskGroup() as group:
-                telling = group.create_task(_tell(watcher, writer), name="watch/tell")
-                await _until_end(reader)
-                telling.cancel()
+            await _tell_until_end(watcher, reader, writer)
+
+    async def _tap(self, tapped: _Tapped, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Send what passes on ports until the reader leaves."""
+        with self._answers.tap(tapped.devices) as tap:
+            await _send(writer, {"ok": {"wall_ns": tap.wall_ns, "buses": tap.buses}})
+            await _tell_until_end(tap, reader, writer)
 
 
-async def _tell(watcher: Watcher, writer: asyncio.StreamWriter) -> None:
+async def _tell_until_end(told: Watcher | Tap, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async with asyncio.TaskGroup() as group:
+        telling = group.create_task(_tell(told, writer), name="watch/tell")
+        await _until_end(reader)
+        telling.cancel()
+
+
+async def _tell(told: Watcher | Tap, writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(ConnectionError):
         while True:
-            writer.write(b"".join(map(line_of, await watcher.chunk())))
+            writer.write(b"".join(map(line_of, await told.chunk())))
             await writer.drain()
             await asyncio.sleep(0)
 

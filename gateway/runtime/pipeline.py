@@ -27,6 +27,7 @@ from gateway.runtime.scheduler import TURN_NS
 from gateway.runtime.transports import Transport
 
 COALESCE_S: Final = 0.002
+ROUNDING_S: Final = 1e-9  # of a loop's time, whose timers may be that early
 LITTLE_BYTES: Final = 2048  # half of what a tty holds: a read of more is followed by the next at once
 LITTLE_FRAMES: Final = 64
 SLICE_BYTES: Final = 8192  # framed at once: about a millisecond of the worst bytes
@@ -336,7 +337,7 @@ class Pipeline:
         left_s = self._heard_s + self._gap_s - now_s
         if left_s <= 0 and now_s - due_s > max(self._gap_s / 2, 0.005):
             left_s = self._gap_s
-        if left_s > 0:
+        if left_s > ROUNDING_S:
             self._gap_timer = loop.call_later(left_s, self._check_silence, now_s + left_s)
             return
         self._gap_timer = None

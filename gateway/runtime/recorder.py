@@ -67,6 +67,7 @@ class Recorder:
         gather_s: float = 0.02,
         quality: Callable[[], Quality] = clock_quality,
         transforms: Transforms | None = None,
+        committer: Callable[..., Committer] = Committer,
     ) -> None:
         """Take how the ledger is opened and what a `boot` record says of this run.
 
@@ -74,7 +75,7 @@ class Recorder:
         """
         self.recorded = 0  # readings handed over
         self.shed: dict[str, int] = {}  # readings that were not kept since the start, by reason
-        self.committer = Committer(self._open, clock, on_open=self._opened, on_lost=self._lost, gather_s=gather_s)
+        self.committer = committer(self._open, clock, on_open=self._opened, on_lost=self._lost, gather_s=gather_s)
         self._opener = opener
         self._reader = self._looker = reader
         self._clock = clock

@@ -84,7 +84,7 @@ class Keeper:
         self._pipeline: Pipeline | None = None  # while the port is open
         self._lease: asyncio.Timeout | None = None  # of the open port: over when nobody wants it any more
         self._led = asyncio.Event()  # somebody has aimed a device elsewhere
-        self._port = port
+        self.port = port
         self._make_pipeline = make_pipeline
         self._refit: _Refit | None = None  # what waits to be changed
         self._scheduler: Scheduler | None = None
@@ -107,7 +107,7 @@ class Keeper:
     @property
     def path(self) -> str:
         """The port as its driver knows it; of one without driver what the site calls it."""
-        return self.name if isinstance(self._port, Exception) else self._port.name
+        return self.name if isinstance(self.port, Exception) else self.port.name
 
     def lead(self, device: Device, verb: str) -> None:
         """Let one device be connected, left alone where it is, or let go. A port that nobody wants is closed."""
@@ -137,7 +137,7 @@ class Keeper:
 
     def health(self) -> dict[str, Any]:
         """Return what the port knows of its wire beyond frames; empty where it knows nothing."""
-        return self._port.health() if isinstance(self._port, ReportingPort) else {}
+        return self.port.health() if isinstance(self.port, ReportingPort) else {}
 
     def attach(self, scheduler: Scheduler) -> None:
         """Let `scheduler` serve the mailboxes of the devices, and of those that will be discovered."""
@@ -223,12 +223,12 @@ class Keeper:
 
     async def _pause(self, delay_s: float) -> None:
         """Wait before the next attempt; not longer than until something is plugged in that the port may be."""
-        if not isinstance(self._port, PluggablePort):
+        if not isinstance(self.port, PluggablePort):
             await asyncio.sleep(delay_s)
             return
         try:
             async with asyncio.timeout(delay_s):
-                await self._port.plugged()
+                await self.port.plugged()
         except TimeoutError:
             pass
 
@@ -308,9 +308,9 @@ class Keeper:
             self._lease = None
 
     def _usable_port(self) -> Port:
-        if isinstance(self._port, Exception):
-            raise self._port
-        return self._port
+        if isinstance(self.port, Exception):
+            raise self.port
+        return self.port
 
     def _failed_with(self, error: Exception, opened_ns: int | None) -> float:
         """Tell the devices what happened and return the delay before the next attempt."""

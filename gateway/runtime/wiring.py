@@ -6,6 +6,7 @@ A port whose driver is missing or refuses the text does not stop the others: its
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Final, NamedTuple
@@ -62,8 +63,10 @@ class Fitter:
         *,
         bus: LockOf | None = None,
         has_store: bool = False,
+        rand: Callable[[], float] = random.random,
     ) -> None:
         """Take where drivers come from; `bus` gives the lock of one physical wire, a new one by default."""
+        self._rand = rand
         self._clock = clock
         self._driver_for = driver_for
         self._coalesce_s = coalesce_s
@@ -100,11 +103,13 @@ class Fitter:
         except (DriverError, PortError) as error:
             port = error
         make = partial(self.pipeline, wire)
-        return Keeper(plan.name, port, list(wire.devices), make, self._clock, discoveries=wire.discoveries)
+        return Keeper(
+            plan.name, port, list(wire.devices), make, self._clock, discoveries=wire.discoveries, rand=self._rand
+        )
 
     def pipeline(self, wire: Wire, port: Port, counts: PortCounts) -> Pipeline:
         """Return what reads an open port."""
-        return _pipeline(wire, self._clock, self._coalesce_s, self._bus, port, counts)
+        return _pipeline(wire, self._clock, self._coalesce_s, self._bus, port, counts, rand=self._rand)
 
     def _device(self, plan: DevicePlan) -> Device:
         made = Device(
@@ -152,6 +157,8 @@ def _pipeline(  # noqa: PLR0917 - the first four are bound once, by name of the 
     bus: LockOf | None,
     port: Port,
     counts: PortCounts,
+    *,
+    rand: Callable[[], float],
 ) -> Pipeline:
     framing = each.plan.profiles[0].profile.framing
     silence_s = GAP_S
@@ -175,6 +182,7 @@ def _pipeline(  # noqa: PLR0917 - the first four are bound once, by name of the 
             baud=each.plan.link.baud if port.is_stream else None,
             gap_s=silence_s,
             links=links,
+            rand=rand,
             on_shown={
                 device.name: transport.trust
                 for device, transport in zip(each.devices, transports, strict=False)

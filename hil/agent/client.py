@@ -45,7 +45,7 @@ from hil.agent.messages import (
 from hil.agent.tls import secret_of
 from hil.lease.errors import LeaseLostError
 
-OPEN_S: Final = 10.0
+OPEN_S: Final = 20.0
 WRITE_S: Final = 5.0
 PATIENCE_S: Final = 30.0  # for an agent that went away
 MOST_UNREAD: Final = 100_000  # records; the oldest of more are dropped, and told
@@ -111,6 +111,7 @@ class Stream:
         self._offsets: deque[ClockOffset] = deque(maxlen=_OFFSETS)
         self._dead: GatewayError | None = None
         self._is_linked = False
+        self._asks_clock = False
         self._away_since_s: float | None = None
         self._link: Link | None = None
 
@@ -120,9 +121,9 @@ class Stream:
         self._link = Link(line, self, beat_s=beat_s, silence_s=silence_s, name=name)
         self._link.start()
         with self._changed:
-            self._changed.wait_for(lambda: self._is_linked or self._dead is not None, OPEN_S)
+            self._changed.wait_for(lambda: bool(self._offsets) or self._dead is not None, OPEN_S)
             dead = self._dead
-            if dead is None and not self._is_linked:
+            if dead is None and not self._offsets:
                 dead = AgentLostError(f"{self.agent} did not answer within {OPEN_S:g} s")
         if dead is not None:
             self.close()
@@ -159,10 +160,14 @@ class Stream:
             self._link.stop()
 
     @property
-    def clock_offset(self) -> ClockOffset | None:
-        """What the agent's clock is ahead of ours, as the quickest of the latest beats tells; None before the first."""
+    def clock_offset(self) -> ClockOffset:
+        """What the agent's monotonic clock is ahead of ours, as the quickest of the latest beats told."""
         with self._changed:
-            return min(self._offsets, key=lambda offset: offset.uncertainty_ns, default=None)
+            return min(self._offsets, key=lambda offset: offset.uncertainty_ns)
+
+    def local_ns(self, stamp_ns: int) -> int:
+        """Return what our monotonic clock showed at a stamp of the agent's, as well as `clock_offset` is known."""
+        return stamp_ns - self.clock_offset.offset_ns
 
     def __enter__(self) -> Self:
         return self
@@ -203,10 +208,13 @@ class Stream:
         return Hello(VERSION, self.resource, self._session, self._secret, self._lease_token, self._instance, self._next)
 
     def next_out(self) -> FromRunner | None:
-        """Return the next write, when the agent knows us."""
+        """Return what is to be said when the agent knows us: how its clock stands, then the next write."""
         with self._changed:
             if not self._is_linked:
                 return None
+            if self._asks_clock:
+                self._asks_clock = False
+                return Beat(time.monotonic_ns())
             for pending in self._pending.values():
                 if not pending.is_sent:
                     pending.is_sent = True
@@ -278,7 +286,7 @@ class Stream:
             self._lack(message.next_sequence - self._next, "the agent kept them no longer")
         self._instance, self._next = message.instance, message.next_sequence
         self.protocol, self.is_stream = message.protocol, message.is_stream
-        self._is_linked, self._away_since_s = True, None
+        self._is_linked, self._asks_clock, self._away_since_s = True, True, None
 
     def _take(self, data: Data) -> None:
         if data.sequence > self._next:

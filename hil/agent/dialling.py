@@ -104,10 +104,19 @@ def start(words: Sequence[str]) -> Line:
     return Line(ours, process)
 
 
+def checked(agent: str) -> str | None:
+    """Return why a text cannot be the address of an agent, None where it can."""
+    try:
+        ssh_command(agent, None) if agent.startswith("ssh://") else address_of(agent)
+    except UsageError as error:
+        return str(error)
+    return None
+
+
 def ssh_command(agent: str, target: str | None) -> list[str]:
     """Return the words that start an agent on another machine. Raises: UsageError."""
-    url = urlsplit(agent)
     try:
+        url = urlsplit(agent)
         host, port = url.hostname, url.port
     except ValueError as error:
         raise UsageError(f"{agent!r} is no address of an agent: {error}") from error
@@ -123,11 +132,11 @@ def ssh_command(agent: str, target: str | None) -> list[str]:
 
 def address_of(agent: str) -> tuple[str, int]:
     """Return host and port of "pi.local:4716", "[fe80::1]:4716" or "pi.local". Raises: UsageError."""
-    url = urlsplit(f"//{agent}")
     try:
+        url = urlsplit(f"//{agent}")
         host, port = url.hostname, url.port
     except ValueError as error:
         raise UsageError(f"{agent!r} is no address of an agent: {error}") from error
     if not host or url.path or url.username is not None or url.query:
         raise UsageError(f"{agent!r} is no address of an agent; write HOST:PORT, or ssh://HOST")
-    return host, port or PORT
+    return host, PORT if port is None else port

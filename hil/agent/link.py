@@ -16,6 +16,8 @@ from hil.agent.dialling import Line
 from hil.agent.errors import AgentLostError, AgentProtocolError
 from hil.agent.messages import Beat, FromRunner, Hello, Incoming, Message, encoded
 
+START_S: Final = 15.0  # for ssh and an agent that it starts, on a small machine
+
 _READ_BYTES: Final = 65_536
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 2.0
@@ -109,11 +111,12 @@ class Link:
         wire, incoming = line.socket, Incoming(from_agent=True)
         self._say(wire, self._talk.hello())
         heard_s = time.monotonic()
+        silence_s = self._silence_s if line.process is None else max(START_S, self._silence_s)
         beat_due_s = heard_s + self._beat_s
         while not self._stopping.is_set():
             now_s = time.monotonic()
-            if now_s - heard_s >= self._silence_s:
-                raise AgentLostError(f"the agent was silent for {self._silence_s:g} s")
+            if now_s - heard_s >= silence_s:
+                raise AgentLostError(f"the agent was silent for {silence_s:g} s")
             if now_s >= beat_due_s:
                 self._say(wire, Beat(time.monotonic_ns()))
                 beat_due_s = now_s + self._beat_s
@@ -123,7 +126,7 @@ class Link:
             if self._bell in ready:
                 self._bell.recv(_READ_BYTES)
             if wire in ready and self._hear(wire, incoming, line):
-                heard_s = time.monotonic()
+                heard_s, silence_s = time.monotonic(), self._silence_s
 
     def _say(self, wire: socket.socket, message: FromRunner) -> None:
         wire.settimeout(self._silence_s)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 import ssl
-import sys
+import stat
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from gateway.clock import Clock, SystemClock
+from gateway.errors import UsageError
 from gateway.spelling import did_you_mean
 from hil.agent.connection import Connection
 from hil.agent.errors import AgentRefusedError
@@ -83,11 +86,7 @@ class Agent:
 
     async def serve_stdio(self) -> None:
         """Serve whoever is behind standard input and output, until it is gone."""
-        loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader()
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin.buffer)
-        transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, sys.stdout.buffer)
-        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+        reader, writer = await _standard_streams()
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(wire.run(), name=wire.name) for wire in self._wires.values()]
             await self._serve(reader, writer, "standard input")
@@ -111,3 +110,19 @@ class Agent:
         finally:
             self._open -= 1
             self.counts["refused" if connection.refused else "accepted"] += 1
+
+
+async def _standard_streams() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Return standard input and output: two pipes, or one socket that is both, as sshd gives it."""
+    modes = os.fstat(0).st_mode, os.fstat(1).st_mode
+    if not all(stat.S_ISSOCK(mode) or stat.S_ISFIFO(mode) for mode in modes):
+        raise UsageError("--stdio speaks with a program over pipes or a socket; a person wants --listen")
+    ours = [os.dup(fd) for fd in (0, 1)]  # what asyncio closes is not the interpreter's
+    if stat.S_ISSOCK(modes[0]):
+        os.close(ours[1])
+        return await asyncio.open_connection(sock=socket.socket(fileno=ours[0]))
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(ours[0], "rb", 0))
+    transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, os.fdopen(ours[1], "wb", 0))
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from importlib.util import find_spec
 
 import click
 
@@ -23,8 +25,6 @@ def command(arguments: tuple[str, ...]) -> None:
 
     Exit codes are pytest's: 0 all passed, 1 some failed, 4 wrong options, rig file or target, 5 no tests.
     """  # noqa: D301 - click keeps the lines behind its mark
-    try:
-        import pytest
-    except ModuleNotFoundError as error:
-        raise UsageError(f"running tests needs the `hil` extra ({error}): pip install 'tidegate[hil]'") from error
-    sys.exit(int(pytest.main(list(arguments))))
+    if find_spec("pytest") is None:
+        raise UsageError("running tests needs the `hil` extra: pip install 'tidegate[hil]'")
+    os.execv(sys.executable, [sys.executable, "-m", "pytest", *arguments])  # noqa: S606 - in our place: it takes signals, and imports what it tests

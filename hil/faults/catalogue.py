@@ -13,6 +13,8 @@ from typing import Any, Final, NamedTuple
 from gateway.spelling import did_you_mean
 from hil.durations import ns
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 DURING: Final = ("any", "connect", "read", "write", "notify")  # what a disconnect interrupts
 SCHEDULE: Final = ("at", "after", "probability", "pattern", "count", "duration")
 COMMON: Final = ("bus", *SCHEDULE)

@@ -16,6 +16,8 @@ from gateway.spelling import did_you_mean
 from hil.faults.catalogue import HOMES, KINDS, Acts, Kind, kind_of, read_params
 from hil.faults.schedule import WAITING, Schedule, Trigger
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 
 class Timer(Protocol):
     """Something that will be done."""
@@ -114,6 +116,8 @@ class Faults:
 
     def add(self, kind: str, **params: Any) -> Fault:
         """Add a fault; with no `at`, `after`, `probability` and `pattern` a state begins and an event happens now.
+
+        Without `bus` it is on the first that fits.
 
         Raises: ValueError naming what is wrong and the nearest spelling.
         """
@@ -260,8 +264,10 @@ class Faults:
             return home
         fitting = [name for name, place in self._places.items() if place.protocol in kind.protocols]
         if bus is None:
-            if len(fitting) != 1:
-                raise ValueError(f"fault {kind.name!r} needs `bus`: one of {', '.join(fitting) or 'none here'}")
+            if not fitting:
+                raise ValueError(
+                    f"fault {kind.name!r} needs a bus of {' '.join(kind.protocols)}, and there is none here"
+                )
             bus = fitting[0]
         place = self._places.get(bus)
         if place is None:

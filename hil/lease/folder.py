@@ -219,12 +219,24 @@ def _lock(path: Path, kind: int, patience_s: float) -> int:
                 if not patience_s:
                     raise
                 if time.monotonic() >= deadline_s:
-                    raise PoolAccessError(
-                        f"{path} is locked by another process for {patience_s:g} s; is it stopped? See: fuser {path}"
-                    ) from error
+                    raise PoolAccessError(_stuck(path, fd, patience_s)) from error
                 time.sleep(_RETRY_S)
             else:
                 return fd
     except BaseException:
         os.close(fd)
         raise
+
+
+def _stuck(path: Path, fd: int, patience_s: float) -> str:
+    """Return who keeps a lock that is for milliseconds, in words."""
+    inode = f":{os.fstat(fd).st_ino}"
+    held = f"{path} has been locked for {patience_s:g} s"
+    with contextlib.suppress(OSError, IndexError):
+        for line in Path("/proc/locks").read_text().splitlines():
+            words = line.split()  # 1: FLOCK ADVISORY WRITE 812 08:01:1234 0 EOF
+            if words[1] == "FLOCK" and words[5].endswith(inode):
+                state = Path(f"/proc/{words[4]}/stat").read_text().rpartition(") ")[2][0]
+                what = "is stopped; continue it: kill -CONT" if state in "Tt" else "hangs; look at it: ps -fp"
+                return f"{held} by process {words[4]}, which {what} {words[4]}"
+    return f"{held} by another process; is it stopped?"

@@ -62,12 +62,15 @@ class Lease:
         return Guarded(stream, self)
 
     def put(self) -> None:
-        """Give the target back; a lost one is somebody else's already. May be called twice."""
+        """Give the target back; a lost one is somebody else's already. May be called twice.
+
+        Where the pool's folder fails the target is free all the same: whoever asks sees that its holder let go.
+        """
         self._stop.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
         try:
-            with self._folder.locked():
+            with contextlib.suppress(LeaseError), self._folder.locked():
                 table = self._folder.table()
                 entry = table.leases.get(self.target)
                 if entry is not None and entry.token == self.token:

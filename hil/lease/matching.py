@@ -20,6 +20,7 @@ MOST_CHARS: Final = 256  # of one template, one fact
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # also part of a file's name
 _KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_BETWEEN: Final = re.compile(rf"\s+(?={_KEY.pattern}=)")  # of several in one text
 
 Facts = Mapping[str, str]
 Template = str | Sequence[str] | Mapping[str, str]
@@ -54,9 +55,12 @@ def facts_of(texts: Iterable[str]) -> dict[str, str]:
 
 
 def template_texts(template: Template) -> tuple[str, ...]:
-    """Return the texts `key=glob` of a template, however it was given, checked. Raises: UsageError."""
+    """Return the texts `key=glob` of a template, however it was given, checked. Raises: UsageError.
+
+    One text may hold several: `board=nucleo-* site=lab 1`.
+    """
     if isinstance(template, str):
-        texts = [template]
+        texts = _BETWEEN.split(template.strip())
     elif isinstance(template, Mapping):
         texts = [f"{key}={glob}" for key, glob in template.items()]
     else:

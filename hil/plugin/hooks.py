@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Generator, Sequence
+from functools import partial
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, Final
 
 import pytest
@@ -24,7 +29,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "hil(needs=[...]): needs these resources (uart0) or protocols (uart) of the rig, else it is skipped"
     )
-    config.stash[KEY] = Hil(options.read(config))
+    _spare_from_rewriting(config)
+    config.stash[KEY] = Hil(options.read(config), partial(_make_folder, config))
     config.pluginmanager.register(fixtures, "tidegate-hil-fixtures")
     config.pluginmanager.register(_JunitLog(config), "tidegate-hil-junit")
 
@@ -37,9 +43,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """A run in which any test uses the rig is recorded as a whole."""
+    """Record each test of a run that is about a rig, or that uses one and is to be reported of."""
     hil = hil_of(session.config)
-    hil.is_wanted = hil.is_wanted or any(TARGET in getattr(item, "fixturenames", ()) for item in session.items)
+    uses = any(map(_uses_rig, session.items))
+    if uses and session.config.getoption("xmlpath", None):
+        hil.is_wanted = True
+    if uses or hil.is_wanted:
+        _end_well_when_told_to()
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -54,7 +64,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """Run a test over its rounds, where there are several."""
     hil = hil_of(item.config)
-    if hil.options.repeat == 1 or TARGET not in getattr(item, "fixturenames", ()):
+    if hil.options.repeat == 1 or not _uses_rig(item):
         return None
     from hil.plugin import rounds
 
@@ -73,13 +83,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if hil.options.is_strict:
             pytest.fail(f"{reason} (--hil-strict)", pytrace=False)
         pytest.skip(reason)
-    if hil.is_wanted:
-        from gateway.errors import GatewayError
-
-        try:
-            item.stash[_RUN] = hil.begin(item.nodeid, target)
-        except GatewayError as error:
-            pytest.fail(f"hil: {error}", pytrace=False)
+    hil.begin_now = partial(_begin_late, item, hil, target)
+    if hil.is_wanted or _uses_rig(item):
+        _begin(item, hil, target)
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
@@ -106,7 +112,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
         records = running.rig.trace.records
         if report.failed:
-            hil_of(item.config).keep()
             report.sections.extend(output.tails_of(records, running.rig.resources))
             report.sections.append(("hil", f"seed {running.seed}, trace {running.trace}"))
         if report.when == "teardown":
@@ -115,7 +120,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             report.user_properties = list(item.user_properties)
             report.hil_log = output.log_of(records, running.rig.resources)
             hil = hil_of(item.config)
-            if not hil.is_probing:
+            if hil.probes is None:
                 hil.last_results = output.write_results(running, item.nodeid)
     return report
 
@@ -124,6 +129,23 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Bring everything to rest, also after Ctrl-C."""
     hil_of(session.config).close()
+
+
+def _make_folder(config: pytest.Config) -> Path:
+    """Return a folder for traces that nobody asked for: in pytest's own, which keeps those of the last three runs."""
+    factory: pytest.TempPathFactory | None = getattr(config, "_tmp_path_factory", None)
+    return Path(mkdtemp(prefix="tidegate-hil-")) if factory is None else factory.mktemp("hil")
+
+
+def _spare_from_rewriting(config: pytest.Config) -> None:
+    """Let our packages be imported as they are.
+
+    Pytest rewrites the assertions of everything that a plugin's distribution holds, and ours are none of a test's:
+    that took 4 s of every run where no bytecode is written, and the first run elsewhere.
+    """
+    marked = getattr(config.pluginmanager.rewrite_hook, "_must_rewrite", None)
+    if isinstance(marked, set):
+        marked -= {"gateway", "drivers", "hil"}
 
 
 class _JunitLog:
@@ -142,17 +164,48 @@ class _JunitLog:
             output.add_to_junit(self._config, report, log)
 
 
+def _end_well_when_told_to() -> None:
+    """Let SIGTERM and SIGHUP end the run as Ctrl-C does, so that power goes off and reports are written."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL and threading.current_thread() is threading.main_thread():
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _begin(item: pytest.Item, hil: Hil, target: str) -> Running:
+    from gateway.errors import GatewayError
+
+    try:
+        item.stash[_RUN] = running = hil.begin(item.nodeid, target)
+    except (GatewayError, OSError) as error:  # the latter of a disk that keeps no more traces
+        pytest.fail(f"hil: {error}", pytrace=False)
+    return running
+
+
+def _begin_late(item: pytest.Item, hil: Hil, target: str) -> Running:
+    """Begin for a test that asks in its middle. Others may, too: from now on every test finds a rig."""
+    hil.is_wanted = True
+    return _begin(item, hil, target)
+
+
+def _uses_rig(item: pytest.Item) -> bool:
+    return TARGET in getattr(item, "fixturenames", ())
+
+
 def _target_of(item: pytest.Item, hil: Hil) -> str:
     callspec = getattr(item, "callspec", None)
     return hil.targets[0] if callspec is None else callspec.params.get(TARGET, hil.targets[0])
 
 
 def _needs(item: pytest.Item) -> Sequence[str]:
-    """Return what a test's markers need. Raises: pytest.UsageError for a marker that is none."""
+    """Return what a test's markers need; a marker that is none fails the test."""
     needs: list[str] = []
     for marker in item.iter_markers("hil"):
         if marker.args or set(marker.kwargs) - {"needs"}:
-            raise pytest.UsageError(f"{item.nodeid}: write @pytest.mark.hil(needs=['uart0', 'can'])")
+            pytest.fail("hil: write @pytest.mark.hil(needs=['uart0', 'can'])", pytrace=False)
         given = marker.kwargs.get("needs", ())
         needs += [given] if isinstance(given, str) else given
     return needs

@@ -60,6 +60,8 @@ def read(config: pytest.Config) -> Options:
         raise pytest.UsageError(
             f"--hil-rig {rig}: no such file; write one, and look at it with: tidegate hil check {rig}"
         )
+    if record is not None:
+        _need_folder(Path(record))
     if get("hil_update_golden") and (reason := _refusal()):
         raise pytest.UsageError(reason)
     names = tuple(name.strip() for name in (get("hil_target") or "").split(",") if name.strip())
@@ -75,6 +77,15 @@ def read(config: pytest.Config) -> Options:
         repeat=repeat,
         updates_golden=get("hil_update_golden"),
     )
+
+
+def _need_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise pytest.UsageError(f"--hil-record {folder}: {error.strerror}; name a folder, or one to be made") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise pytest.UsageError(f"--hil-record {folder}: it may not be written to; name another folder")
 
 
 def _refusal() -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -103,6 +104,7 @@ def add_to_junit(config: pytest.Config, report: pytest.TestReport, log: str) -> 
         xml.node_reporter(report).append(element)
 
 
+@cache
 def _gateway_version() -> str:
     try:
         return version("tidegate")

@@ -11,6 +11,8 @@ from hil.measure import Measurement
 from hil.plugin.session import Running
 from hil.rows import Tolerance
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 
 class Recorder:
     """Notes into the trace, measurements into the report, golden files beside the test."""

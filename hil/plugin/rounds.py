@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,7 +33,7 @@ def run(item: pytest.Item, nextitem: pytest.Item | None, hil: Hil) -> None:
     hil.round, hil.only = 0, None
     for report in reports:
         item.ihook.pytest_runtest_logreport(report=report)
-    item.session._setupstate.teardown_exact(nextitem)  # noqa: SLF001 - what was kept for a further round
+    _tear_down(item, nextitem)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
 
 
@@ -43,6 +45,16 @@ def _once(item: pytest.Item, hil: Hil, number: int, properties: Sequence[tuple[s
     if hasattr(item, "_initrequest"):
         item._initrequest()  # noqa: SLF001 - fixtures anew, as pytest itself begins them
     return runtestprotocol(item, log=False, nextitem=item.parent)  # type: ignore[arg-type]  # its chain is what stays
+
+
+def _tear_down(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End what was kept for a further round, and report what goes wrong with that."""
+    setup_state = item.session._setupstate  # noqa: SLF001 - as pytest itself ends it
+    call = pytest.CallInfo.from_call(
+        lambda: setup_state.teardown_exact(nextitem), "teardown", reraise=(KeyboardInterrupt, pytest.exit.Exception)
+    )
+    if call.excinfo is not None:
+        item.ihook.pytest_runtest_logreport(report=item.ihook.pytest_runtest_makereport(item=item, call=call))
 
 
 def _minimise(item: pytest.Item, hil: Hil, reports: list[Any], properties: Sequence[tuple[str, object]]) -> None:
@@ -59,9 +71,10 @@ def _minimise(item: pytest.Item, hil: Hil, reports: list[Any], properties: Seque
         again = _once(item, hil, number, properties)
         return any(report.failed and report.when == "call" for report in again)
 
-    hil.is_probing = True
-    schedule = schedule_of(added, minimal(strikes, fails))
-    hil.is_probing, hil.only = False, None
+    with tempfile.TemporaryDirectory(prefix="tidegate-hil-") as folder:
+        hil.probes = Path(folder)
+        schedule = schedule_of(added, minimal(strikes, fails))
+        hil.probes = hil.only = None
     if hil.last_results is not None:
         output.write_minimal(hil.last_results, schedule)
     text = json.dumps(schedule, separators=(",", ":"))

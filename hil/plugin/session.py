@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -53,14 +52,16 @@ class Running:
 class Hil:
     """The state of a run. Makes nothing before a test needs it."""
 
-    def __init__(self, options: Options) -> None:
-        """Raises: pytest.UsageError for a rig file or targets that are none."""
+    def __init__(self, options: Options, make_folder: Callable[[], Path]) -> None:
+        """`make_folder`: for traces that nobody asked for. Raises: pytest.UsageError for a rig file or targets."""
+        self._make_folder = make_folder
         self.options = options
-        self.is_wanted = options.asks_for_a_rig  # or, once collected, a test asked for a fixture
+        self.is_wanted = options.asks_for_a_rig  # for every test, also those that ask for no fixture
         self.round = 0  # of the test that runs
         self.only: Collection[tuple[int, int]] | None = None  # strikes of faults that happen: see `Faults`
-        self.is_probing = False  # rounds that only look which strikes matter leave nothing behind
+        self.probes: Path | None = None  # where rounds go that only look which strikes matter
         self.running: Running | None = None
+        self.begin_now: Callable[[], Running]  # for the test that is under way, which asks late
         self.last_faults: Faults | None = None  # of the round that ended last
         self.last_results: Path | None = None  # likewise
         self._file: Any = None
@@ -68,7 +69,6 @@ class Hil:
         self.targets = self._chosen()
         self._rigs: dict[str, Rig] = {}
         self._folder: Path | None = options.record
-        self._keeps_folder = options.record is not None
         self._paths: set[Path] = set()
 
     def resources(self, target: str) -> Mapping[str, str]:
@@ -104,7 +104,7 @@ class Hil:
         if running is None:
             return []
         left = running.rig.end()
-        if running.outcome != "failed" or self.is_probing:
+        if running.outcome != "failed" or self.probes is not None:
             shutil.rmtree(_data_of(running.trace), ignore_errors=True)
         self.last_faults = running.rig.faults
         return [*left, *(f"fault {fault.kind} is still active on {fault.bus}" for fault in running.rig.faults.active)]
@@ -116,12 +116,6 @@ class Hil:
         finally:
             for rig in self._rigs.values():
                 rig.close()
-            if self._folder is not None and not self._keeps_folder:
-                shutil.rmtree(self._folder, ignore_errors=True)
-
-    def keep(self) -> None:
-        """Keep the traces although nobody asked: a test has failed."""
-        self._keeps_folder = True
 
     # ---- what a run is made of
 
@@ -159,9 +153,9 @@ class Hil:
 
     def _path(self, node_id: str) -> Path:
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="tidegate-hil-"))
-        if self.is_probing:
-            return self._folder / "probe.trace"
+            self._folder = self._make_folder()
+        if self.probes is not None:
+            return self.probes / "probe.trace"
         file, _, name = node_id.partition("::")
         parts = [_UNFIT.sub("_", part) for part in (*Path(file).with_suffix("").parts, name) if part not in ("..", "/")]
         stem = parts[-1][:150] + (f".r{self.round}" if self.round else "")

@@ -70,7 +70,7 @@ def figures_of(results: Sequence[Result], exchanges: Sequence[Exchange]) -> dict
         "errors": Figure(sum(each.errors for each in exchanges), "", 1),
         "drops": Figure(sum(each.drops for each in exchanges), "", 1),
         "coverage": Figure(coverage_of(results), "%", -1),
-        "failed_tests": Figure(sum(each.outcome == "failed" for each in results), "", 1),
+        "failed_tests": Figure(sum(each.outcome in {"failed", "unknown"} for each in results), "", 1),
     }
     return figures | _measured(results)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from operator import itemgetter
 from typing import Any, Final
 
 from hil.measure import Measurement
@@ -64,7 +66,7 @@ def page(title: str, about: Mapping[str, str], results: Sequence[Result], record
         f"<h1>{escape(title)}</h1><p class='about'>{escape(' · '.join(facts))}</p>",
         _measurements(results),
         "<h2>Tests</h2>",
-        *(_test(result, its) for result, its in zip(results, records, strict=True)),
+        *_tests(results, records),
         "</body></html>\n",
     ]
     return "".join(parts)
@@ -89,6 +91,12 @@ def _measurements(results: Sequence[Result]) -> str:
 
 def _verdict(each: Measurement) -> str:
     return f"<span class='{_CLASSES[each.verdict]}'>{each.verdict}</span>"
+
+
+def _tests(results: Sequence[Result], records: Iterable[Sequence[Any]]) -> list[str]:
+    """Return each test, those that failed first."""
+    made = [(result.outcome != "failed", _test(result, its)) for result, its in zip(results, records, strict=True)]
+    return [text for _, text in sorted(made, key=itemgetter(0))]
 
 
 def _test(result: Result, records: Sequence[Any]) -> str:
@@ -121,6 +129,10 @@ def _log(records: Sequence[Any]) -> str:
 
 
 def _line(record: Any) -> str:
-    extra = " ".join(f"{name}={value}" for name, value in sorted(record.extra.items()))
+    extra = " ".join(f"{name}={_json(value)}" for name, value in sorted(record.extra.items()))
     text = f"{record.t_ns / 1e6:14.6f} ms  {record.bus:6} {record.dir:5} {record.kind:8} {record.data} {extra}".rstrip()
     return f"<span class='{escape(record.dir)}'>{escape(text)}</span>\n"
+
+
+def _json(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)

@@ -100,6 +100,7 @@ def _check(rig: RigFile, source: Source, found: Findings) -> None:
         _check_states(target, path, found)
         for resource, spec in target.resource.items():
             _check_resource(resource, spec, (*path, "resource", resource), found)
+        _check_mixture(target, path, found)
         if not target.resource and found.written((*path, "resource")) is None:
             found.warn(path, f"no resource, so nothing can be tested on it; write [target.{name}.resource.uart0]")
         for state, how in target.state.items():
@@ -122,6 +123,18 @@ def _check_states(target: TargetSpec, path: KeyPath, found: Findings) -> None:
         found.error((*path, "states"), f"a state stands twice; write {wanted}")
     elif target.states != wanted:
         found.error((*path, "states"), f"a board goes through its states in order; write {wanted}")
+
+
+def _check_mixture(target: TargetSpec, path: KeyPath, found: Findings) -> None:
+    """Refuse what would run on two clocks: simulated buses are in virtual time, real ones in the machine's."""
+    if all(spec.sim for spec in target.resource.values()):
+        return
+    for name, spec in target.resource.items():
+        where = (*path, "resource", name, "sim")
+        if spec.sim and spec.protocol == "power":
+            found.warn(where, "beside real ports it switches nothing: the board stays on")
+        elif spec.sim and spec.port is None:
+            found.error(where, "real ports of its target run in real time, this one would not; give it its own target")
 
 
 def _check_resource(name: str, spec: ResourceSpec, path: KeyPath, found: Findings) -> None:
@@ -150,6 +163,8 @@ def _check_ports(spec: ResourceSpec, written: dict[str, Any], path: KeyPath, fou
     assert spec.protocol is not None
     if spec.sim and "port" in written:
         found.error((*path, "sim"), "simulated and with a port; keep one of sim = true and port")
+    elif spec.agent is not None:
+        _check_agent(spec, path, found)
     elif not spec.sim and "port" not in written and not found.is_touched((*path, "sim")):
         hint = f"missing; the board's own identity such as 'usb:VID:PID:SERIAL' ({SHOWN_BY}), or sim = true"
         found.error((*path, "port"), hint)
@@ -165,6 +180,17 @@ def _check_ports(spec: ResourceSpec, written: dict[str, Any], path: KeyPath, fou
             found.error((*path, key), problem)
         elif doubt is not None and not spec.shared:
             found.warn((*path, key), doubt)
+
+
+def _check_agent(spec: ResourceSpec, path: KeyPath, found: Findings) -> None:
+    from hil.agent.dialling import checked  # ssl and all that, for those who have one
+
+    assert spec.agent is not None
+    if spec.sim or spec.port is not None:
+        found.error((*path, "agent"), "the agent knows the port; take out `port` and `sim` here")
+    problem = checked(spec.agent)
+    if problem is not None:
+        found.error((*path, "agent"), problem)
 
 
 def _check_power(spec: ResourceSpec, written: dict[str, Any], path: KeyPath, found: Findings) -> None:

@@ -28,6 +28,7 @@ POWER_WAYS: Final = {  # by the key that tells them apart: the others that belon
 }
 KEYS: Final[dict[str, frozenset[str]]] = {
     **{name: frozenset({*keys, "port", "peer", "shared"}) for name, keys in _LINK_KEYS.items()},
+    "uart": frozenset({*_LINK_KEYS["uart"], "port", "peer", "shared", "agent"}),
     "power": frozenset(
         {"settle", *POWER_WAYS, *(key for needed, also in POWER_WAYS.values() for key in (*needed, *also))}
     ),
@@ -56,6 +57,7 @@ class ResourceSpec(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True
     protocol: Protocol | None = None  # None never in a file that was loaded
     sim: bool = False
     port: str | None = None
+    agent: str | None = None  # in place of a port: the machine that it hangs on, "pi.local:4716" or "ssh://pi/rig.toml"
     peer: str | None = None  # a second adapter, wired to the same lines from the board's side
     shared: bool = False  # one wire that several targets are on
     facts: dict[str, Fact] = msgspec.field(default_factory=dict)

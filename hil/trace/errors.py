@@ -23,3 +23,7 @@ class TraceHeaderError(TraceError):
 
 class TraceDamagedError(TraceError):
     """A line that is no record, with records behind it."""
+
+
+class ForeignError(TraceError):
+    """A file that is not of the format that its name says."""

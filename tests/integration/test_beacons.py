@@ -17,6 +17,7 @@ from gateway.errors import PortLostError, UnknownError, UsageError
 from gateway.frame import Element
 from gateway.ledger import Ledger, Record
 from gateway.route import RoutePattern
+from gateway.runtime.means import MACHINE
 from gateway.testing import AnsweringPort, FakeClock
 from tests.runtime.kit import BEACON
 from tests.runtime.test_connect import OneDriver
@@ -29,9 +30,8 @@ IDLE_S = 301.0  # ten times the profile's stale_after of 30 s
 class Bench:
     """A gateway whose adapter and clock are the test's hand, run after run over one folder."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, *, limit: int = 50, ledger: str = "") -> None:
+    def __init__(self, folder: Path, *, limit: int = 50, ledger: str = "") -> None:
         self.folder = folder
-        self.monkeypatch = monkeypatch
         self.site = SITE.format(limit=limit, ledger=ledger)
         self.clock = FakeClock()
         self.boots = 0
@@ -42,9 +42,9 @@ class Bench:
         self.boots += 1
         self.clock = FakeClock(monotonic_ns=self.boots * 7_000_000, wall_ns=self.clock.wall_ns())
         self.port = AnsweringPort("hci0", lambda _request, _address: [], self.clock)
-        self.monkeypatch.setattr("gateway.app.driver_for", OneDriver(self.port))
         site = read_site("site.toml", self.site.encode())
-        self.gateway = Gateway(site, self.folder / data, self.clock, folder=self.folder)
+        means = MACHINE._replace(driver_for=OneDriver(self.port))
+        self.gateway = Gateway(site, self.folder / data, self.clock, folder=self.folder, means=means)
 
     def play(self, scenario: Callable[[], Awaitable[None]], data: str = "data") -> None:
         async def run() -> None:
@@ -101,8 +101,8 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    return Bench(tmp_path, monkeypatch)
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
 
 
 def test_a_beacon_that_left_is_asked_for_its_last_value_and_told_with_its_true_age(bench: Bench) -> None:
@@ -159,9 +159,9 @@ def test_coming_and_going_are_records_of_the_lifecycle_with_their_reasons(bench:
 
 
 def test_one_that_made_room_is_remembered_like_one_that_fell_silent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    bench = Bench(tmp_path, monkeypatch, limit=1)
+    bench = Bench(tmp_path, limit=1)
 
     async def scenario() -> None:
         await bench.hear(1, 7)
@@ -216,9 +216,9 @@ def test_a_crash_costs_a_beacon_that_was_here_neither_its_name_nor_what_was_kept
 
 
 def test_without_a_ledger_values_are_held_in_memory_and_a_restart_knows_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    bench = Bench(tmp_path, monkeypatch, ledger="enabled = false")
+    bench = Bench(tmp_path, ledger="enabled = false")
 
     async def before() -> None:
         await bench.hear(1, 7)

@@ -145,7 +145,7 @@ def test_a_missing_driver_is_a_failed_device_with_the_install_command() -> None:
     clock = FakeClock()
     device = Device("node", cobs_profile(), clock)
     runtime = Rig([device], [], clock)
-    runtime.keeper._port = DriverError("serial is not installed; run: pip install 'tidegate[uart]'")
+    runtime.keeper.port = DriverError("serial is not installed; run: pip install 'tidegate[uart]'")
     runtime.play_for(1)
     assert device.lifecycle.state is State.FAILED
     assert "pip install" in device.lifecycle.reason

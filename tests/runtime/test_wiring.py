@@ -156,7 +156,7 @@ def test_where_no_port_at_all_can_be_made_the_reason_is_raised(folder: Path) -> 
 
 def test_values_of_a_recording_are_marked_as_replayed(folder: Path) -> None:
     keepers, _ = wired(folder, device("a", "node", "replay:log.bin") + device("b", "node", "x"))
-    taints = [keeper._make_pipeline(keeper._port, keeper.counts)._taints for keeper in keepers]
+    taints = [keeper._make_pipeline(keeper.port, keeper.counts)._taints for keeper in keepers]
     assert taints[0] != 0
     assert taints[1] == 0
 

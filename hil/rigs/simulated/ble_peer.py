@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from gateway.spelling import did_you_mean
 from hil.durations import Duration, ns
@@ -13,6 +14,9 @@ from hil.rigs import radio
 from hil.rigs.radio import MOST_DATA_BYTES, Advertisement, Uuid, address_of, data_of, uuid_of
 from hil.rigs.simulated.dut import SimulatedDut
 from hil.rigs.simulated.world import Event, World
+
+if TYPE_CHECKING:
+    from hil.peers.attach import Simulated
 
 STANDARD_RSSI_DBM: Final = -60
 SHORTEST_NS: Final = 20_000_000  # between two advertisements (Core specification, Vol 6 Part B, 4.4.2.2)
@@ -193,6 +197,23 @@ class BlePeer:
         made = Characteristic(uuid_of(uuid), value, notify, readable, writable, encrypted, on_write)
         self.table.put(None if address is None else address_of(address), made)
         return made
+
+    def simulate(
+        self,
+        profile: str | Path,
+        values: Mapping[str, Any] | None = None,
+        period: Duration | None = "1s",
+        params: Mapping[str, object] | None = None,
+        address: str = "C0:00:00:00:00:01",
+    ) -> Simulated:
+        """Be the device of a profile: advertise at this interval, or have its characteristics and notify them.
+
+        `values` by `family/value`, `message.field` or `field`; the rest are as plain as the profile lets them be.
+        What this returns has `set(name, value)`, `orders`, `say(message)`, `stop()`. Raises: ValueError.
+        """
+        from hil.peers.attach import Wanted, on_air
+
+        return on_air(self, self._world, self._dut, Wanted(profile, values, params, period), address)
 
     def notify(self, uuid: Uuid, value: bytes, *, address: str | None = None) -> None:
         """Set a characteristic's value and notify all that have subscribed. Raises: ValueError naming the nearest."""

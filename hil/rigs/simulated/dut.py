@@ -11,7 +11,7 @@ from hil.rigs.base import BringUpError
 from hil.rigs.simulated.world import Event, World
 from hil.rigs.standard import STATES
 
-STEP_NS: Final = {"powered": 20_000_000, "answering": 80_000_000, "configured": 10_000_000}  # from the state before
+STEP_NS: Final = {"powered": 0, "answering": 100_000_000, "configured": 10_000_000}  # from the state before
 STANDARD_TIMEOUT_NS: Final = 10_000_000_000
 BROWN_OUT_NS: Final = 30_000_000  # below what it needs to run
 
@@ -26,7 +26,8 @@ class SimulatedDut:
         self._states = states
         self._world = world
         self._state = states[-1]
-        self._boots = 1 if self._state != "off" else 0
+        self._has_power = self._state != "off"
+        self._boots = 1 if self._has_power else 0
         self._coming: Event | None = None
         self.watchers: list[Callable[[], None]] = []  # called when its state has changed
 
@@ -43,7 +44,7 @@ class SimulatedDut:
     @property
     def is_powered(self) -> bool:
         """Whether anything of it can be heard."""
-        return self._state != "off"
+        return self._has_power
 
     @property
     def is_answering(self) -> bool:
@@ -55,7 +56,7 @@ class SimulatedDut:
         if state not in self._states:
             raise ValueError(f"{self.name} has no state {state!r}; it has {', '.join(self._states)}")
         limit_ns = STANDARD_TIMEOUT_NS if timeout is None else timeout_ns(timeout)
-        if STATES.index(state) < STATES.index(self._state):
+        if state == "off" or STATES.index(state) < STATES.index(self._state):
             self.power_off()
         if state != "off":
             self.power_on(as_far_as=state)
@@ -65,26 +66,28 @@ class SimulatedDut:
 
     def power_on(self, as_far_as: str = "answering") -> None:
         """Give it power; it boots, and is not configured by that."""
-        if self._state == "off":
+        if not self._has_power:
+            self._has_power = True
             self._boots += 1
+            if "powered" in self._states:
+                self._become("powered")
         self._climb(as_far_as)
 
     def power_off(self) -> None:
         """Take its power."""
         self._stop_climbing()
+        self._has_power = False
         self._become("off")
 
     def boot_again(self, without_power_ns: int = 0) -> None:
         """Restart by itself: it is as far as booting brings it, and forgets how it was configured."""
-        if self._state == "off":
+        if not self._has_power:
             return
-        self._stop_climbing()
-        self._become("off")
-
-        def start() -> None:
+        self.power_off()
+        if without_power_ns:
+            self._coming = self._world.after(without_power_ns, self.power_on)
+        else:
             self.power_on()
-
-        self._coming = self._world.after(without_power_ns, start)
 
     def strike(self, fault: Fault) -> None:
         """Do what a fault of power does."""

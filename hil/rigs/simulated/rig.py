@@ -27,6 +27,7 @@ _HOMES: Final[dict[str, str]] = {
     "ble": "hil.rigs.simulated.ble",
     "spi": "hil.rigs.simulated.spi",
     "uart": "hil.rigs.simulated.uart",
+    "can": "hil.rigs.simulated.canbus",
 }
 
 
@@ -65,8 +66,7 @@ class SimulatedRig:
         self.clock = world.clock
         self.faults = Faults(world, only=round_.only)
         self.dut = SimulatedDut(self.target, self._states, world)
-        self.disk = Disk(round_.folder / "disk")
-        self.faults.attach("disk", "", self.disk.fill, self.disk.free)
+        self.disk = Disk(round_.folder / "disk", self.faults)
         self.faults.attach("clock", "", self._jump, _nothing)
         setting = Setting(world, self.faults, self.dut)
         self._handles = {
@@ -80,6 +80,8 @@ class SimulatedRig:
         self.faults.clear()
         closing = [getattr(handle, "close", list) for handle in self._handles.values()]
         left = [each for close in closing for each in close() or []]
+        assert self.world is not None
+        self.world.end()
         self.trace.close()
         return left
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.spelling import did_you_mean
 from hil.faults.spi import UNDRIVEN
 from hil.rigs.simulated.dut import SimulatedDut
 from hil.rigs.simulated.world import World
 from hil.sim.spi.model import SpiModel
+
+if TYPE_CHECKING:
+    from hil.peers.attach import Simulated
 
 MOST_RECEIVED: Final = 65_536  # transfers that are remembered
 _NS: Final = 1_000_000_000
@@ -64,6 +68,17 @@ class SpiPeer:
         self._boots = dut.boots
         self.mode = 0  # the SPI mode in which the device works
         self.received: deque[bytes] = deque(maxlen=MOST_RECEIVED)  # what it heard, each time it was selected
+
+    def simulate(
+        self, profile: str | Path, values: Mapping[str, Any] | None = None, params: Mapping[str, object] | None = None
+    ) -> Simulated:
+        """Be the device of a profile: answer what is asked, with these values, and remember what is written.
+
+        What this returns has `set(name, value)`, `orders`, `stop()`. Raises: ValueError.
+        """
+        from hil.peers.attach import Wanted, on_transfers
+
+        return on_transfers(self, self._world, self._dut, Wanted(profile, values, params))
 
     def on(self, tx: Request, rx: Reply) -> Rule:
         """Let the device answer a transfer; `heard` of what this returns says how often it came.

@@ -61,6 +61,7 @@ class SimulatedUart:
         self._unread: deque[bytes] = deque()
         self._unread_bytes = 0
         self._listeners: list[tuple[Callable[[bytes], None], Callable[[str], None]]] = []
+        self._watchers: list[Callable[[bytes], None]] = []
         self._to_device: Wire[bytes] = Wire(self._world, self._left, self._reached_device)
         self._to_host: Wire[Piece] = Wire(self._world, lambda _: None, self._reached_host)
         self._receiver = Receiver(self._world, self._hear)
@@ -160,8 +161,12 @@ class SimulatedUart:
 
     # ---- what the device does
 
-    def hear_device(self, data: bytes, errors: tuple[str, ...]) -> None:
-        """Take what the device sends at once."""
+    def watch(self, left: Callable[[bytes], None]) -> None:
+        """Call `left` with what the host sends, when its first bit leaves."""
+        self._watchers.append(left)
+
+    def hear_device(self, data: bytes, errors: tuple[str, ...], *, is_recorded: bool = False) -> None:
+        """Take what the device sends at once; `is_recorded`: it has been on the wire already."""
         if not self.is_there:
             return
         if self._to_host.waiting_bytes + len(data) > DEVICE_CAPACITY_BYTES:
@@ -175,7 +180,7 @@ class SimulatedUart:
         read = received(data, sender, self._format)
         arrival = strike(read._replace(errors=(*read.errors, *errors)), struck, self._format)
         for piece in self._pieces(arrival):
-            self._to_host.put(piece, len(piece.data), _on_line_ns(piece.data, sender))
+            self._to_host.put(piece, len(piece.data), 0 if is_recorded else _on_line_ns(piece.data, sender))
 
     def close(self) -> list[str]:
         """Let what is under way arrive at the end of a test."""
@@ -190,6 +195,8 @@ class SimulatedUart:
 
     def _left(self, data: bytes) -> None:
         self._world.record(self.name, "tx", "bytes", data)
+        for left in self._watchers:
+            left(data)
 
     def _reached_device(self, data: bytes) -> None:
         self.peer.hear(received(data, self._format, self._device_format).data)

@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from gateway.spelling import did_you_mean
 from hil.durations import Duration, ns
 from hil.rigs.simulated.dut import SimulatedDut
+from hil.rigs.simulated.uart_playing import Port as Playable
+from hil.rigs.simulated.uart_playing import play
 from hil.rigs.simulated.uart_script import Answer, Request, Rule, Script
 from hil.rigs.simulated.world import Event, World
 from hil.uart_bits import BREAK, FRAMING, PARITY
 
 if TYPE_CHECKING:
-    from hil.rigs.simulated.uart import SimulatedUart
+    from hil.peers.attach import Simulated
+    from hil.trace import Trace
+    from hil.trace.player import Player
 
 FLAGS: Final = (BREAK, FRAMING, "overrun", PARITY)
 MOST_RECEIVED: Final = 1 << 20  # bytes
 
 
+class Port(Playable, Protocol):
+    """The host's side, as the device needs it."""
+
+    def settle(self) -> None:
+        """Let what is on the wire arrive."""
+
+
 class Peer:
     """What a test says about the device. Without power it hears and says nothing; booting, it answers nothing."""
 
-    def __init__(self, uart: SimulatedUart, world: World, dut: SimulatedDut) -> None:
-        self._uart = uart
+    def __init__(self, port: Port, world: World, dut: SimulatedDut) -> None:
+        self._port = port
         self._world = world
         self._dut = dut
         self._script = Script()
@@ -35,7 +47,7 @@ class Peer:
     @property
     def received(self) -> bytes:
         """All that the device heard, the last 1 MiB of it; what is on the wire arrives first."""
-        self._uart.settle()
+        self._port.settle()
         return bytes(self._received)
 
     @property
@@ -60,7 +72,7 @@ class Peer:
             if flag not in FLAGS:
                 raise ValueError(f"no error flag {flag!r}{did_you_mean(flag, FLAGS)}; there are {', '.join(FLAGS)}")
         if self._dut.is_powered:
-            self._uart.hear_device(bytes_of(data), flags)
+            self._port.hear_device(bytes_of(data), flags)
 
     def on(  # noqa: PLR0917 - in the order of the sentence
         self,
@@ -99,6 +111,29 @@ class Peer:
         coming.append(self._world.after(interval_ns, tick))
         return lambda: coming[0].cancel()  # noqa: PLW0108 - the one that comes then
 
+    def simulate(
+        self,
+        profile: str | Path,
+        values: Mapping[str, Any] | None = None,
+        period: Duration | None = "100ms",
+        params: Mapping[str, object] | None = None,
+    ) -> Simulated:
+        """Be the device of a profile: say its messages at this interval, answer what is asked, obey orders.
+
+        `values` by `family/value`, `message.field` or `field`; the rest are as plain as the profile lets them be.
+        What this returns has `set(name, value)`, `orders`, `say(message)`, `stop()`. Raises: ValueError.
+        """
+        from hil.peers.attach import Wanted, on_stream
+
+        return on_stream(self, self._world, self._dut, Wanted(profile, values, params, period))
+
+    def play(self, trace: Trace | str | Path, bus: str | None = None, order: str = "strict") -> Player:
+        """Let the device do what it did in a trace, from now on; `diverged` of what this returns is None, or where.
+
+        `order`: "strict" as it was, or "matched", each request with its replies. Raises: ValueError, TraceError.
+        """
+        return play(self._world, self._port, trace, bus, order)
+
     def listen(self, heard: Callable[[bytes], None]) -> Callable[[], None]:
         """Call `heard` with what the device hears, until what this returns is called."""
         self._listeners.append(heard)
@@ -125,7 +160,7 @@ class Peer:
 
         def say() -> None:
             if self._dut.boots == boots:
-                self.send(reply)
+                self.send(bytes(reply))
 
         if rule.delay_ns:
             self._world.after(rule.delay_ns, say)

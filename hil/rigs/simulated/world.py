@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from gateway.testing.clock import START_WALL_NS
 from hil.durations import Timeout, timeout_ns
+from hil.rigs.base import RigError
 from hil.trace.record import make
 from hil.trace.writer import TraceWriter
 
@@ -39,10 +40,15 @@ class World:
         self.wall_offset_ns = START_WALL_NS
         self._queue: list[tuple[int, int, Event]] = []
         self._numbers = count()
+        self._is_over = False
         self.step: Callable[[int], bool] = self.step_events  # replaced where an event loop lives in this world
 
     def at(self, at_ns: int, action: Callable[[], None]) -> Event:
-        """Do something at a time, or now if that has passed; in the order of asking where times are equal."""
+        """Do something at a time, or now if that has passed; in the order of asking where times are equal.
+
+        Raises: RigError when the test is over.
+        """
+        self._check()
         event = Event(action)
         heapq.heappush(self._queue, (max(at_ns, self.now_ns), next(self._numbers), event))
         return event
@@ -51,12 +57,23 @@ class World:
         """Do something when so much time has passed."""
         return self.at(self.now_ns + delay_ns, action)
 
+    def end(self) -> None:
+        """Let nothing happen any more: its test is over."""
+        self._queue.clear()
+        self._is_over = True
+        self.step = self.step_events
+
     def record(self, bus: str, direction: str, kind: str, data: bytes = b"", **extra: Any) -> None:
-        """Write into the trace, now."""
+        """Write into the trace, now. Raises: RigError when the test is over."""
+        self._check()
         self.trace.write(make(self.now_ns, bus, direction, kind, data, **extra))
 
     def step_events(self, limit_ns: int) -> bool:
-        """Do the next thing that is due until `limit_ns`; False: there is none, and that time has come."""
+        """Do the next thing that is due until `limit_ns`; False: there is none, and that time has come.
+
+        Raises: RigError when the test is over.
+        """
+        self._check()
         due_ns = self.next_ns()
         if due_ns is None or due_ns > limit_ns:
             self.now_ns = max(self.now_ns, limit_ns)
@@ -66,6 +83,10 @@ class World:
         if action is not None:
             action()
         return True
+
+    def _check(self) -> None:
+        if self._is_over:
+            raise RigError("this belongs to a test that is over; each test has a rig as new: take it from its fixture")
 
     def next_ns(self) -> int | None:
         """Return when the next thing is due."""

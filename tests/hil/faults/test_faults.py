@@ -85,9 +85,9 @@ def test_of_the_strikes_only_those_happen_that_are_wanted(world, uart):
     ("kind", "params", "named"),
     [
         ("drp", {}, "drop"), ("delay", {}, "by"), ("delay", {"bye": "1ms"}, "by"), ("delay", {"by": "soon"}, "by"),
-        ("drop", {"bus": "uart1"}, "uart0"), ("dlc", {"dlc": 4, "bus": "uart0"}, "uart"), ("dlc", {"dlc": 4}, "bus"),
+        ("drop", {"bus": "uart1"}, "uart0"), ("dlc", {"dlc": 4, "bus": "uart0"}, "uart"), ("dlc", {"dlc": 4}, "can"),
         ("drop", {"probabilty": 1}, "probability"), ("disk_full", {"bus": "uart0"}, "bus"),
-        ("reset", {"duration": "1s"}, "bus"),
+        ("reset", {"duration": "1s"}, "power"),
         ("break", {"duration": "1s"}, "duration"), ("parity", {"send": "x"}, "send"), ("baud", {"factor": 0}, "factor"),
         ("jitter", {"by": "9ms..1ms"}, "by"), ("clock_jump", {"by": "1h", "after": 3}, "on no bus"),
     ],

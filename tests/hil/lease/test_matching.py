@@ -41,6 +41,10 @@ def test_a_template_may_be_a_text_a_list_or_a_mapping(template):
     assert template_texts(template) == ("name=c3",)
 
 
+def test_one_text_may_hold_several_templates_and_values_may_hold_blanks():
+    assert template_texts("board=nucleo-*  site=lab 1 name=c3") == ("board=nucleo-*", "site=lab 1", "name=c3")
+
+
 @pytest.mark.parametrize("text", ["c3", "=x", "", "a b=c", "k=" + "x" * 300, "k=\x1b[2J", "-k=v"])
 def test_what_is_no_template_is_named(text):
     with pytest.raises(UsageError, match="is no template; write KEY=VALUE"):

@@ -305,6 +305,17 @@ def test_the_folder_keeps_no_files_of_those_that_are_over(pool, holder):
     assert list(pool.path.glob("live-*")) == []
 
 
+def test_a_stopped_process_that_holds_the_pool_s_lock_is_named(pool, monkeypatch):
+    monkeypatch.setattr("hil.lease.folder.LOCK_PATIENCE_S", 0.2)
+    code = "import fcntl, os, sys; fd = os.open(sys.argv[1], 0); fcntl.flock(fd, 2); os.kill(os.getpid(), 19)"
+    with subprocess.Popen([sys.executable, "-c", code, str(pool.path / "lock")]) as process:
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+        with pytest.raises(PoolAccessError, match=f"process {process.pid}, which is stopped; continue it: kill -CONT"):
+            pool.put("new")
+        process.kill()
+    pool.put("new")
+
+
 def test_a_file_in_place_of_the_folder_is_told(tmp_path):
     (tmp_path / "pool").write_text("")
     with pytest.raises(PoolAccessError, match="cannot be used"):

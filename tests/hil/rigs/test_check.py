@@ -83,9 +83,23 @@ def test_the_words_of_a_rig_file_are_those_of_rigs() -> None:
     assert (get_args(Protocol), get_args(State), tuple(TargetSpec().states)) == (PROTOCOLS, STATES, STATES)
 
 
-def test_real_and_simulated_resources_may_stand_together(tmp_path: Path) -> None:
-    both = uart('port = "usb:10c4:ea60:1"') + '[target.a.resource.can0]\nprotocol = "can"\nsim = true\n'
+def test_real_and_simulated_targets_may_stand_together(tmp_path: Path) -> None:
+    both = uart('port = "usb:10c4:ea60:1"') + '[target.b.resource.can0]\nprotocol = "can"\nsim = true\n'
     assert problems_of(tmp_path, both) == []
+
+
+def test_one_target_is_not_on_two_clocks(tmp_path: Path) -> None:
+    both = uart('port = "usb:10c4:ea60:1"') + '[target.a.resource.can0]\nprotocol = "can"\nsim = true\n'
+    told = problems_of(tmp_path, both)
+    assert len(told) == 1
+    assert "can0.sim: real ports of its target run in real time, this one would not" in told[0]
+
+
+def test_power_that_is_only_pretended_is_warned_of(tmp_path: Path) -> None:
+    both = uart('port = "usb:10c4:ea60:1"') + '[target.a.resource.power]\nprotocol = "power"\nsim = true\n'
+    told = problems_of(tmp_path, both)
+    assert len(told) == 1
+    assert "power.sim: warning: beside real ports it switches nothing" in told[0]
 
 
 def test_a_file_that_is_not_there_names_itself() -> None:

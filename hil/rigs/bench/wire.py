@@ -1,0 +1,145 @@
+"""One port of a bench: opened by its identity, read by a thread, gone when its hardware is gone."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Final, NoReturn, TypeVar
+
+from gateway.errors import GatewayError, PortError
+from hil.rigs.base import RigError, RigLostError
+from hil.rigs.bench.world import BenchWorld
+
+POLL_S: Final = 0.1  # how soon a reading thread sees that it should stop
+JOIN_S: Final = 1.0  # of the time that closing may take
+SEEN_NS: Final = 1_000_000_000  # a read that has no timeout of its own
+
+T = TypeVar("T")
+
+
+class Wire(ABC):
+    """A port, read by a thread of its own where anything comes unasked.
+
+    Kept open between tests: opening it may restart a board.
+    """
+
+    reads = True  # whether anything comes unasked
+
+    def __init__(self, name: str, identity: str) -> None:
+        """Take what messages call it, for example `a.uart0`, and its port text."""
+        self.name = name
+        self.identity = identity
+        self.world: BenchWorld | None = None  # of the run that is under way
+        self._lock = threading.Lock()
+        self._lost: str | None = None
+        self._thread: threading.Thread | None = None
+        self._was_opened = False
+        self._is_closing = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be used."""
+        return self._was_opened and self._lost is None
+
+    @property
+    def loss(self) -> str | None:
+        """Why it went away, None as long as it is there."""
+        return self._lost
+
+    def open(self) -> None:
+        """Open it, if it is not. Raises: RigError naming it, its identity and the next step."""
+        if self.is_open:
+            return
+        self.close()
+        try:
+            self._open()
+        except PortError as error:
+            raise RigError(f"{self.name}: {error}") from error
+        except GatewayError as error:
+            raise RigError(f"{self.name} ({self.identity}): {error}") from error
+        self._lost, self._is_closing, self._was_opened = None, False, True
+        if not self.reads:
+            return
+        self._thread = threading.Thread(target=self._run, name=f"hil {self.name}", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Give the port back, whatever state it is in."""
+        self._is_closing = True
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.join(JOIN_S)
+        was_opened, self._was_opened = self._was_opened, False
+        if was_opened:
+            with contextlib.suppress(Exception):  # an adapter that is gone may fail in any way; it is being left
+                self._close()
+
+    def lose(self, cause: str) -> None:
+        """Learn, from any thread, that the hardware is gone."""
+        with self._lock:
+            if self._lost is not None or self._is_closing:
+                return
+            self._lost = cause
+        world = self.world
+        if world is not None:
+            world.record(self.name.rpartition(".")[2], "note", "note", text=f"{self.name} is gone: {cause}")
+            world.wake()
+
+    def check(self) -> None:
+        """Raise RigLostError where it is gone, RigError where it was not opened."""
+        if self._lost is not None:
+            raise RigLostError(f"{self.name} ({self.identity}) went away: {self._lost}; look at its cable and power")
+        if not self._was_opened:
+            raise RigError(f"{self.name} ({self.identity}) is not open: the target is off; bring it up with dut.to")
+
+    def take(self, look: Callable[[], T | None], timeout_ns: int) -> T | None:
+        """Return what `look` finds, waiting for it. Raises: RigLostError where the port goes away meanwhile."""
+        world = self.world
+        assert world is not None, "a test has begun"
+        if not look():  # what came before it went away is still there
+            self.check()
+        found = world.wait_for(lambda: look() or (self._lost and _GONE), world.now_ns + timeout_ns)
+        if found is _GONE or (found is None and self._lost is not None):
+            self.check()
+        return found
+
+    def _run(self) -> None:
+        cause = "its reader ended"
+        try:
+            while not self._is_closing:
+                self._read_some()
+        except GoneError as error:
+            cause = str(error)
+        except Exception as error:  # noqa: BLE001 - a library's bug must show as a lost port, not as silence
+            cause = f"{type(error).__name__}: {error}"
+        if not self._is_closing:
+            self.lose(cause)
+
+    @abstractmethod
+    def _open(self) -> None:
+        """Open and configure. Raises: PortError, DriverError."""
+
+    @abstractmethod
+    def _close(self) -> None:
+        """Give it back."""
+
+    def _read_some(self) -> None:
+        """Wait a moment for something, and take it in. Raises: GoneError."""
+        raise NotImplementedError
+
+
+def no_peer(wire: Wire) -> NoReturn:
+    """Raise what says that there is nobody to play the board."""
+    raise RigError(
+        f"{wire.name} ({wire.identity}) has the real board at its other end, which no test can play; wire a second "
+        "adapter to it and name that with `peer` in the rig file, or mark the test for simulated rigs"
+    )
+
+
+class GoneError(Exception):
+    """The hardware is gone; said by a reading thread."""
+
+
+_GONE: Final[Any] = object()

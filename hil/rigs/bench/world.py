@@ -1,0 +1,139 @@
+"""Real time of one run of one test: the trace that threads write, and what is to be done when its time comes."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+import time
+from collections.abc import Callable
+from itertools import count
+from typing import Any, TypeVar
+
+from hil.durations import Timeout, timeout_ns
+from hil.trace.record import Record, make
+from hil.trace.writer import TraceWriter
+
+T = TypeVar("T")
+
+
+class Event:
+    """Something that will be done."""
+
+    __slots__ = ("action",)
+
+    def __init__(self, action: Callable[[], None]) -> None:
+        self.action: Callable[[], None] | None = action
+
+    def cancel(self) -> None:
+        """Do it not."""
+        self.action = None
+
+
+class BenchWorld:
+    """The time of one run, from 0: the `Surroundings` of its faults.
+
+    Events happen in the test's thread while it waits, so that no fault needs a lock; what threads bring wakes it.
+    """
+
+    def __init__(self, seed: int, trace: TraceWriter, now: Callable[[], int] = time.monotonic_ns) -> None:
+        self.seed = seed
+        self.wall_offset_ns = 0  # what a fault made of the clock
+        self._now = now
+        self._start_ns = now()
+        self._trace = trace
+        self._came = threading.Condition()
+        self._queue: list[tuple[int, int, Event]] = []
+        self._numbers = count()
+        self._is_over = False
+
+    @property
+    def now_ns(self) -> int:
+        """Nanoseconds since the run began."""
+        return self._now() - self._start_ns
+
+    def since_start_ns(self, monotonic_ns: int) -> int:
+        """Return a stamp of the machine's monotonic clock on the trace's time; what came before the run is 0."""
+        return max(0, monotonic_ns - self._start_ns)
+
+    def record(self, bus: str, direction: str, kind: str, data: bytes = b"", **extra: Any) -> None:
+        """Write into the trace, now. From any thread."""
+        with self._came:
+            self._write(make(self.now_ns, bus, direction, kind, data, **extra))
+
+    def record_at(self, t_ns: int, bus: str, direction: str, kind: str, data: bytes = b"", **extra: Any) -> None:
+        """Write into the trace what happened a moment ago. From any thread."""
+        with self._came:
+            self._write(make(t_ns, bus, direction, kind, data, **extra))
+
+    def _write(self, record: Record) -> None:
+        if not self._is_over:
+            self._trace.write(record)
+
+    def end(self) -> None:
+        """Let nothing more be written: the run is over."""
+        with self._came:
+            self._is_over = True
+            self._queue.clear()
+
+    def wake(self) -> None:
+        """Let whoever waits look again. From any thread."""
+        with self._came:
+            self._came.notify_all()
+
+    def at(self, at_ns: int, action: Callable[[], None]) -> Event:
+        """Do something at a time of the trace, in the test's thread. From any thread."""
+        event = Event(action)
+        with self._came:
+            heapq.heappush(self._queue, (at_ns, next(self._numbers), event))
+            self._came.notify_all()
+        return event
+
+    def wait_for(self, condition: Callable[[], T | None], until_ns: int) -> T | None:
+        """Wait until `condition` returns something true; return that, or what it returns at `until_ns`."""
+        while True:
+            self._do_what_is_due()
+            with self._came:
+                found = condition()
+                now_ns = self.now_ns
+                if found or now_ns >= until_ns:
+                    return found
+                next_ns = min(until_ns, self._queue[0][0]) if self._queue else until_ns
+                if next_ns > now_ns:
+                    self._came.wait((next_ns - now_ns) / 1e9)
+
+    def run_until(self, until_ns: int) -> None:
+        """Let time pass."""
+        self.wait_for(lambda: None, until_ns)
+
+    def _do_what_is_due(self) -> None:
+        while (action := self._due()) is not None:
+            action()
+
+    def _due(self) -> Callable[[], None] | None:
+        with self._came:
+            while self._queue and self._queue[0][0] <= self.now_ns:
+                _, _, event = heapq.heappop(self._queue)
+                action, event.action = event.action, None
+                if action is not None:
+                    return action
+        return None
+
+
+class BenchClock:
+    """The machine's time, as a gateway's `Clock` and as the fixture."""
+
+    def __init__(self, world: BenchWorld) -> None:
+        self._world = world
+
+    @staticmethod
+    def monotonic_ns() -> int:
+        """Return nanoseconds that never go back."""
+        return time.monotonic_ns()
+
+    def wall_ns(self) -> int:
+        """Return nanoseconds since 1970, as the rig believes."""
+        return time.time_ns() + self._world.wall_offset_ns
+
+    def sleep(self, duration: Timeout) -> None:
+        """Let time pass: "250ms", or seconds."""
+        self._world.run_until(self._world.now_ns + timeout_ns(duration))

@@ -1,0 +1,304 @@
+"""The fixture `gateway` of a simulated rig: a whole gateway in this process, on the rig's buses, in the rig's time.
+
+Nothing of it is simulated but what is below its ports. It runs from the first `add` on, whenever time passes: while
+a test waits for it, and while it sleeps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from gateway.app import Gateway
+from gateway.authority.decision import Caller
+from gateway.authority.settings import GrantConfig
+from gateway.config import DeviceConfig, GatewayConfig, SecretConfig, SiteConfig
+from gateway.errors import UsageError
+from gateway.ledger.settings import LedgerConfig
+from gateway.profile.load import INSTALLED, find_profile
+from gateway.route import RoutePattern, Variant, parse_route
+from gateway.runtime.means import MACHINE
+from gateway.spelling import did_you_mean
+from hil.durations import Timeout, timeout_ns
+from hil.facts import Facts
+from hil.rigs.coverage import Coverage
+from hil.rigs.simulated.ledger import LoopCommitter, open_ledger
+from hil.rigs.simulated.loop import WorldLoop
+from hil.rigs.simulated.ports import RigDriver, port_text
+from hil.rigs.toml import toml_text
+from hil.rigs.waiting import NotCameError, explained
+
+STANDARD_TIMEOUT: Final = "10s"
+PRINCIPAL: Final = "service:hil"
+CALLER: Final = Caller(principal=PRINCIPAL)
+STOP_NS: Final = 10_000_000_000
+MOST_WAIT_S: Final = 60.0  # of one call of the command path
+EVERYTHING: Final = RoutePattern("*")
+_NS: Final = 1_000_000_000
+
+Params = Mapping[str, int | str | SecretConfig]
+
+
+def make(rig: Any) -> SimulatedGateway:
+    """Return a gateway without devices on the ports of a rig."""
+    return SimulatedGateway(rig)
+
+
+class SimulatedGateway:
+    """`add` devices, `wait` for their values, `get` and `set` them."""
+
+    def __init__(self, rig: Any) -> None:
+        self.folder: Path | None = None  # where relative profile paths start, before the working folder
+        self.data_dir: Path = rig.disk.folder.parent / "gateway"
+        self._rig = rig
+        self._world = rig.world
+        self._site = SiteConfig(
+            gateway=GatewayConfig(name="hil"),
+            ledger=LedgerConfig(footprint="small"),
+            grants={"hil": GrantConfig(principal=PRINCIPAL, routes="**", verbs=["read", "write", "admin"])},
+        )
+        self._loop: WorldLoop | None = None
+        self._gateway: Gateway | None = None
+        self._stop: asyncio.Event | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._given: dict[str, tuple[int, int]] = {}  # what `wait` returned last, by route
+        self._coverage = Coverage()
+
+    # ---- what a test does
+
+    def add(self, name: str, profile: str | Path = "", port: str = "", params: Params | None = None) -> None:
+        """Add a device: a profile's name or file, and the resource that it is on.
+
+        The gateway opens the port at once. Raises: ValueError for what cannot be, naming the nearest that can.
+        """
+        if not profile or not port:
+            raise ValueError(f"device {name!r}: give profile= and port=, for example port='uart0'")
+        if name in self._site.devices:
+            raise ValueError(f"there is a device {name!r} already")
+        path = self._profile(str(profile))
+        config = DeviceConfig(profile=str(path), port=port_text(self._rig, port), params=dict(params or {}))
+        before = self._site
+        self._site = msgspec.structs.replace(before, devices={**before.devices, name: config})
+        try:
+            if self._gateway is None:
+                self._begin()
+            else:
+                self._reload()
+        except BaseException:
+            self._site = before
+            raise
+
+    def wait(
+        self, route: str, timeout: Timeout = STANDARD_TIMEOUT, *, until: Callable[[Any], bool] | None = None
+    ) -> Facts:
+        """Return a route's next value: one that no `wait` for it returned before; with `until`, one that it accepts.
+
+        Facts: `value units t_ns age_s stale taints seq`. Raises: NotCameError (an AssertionError and a TimeoutError)
+        saying what is known instead; ValueError for no route of a device.
+        """
+        self._known_route(route)
+        limit_ns = timeout_ns(timeout)
+        world, wanted = self._world, RoutePattern(route)
+        rejected: list[Any] = []
+
+        def look() -> Facts | None:
+            found = self._look(wanted)
+            if found is None or found.value is None or found.stale or self._given.get(route) == _mark(found):
+                return None
+            if until is not None and not until(found.value):
+                rejected[:] = [found.value]
+                return None
+            return found
+
+        found: Facts | None = world.wait_for(look, world.now_ns + limit_ns)
+        self._check_alive()
+        if found is None:
+            raise NotCameError(explained(route, limit_ns, self._look(wanted), self.status(), rejected))
+        self._given[route] = _mark(found)
+        self._note_coverage()
+        return found
+
+    def get(self, route: str) -> Facts:
+        """Return what is known of a route now; `value` is None where nothing came. Raises: ValueError for no route."""
+        self._known_route(route)
+        self._settle()
+        self._note_coverage()
+        return self._look(RoutePattern(route)) or Facts(self._asked("get", {"route": route}))
+
+    def set(self, route: str, value: Any, timeout: Timeout = STANDARD_TIMEOUT) -> Facts:
+        """Set a setpoint and wait for what comes of it: `outcome reason reported effective attempts detail` and more.
+
+        `outcome` is None where nothing came of it in time. Raises: ValueError, PermissionError for what is refused.
+        """
+        limit_s = min(timeout_ns(timeout) / _NS, MOST_WAIT_S)
+        self._known_route(route)
+        told = Facts(self._asked("set", {"route": route, "value": value, "wait_s": limit_s}))
+        self._note_coverage()
+        if told.id is not None:
+            device, _, setpoint = route.partition("/")
+            self._coverage.set(device, setpoint)
+        return told
+
+    def device(self, name: str) -> Facts:
+        """Return what is known of a device: `state reason first_error last_error stale health` and more."""
+        self._known(name)
+        self._settle()
+        return Facts(next(each for each in self._started.queries.devices() if each["name"] == name))
+
+    def latest(self, device: str) -> list[dict[str, Any]]:
+        """Return the latest values of each message of a device: `message values units age stale taints` and more."""
+        self._known(device)
+        self._settle()
+        return [each for each in self._started.queries.latest() if each["device"] == device]
+
+    def status(self) -> dict[str, Any]:
+        """Return what the gateway says of itself: the object of `tidegate status --json`."""
+        self._settle()
+        return self._started.status()
+
+    @property
+    def covered(self) -> dict[str, Any]:
+        """Return which values and setpoints of each device's profile were exercised so far."""
+        self._note_coverage()
+        return self._coverage.facts()
+
+    def close(self) -> None:
+        """Stop the gateway; what it kept stays until the run is over. May be called twice."""
+        loop, self._loop = self._loop, None
+        if loop is None:
+            return
+        self._note_coverage()
+        assert self._stop is not None
+        assert self._running is not None
+        try:
+            self._stop.set()
+            with contextlib.suppress(TimeoutError):
+                loop.finish(_ended(self._running), self._world.now_ns + STOP_NS)
+        finally:
+            self._world.step = self._world.step_events
+            loop.end()
+            self._gateway = None
+
+    # ---- the gateway's life
+
+    def _begin(self) -> None:
+        """Start it, as far as that takes no time. Raises: ConfigError, ProfileError, PortError."""
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        rand = random.Random(self._world.seed).random  # noqa: S311 - waits that are the same each time
+        means = MACHINE._replace(
+            driver_for=RigDriver(self._rig).driver_for,
+            rand=rand,
+            quality=lambda: "ntp",
+            open_ledger=partial(open_ledger, disk=self._rig.disk),
+            committer=partial(LoopCommitter, rand=rand),
+        )
+        gateway = Gateway(
+            self._site, self.data_dir, self._world.clock, coalesce_s=0.0, file=self._write_site(), means=means
+        )
+        self._gateway = gateway
+        self._loop = loop = WorldLoop(self._world)
+        self._stop = asyncio.Event()
+        self._running = loop.create_task(gateway.run(self._stop), name="gateway")
+        self._world.step = loop.step
+        loop.settle()
+        self._check_alive()
+
+    def _reload(self) -> None:
+        """Take another device in. Raises: UsageError with what is wrong."""
+        self._write_site()
+        told = self._asked("reload", {"back_within_s": 0})
+        if told["outcome"] not in {"applied", "unchanged"}:
+            self._site_back()
+            raise UsageError(told["detail"])
+        self._loop_now.settle()
+
+    def _site_back(self) -> None:
+        without = dict(list(self._site.devices.items())[:-1])
+        self._site = msgspec.structs.replace(self._site, devices=without)
+        self._write_site()
+
+    def _write_site(self) -> Path:
+        path = self.data_dir / "site.toml"
+        path.write_text(toml_text(msgspec.to_builtins(self._site)), encoding="utf-8")
+        return path
+
+    def _check_alive(self) -> None:
+        """Raise what ended the gateway, if anything did."""
+        if self._running is not None and self._running.done() and not self._running.cancelled():
+            error = self._running.exception()
+            if error is not None:
+                raise error
+
+    def _asked(self, name: str, args: dict[str, Any]) -> dict[str, Any]:
+        """Return an answer of the door that every caller takes. Raises: GatewayError."""
+        work = self._started.asks.answer(name, args, CALLER)
+        return self._loop_now.finish(work, self._world.now_ns + int(MOST_WAIT_S + 10) * _NS)
+
+    def _settle(self) -> None:
+        self._loop_now.settle()
+        self._check_alive()
+
+    @property
+    def _started(self) -> Gateway:
+        if self._gateway is None:
+            raise ValueError("the gateway has no device yet; gateway.add(name, profile=, port=) gives it one")
+        return self._gateway
+
+    @property
+    def _loop_now(self) -> WorldLoop:
+        if self._loop is None:
+            raise ValueError("the gateway is closed")
+        return self._loop
+
+    # ---- what is known
+
+    def _profile(self, name: str) -> Path:
+        """Return the file of a profile. Raises: UsageError naming the nearest."""
+        for folder in (self.folder, Path.cwd()):
+            if folder is not None and (folder / name).is_file():
+                return (folder / name).resolve()
+        return find_profile(name, None, self.data_dir / INSTALLED)
+
+    def _known(self, device: str) -> None:
+        if device not in self._site.devices:
+            raise ValueError(f"the gateway has no device {device!r}{did_you_mean(device, self._site.devices)}")
+
+    def _known_route(self, text: str) -> None:
+        """Raise ValueError, naming the nearest, for what is no value and no setpoint of a device that is there."""
+        route, _ = parse_route(text)
+        self._known(route.owner)
+        if route.variant is Variant.VALUE:
+            known = [each["route"] for each in self._started.queries.routes(RoutePattern(route.owner))]
+            if text not in known:
+                raise ValueError(f"{route.owner} has no value {text!r}{did_you_mean(text, known)}")
+
+    def _look(self, route: RoutePattern) -> Facts | None:
+        """Return what is known of a value; None where there is none."""
+        found = self._started.queries.values(route)
+        if not found:
+            return None
+        age_s = found[0]["age_s"]
+        came_ns = None if age_s is None else self._world.now_ns - round(age_s * _NS)
+        return Facts({**found[0], "t_ns": came_ns})
+
+    def _note_coverage(self) -> None:
+        if self._gateway is not None:
+            queries = self._gateway.queries
+            profiles = {each["name"]: each["profile"] for each in queries.devices()}
+            self._coverage.look(queries.latest(), queries.routes(EVERYTHING), profiles)
+
+
+async def _ended(running: asyncio.Task[None]) -> None:
+    await asyncio.wait([running])
+
+
+def _mark(found: Facts) -> tuple[int, int]:
+    """Return what tells a value from the one before."""
+    return found.seq, found.t_ns

@@ -1,0 +1,142 @@
+"""A log of one program as that of another. Everything goes through a trace, on disk, so that length does not matter."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.errors import UsageError
+from gateway.spelling import did_you_mean
+from hil.trace.formats.base import Facts, Import, Losses
+from hil.trace.reader import TraceStream
+from hil.trace.record import VERSION, Header
+from hil.trace.times import iso_of
+
+TRACE: Final = ".trace"
+FORMATS: Final = {".log": "candump", ".asc": "asc", ".blf": "blf", ".trc": "trc", ".btsnoop": "btsnoop"}
+
+
+class Outcome:
+    """How a conversion went."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []  # lines for stderr
+        self.losses = Losses()
+        self.is_damaged = False
+        self.count = 0  # records read
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything is in the output."""
+        return not self.losses.counts and not self.is_damaged
+
+
+def check_extension(path: Path) -> str:
+    """Return a path's extension. Raises: UsageError for one that is no format."""
+    extension = path.suffix.lower()
+    known = [TRACE, *FORMATS]
+    if extension not in known:
+        hint = did_you_mean(extension, known)
+        raise UsageError(f"{path}: the format is told by the extension, one of {' '.join(known)}{hint}")
+    return extension
+
+
+def convert(source: Path, target: Path) -> Outcome:
+    """Write `target` from `source`; whole or not at all.
+
+    Raises: UsageError; TraceHeaderError, ForeignError; TraceDamagedError; OSError; DriverError without python-can.
+    """
+    extension = check_extension(target)
+    outcome = Outcome()
+    with as_trace(source, outcome) as stream, _new(target) as made:
+        if extension == TRACE:
+            _copy(stream, made)
+        else:
+            low_ns = _lowest(stream.path)
+            writer: Any = import_module(f"hil.trace.formats.{FORMATS[extension]}")
+            writer.write(made, stream.header, stream, low_ns, outcome.losses)
+        if stream.torn_line is not None:
+            outcome.told.append(f"{stream.path}:{stream.torn_line}: torn off; the rest is used")
+    outcome.told += outcome.losses.told
+    return outcome
+
+
+@contextmanager
+def as_trace(path: Path, outcome: Outcome) -> Iterator[TraceStream]:
+    """Give a file of any format as a trace. Raises: as `convert`."""
+    if check_extension(path) == TRACE:
+        with TraceStream(path) as stream:
+            yield stream
+        return
+    with tempfile.TemporaryDirectory(prefix="tidegate-trace-") as folder:
+        made = Path(folder) / "import.trace"
+        _import(path, made, outcome)
+        with TraceStream(made) as stream:
+            yield stream
+
+
+def _import(path: Path, made: Path, outcome: Outcome) -> None:
+    reader: Any = import_module(f"hil.trace.formats.{FORMATS[path.suffix.lower()]}")
+    reading = Import(path)
+    body = made.with_suffix(".body")
+    started_ns: int | None = None
+    with body.open("wb") as file:
+        for record in reader.records(reading):
+            if started_ns is None:
+                started_ns = record.t_ns
+            record.t_ns -= started_ns
+            file.write(record.line())
+            outcome.count += 1
+    header = Header(VERSION, iso_of(started_ns or 0), 0, _facts(reading, started_ns or 0))
+    with made.open("wb") as whole, body.open("rb") as rest:
+        whole.write(header.line())
+        shutil.copyfileobj(rest, whole, 1 << 20)
+    body.unlink()
+    outcome.told += reading.told
+    outcome.is_damaged = reading.is_damaged
+
+
+def _facts(reading: Import, started_ns: int) -> Facts:
+    """Return what the header says of each bus; `zero_ns`: where the log's own stamps begin, on the trace's time."""
+    if reading.zero_ns is None:
+        return reading.facts
+    return {name: {**facts, "zero_ns": reading.zero_ns - started_ns} for name, facts in reading.facts.items()}
+
+
+def _copy(stream: TraceStream, made: Path) -> None:
+    with made.open("wb") as file:
+        file.write(stream.header.line())
+        for record in stream:
+            file.write(record.line())
+
+
+def _lowest(path: Path | str) -> int:
+    with TraceStream(path) as stream:
+        return min((record.t_ns for record in stream), default=0)
+
+
+@contextmanager
+def _new(target: Path) -> Iterator[Path]:
+    """Give a file beside `target` that takes its place when all went well."""
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=target.suffix.lower())
+    os.close(handle)
+    made = Path(name)
+    try:
+        yield made
+        made.chmod(0o666 & ~_umask())
+        made.replace(target)
+    finally:
+        with suppress(FileNotFoundError):
+            made.unlink()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,43 @@
+"""Reads other programs' logs through python-can: their lines counted, their faults told with FILE:LINE."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from gateway.registry import require
+from hil.trace.formats.base import Import
+
+
+class CountedLines(io.TextIOWrapper):
+    """A text file that knows which line it gave last, and how many of those look like frames."""
+
+    def __init__(self, path: Path, is_frame: Callable[[str], bool]) -> None:
+        super().__init__(path.open("rb"), encoding="utf-8", errors="surrogateescape")
+        self.number = 0
+        self.frames = 0
+        self._is_frame = is_frame
+
+    def __next__(self) -> str:  # type: ignore[override]  # typeshed has bytes, for the base of all files
+        line = super().__next__()
+        self.number += 1
+        self.frames += self._is_frame(line)
+        return line
+
+
+def messages(reading: Import, make: Callable[[Any], Any]) -> Iterator[tuple[Any, Any]]:
+    """Give (reader, message) of a log; a reader that fails on a damaged file ends it, and that is told."""
+    can = require("can", "can")
+    reader = make(can)
+    try:
+        for message in reader:
+            yield reader, message
+    except GeneratorExit:
+        raise
+    except Exception as error:  # noqa: BLE001 - python-can fails on damaged files in any way; what came before counts
+        reading.is_damaged = True
+        number = getattr(getattr(reader, "file", None), "number", None)
+        place = f"{reading.path}:{number}" if number is not None else str(reading.path)
+        reading.told.append(f"{place}: damaged ({type(error).__name__}: {error}); what stands before it is used")

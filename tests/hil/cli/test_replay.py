@@ -1,0 +1,166 @@
+"""`tidegate hil replay` on real pseudo-terminals and a virtual CAN bus."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import threading
+import time
+import tty
+import uuid
+
+import can
+import pytest
+from click.testing import CliRunner
+
+from hil.cli.replay import command
+from hil.trace import Header, TraceWriter, make
+
+MS = 1_000_000
+
+
+def written(path, records, buses=None):
+    buses = buses or {"uart0": {"protocol": "uart"}}
+    writer = TraceWriter(path, Header(1, "2026-11-28T12:00:00Z", 7, buses))
+    for record in records:
+        writer.write(record)
+    return path
+
+
+@pytest.fixture
+def line():
+    ours, theirs = os.openpty()
+    tty.setraw(ours)
+    tty.setraw(theirs)
+    yield ours, os.ttyname(theirs)
+    os.close(ours)
+    os.close(theirs)
+
+
+def host(ours, *script):
+    """Send and read as the script says, in a thread; return what was read, once it has ended."""
+    read = []
+
+    def work():
+        for data, size in script:
+            os.write(ours, data)
+            got = b""
+            while len(got) < size and select.select([ours], [], [], 10)[0]:
+                got += os.read(ours, 100)
+            read.append(got)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread, read
+
+
+def replayed(*arguments):
+    done = CliRunner().invoke(command, [*map(str, arguments), "--json"])
+    return done, json.loads(done.stdout) if done.stdout else None
+
+
+PING = [
+    make(0, "uart0", "tx", "bytes", b"ping"),
+    make(2 * MS, "uart0", "rx", "bytes", b"pong"),
+    make(10 * MS, "uart0", "tx", "bytes", b"more"),
+    make(12 * MS, "uart0", "rx", "bytes", b"that"),
+]
+
+
+def test_a_host_that_does_as_in_the_trace_gets_its_answers_and_exit_0(tmp_path, line):
+    thread, read = host(line[0], (b"ping", 4), (b"more", 4))
+    done, answer = replayed(written(tmp_path / "a.trace", PING), "--to", f"uart0={line[1]}")
+    thread.join()
+    assert (done.exit_code, answer["diverged"], read) == (0, None, [b"pong", b"that"])
+
+
+def test_a_host_that_does_otherwise_is_exit_1_with_the_record(tmp_path, line):
+    thread, _ = host(line[0], (b"ping", 4), (b"less", 0))
+    done, answer = replayed(written(tmp_path / "a.trace", PING), "--to", f"uart0={line[1]}", "--speed", "max")
+    thread.join()
+    assert done.exit_code == 1
+    assert (answer["diverged"]["record"], answer["diverged"]["expected"]["data"]) == (3, b"more".hex())
+    assert answer["diverged"]["got"]["data"] == b"less".hex()
+    assert [record["data"] for record in answer["diverged"]["context"]] == [b"ping".hex(), b"pong".hex()]
+
+
+def test_a_host_that_says_nothing_is_exit_1_after_the_time_out(tmp_path, line):
+    path = written(tmp_path / "a.trace", PING)
+    done, answer = replayed(path, "--to", f"uart0={line[1]}", "--timeout", "100ms")
+    assert (done.exit_code, answer["diverged"]["record"], answer["diverged"]["got"]) == (1, 1, None)
+
+
+def test_requests_in_another_order_are_fine_where_that_is_asked_for(tmp_path, line):
+    thread, read = host(line[0], (b"more", 4), (b"ping", 4))
+    path = written(tmp_path / "a.trace", PING)
+    done, answer = replayed(path, "--to", f"uart0={line[1]}", "--order", "matched")
+    thread.join()
+    assert (done.exit_code, answer["diverged"], read) == (0, None, [b"that", b"pong"])
+
+
+def test_frames_at_1_khz_keep_their_times(tmp_path, line):
+    path = written(tmp_path / "a.trace", [make(n * MS, "uart0", "rx", "bytes", b"%04d" % n) for n in range(1000)])
+    stamps = []
+
+    def listen():
+        got = 0
+        while got < 4000 and select.select([line[0]], [], [], 10)[0]:
+            got += len(os.read(line[0], 100))
+            stamps.append(time.monotonic_ns())
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    done, answer = replayed(path, "--to", f"uart0={line[1]}")
+    thread.join()
+    assert done.exit_code == 0
+    assert answer["timing"]["frames"] == 1000
+    assert answer["timing"]["median_error_us"] < 1000
+    assert abs(answer["timing"]["drift_percent"]) < 0.5
+    assert (stamps[-1] - stamps[0]) / 999e6 == pytest.approx(1, rel=0.05)
+
+
+def test_can_frames_are_played_with_what_they_are(tmp_path):
+    channel = f"replay-{uuid.uuid4()}"
+    records = [
+        make(0, "can0", "tx", "data", b"\1", id="123"),
+        make(MS, "can0", "rx", "fd", bytes(12), id="18FEF100", brs=True, esi=True),
+        make(MS, "can0", "rx", "remote", id="001", dlc=5),
+        make(MS, "can0", "rx", "error", id="20000080"),
+    ]
+    path = written(tmp_path / "a.trace", records, {"can0": {"protocol": "can"}})
+    with can.Bus(interface="virtual", channel=channel) as bus:
+        timer = threading.Timer(0.1, bus.send, [can.Message(arbitration_id=0x123, is_extended_id=False, data=b"\1")])
+        timer.start()
+        done, answer = replayed(path, "--to", f"can0=virtual:{channel}")
+        got = [bus.recv(1), bus.recv(1)]
+    assert (done.exit_code, answer["diverged"]) == (0, None)
+    assert (got[0].arbitration_id, got[0].is_fd, got[0].bitrate_switch, got[0].error_state_indicator) == (
+        0x18FEF100, True, True, True,
+    )  # fmt: skip
+    assert (got[1].is_remote_frame, got[1].dlc) == (True, 5)
+    assert "1 x error cannot be sent" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("to", "words"),
+    [
+        ("uart0", "write BUS=PORT"),
+        ("uart9=/dev/null", "no bus 'uart9'; did you mean 'uart0'"),
+        ("ble0=hci0", "uart and can are played"),
+    ],
+)
+def test_a_wrong_port_is_refused_with_the_next_step(tmp_path, to, words):
+    buses = {"uart0": {"protocol": "uart"}, "ble0": {"protocol": "ble"}}
+    done = CliRunner().invoke(command, [str(written(tmp_path / "a.trace", PING, buses)), "--to", to])
+    assert words in str(done.exception) + done.output
+
+
+def test_a_port_that_is_not_there_is_named(tmp_path):
+    done = CliRunner().invoke(command, [str(written(tmp_path / "a.trace", PING)), "--to", "uart0=/dev/no-such-tty"])
+    assert "/dev/no-such-tty is not there" in str(done.exception)
+
+
+def test_a_wrong_speed_is_refused():
+    done = CliRunner().invoke(command, ["a.trace", "--to", "uart0=/dev/null", "--speed", "fast"])
+    assert (done.exit_code, "0.5x, or max" in done.output) == (2, True)

@@ -1,0 +1,95 @@
+"""What a run leaves behind: JUnit, the terminal, traces."""
+
+from __future__ import annotations
+
+import hil.trace
+from tests.hil.plugin.runs import traces
+
+pytest_plugins = ["pytester"]
+
+
+def test_junit_has_what_passed_on_each_bus_and_what_was_measured(run, cases):
+    test = """
+        def test_it(uart, recorder):
+            uart.peer.on(b"\\x01", b"\\x02\\x03")
+            uart.write(b"\\x01")
+            assert uart.read(2)
+            recorder.measure("supply", 3.25, "V", minimum=3, maximum=3.6)
+        def test_quiet(): pass
+    """
+    run(test).assert_outcomes(passed=2)
+    properties, log = cases()["test_it[sim]"]
+    assert {"hil.seed", "hil.trace", "hil.rig", "hil.gateway", "hil.firmware"} < set(properties)
+    assert properties["supply"] == "3.25 V"
+    assert log[:2] == ["uart0 tx 01", "uart0 rx 0203"]
+    assert cases()["test_quiet"][1][0] == "uart0 no traffic"
+    assert hil.trace.read(properties["hil.trace"]).header.seed == 1
+
+
+def test_a_measurement_outside_its_limits_fails_and_is_reported(run, cases):
+    test = "def test_it(recorder): recorder.measure('supply', 4, 'V', maximum=3.6)"
+    run(test).assert_outcomes(failed=1)
+    assert cases()["test_it[sim]"][0]["supply"] == "4 V"
+
+
+def test_a_failure_shows_the_last_records_the_seed_and_the_trace(run):
+    test = """
+        def test_it(uart):
+            uart.peer.send(b"\\xab\\xcd")
+            assert uart.read(2) == b""
+    """
+    result = run(test)
+    result.stdout.fnmatch_lines(["*last records of uart0*", '*"data":"abcd"*', "*hil*", "seed 1, trace *.trace"])
+
+
+def test_a_failure_in_set_up_is_reported_with_the_run(run, cases):
+    test = """
+        import pytest
+        @pytest.fixture
+        def bad(uart):
+            uart.write(b"\\x55")
+            raise OSError("no such board")
+        def test_it(bad): pass
+    """
+    result = run(test)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(['*"data":"55"*'])
+    properties, log = cases()["test_it[sim]"]
+    assert properties["hil.seed"] == "1"
+    assert "uart0 tx 55" in log
+
+
+def test_traces_are_kept_where_asked_one_for_each_test(run, pytester):
+    test = """
+        import pytest
+        @pytest.mark.parametrize("n", [1, 2])
+        def test_n(uart, n): uart.write(bytes(n))
+        class TestGroup:
+            def test_n(self, uart): pass
+        def test_quiet(): pass
+    """
+    run(test, "--hil-record=rec").assert_outcomes(passed=4)
+    folder = pytester.path / "rec"
+    assert len(traces(folder)) == 4
+    sizes = {len(hil.trace.read(folder / each).records) for each in traces(folder) if "n[" in each}
+    assert sizes == {0, 1}
+
+
+def test_traces_that_nobody_asked_for_are_in_pytests_own_temporary_folder(pytester):
+    pytester.makepyfile("def test_it(uart): pass")
+    pytester.runpytest_subprocess("-p", "no:schemathesis", "--basetemp=own")
+    assert len(traces(pytester.path / "own")) == 1
+
+
+def test_workers_report_as_one_process_does(run, cases, pytester):
+    test = """
+        import pytest
+        @pytest.mark.parametrize("n", range(1, 5))
+        def test_it(uart, recorder, n):
+            uart.write(bytes([n]))
+            recorder.measure("n", n, "1")
+    """
+    run(test, "-n2", "--hil-record=rec").assert_outcomes(passed=4)
+    found = {(properties["n"], log[0]) for properties, log in cases().values()}
+    assert found == {(f"{n} 1", f"uart0 tx 0{n}") for n in range(1, 5)}
+    assert len(traces(pytester.path / "rec")) == 4

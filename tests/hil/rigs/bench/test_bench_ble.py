@@ -1,0 +1,102 @@
+"""Bluetooth on a bench: the real BlueZ backend of bleak against a BlueZ of our own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("bleak")
+pytest.importorskip("dbus_fast")
+
+from gateway.errors import PortLostError, PortRefusedError
+from hil.hosts.wire import RigUnavailableError
+from hil.rigs.base import BringUpError, RigError, Round
+from hil.rigs.bench.rig import BenchRig
+from hil.rigs.file import load
+from hil.sim.bluez.bus import private_bus
+from hil.sim.bluez.peripheral import Characteristic, Peripheral
+from hil.sim.bluez.service import FakeBluez
+
+MAC = "F0:F1:F2:F3:F4:F5"
+OTHER = "F0:F1:F2:F3:F4:06"
+RATE = "00002a37-0000-1000-8000-00805f9b34fb"
+HEART = "0000180d-0000-1000-8000-00805f9b34fb"
+RIG = '[rig]\nname = "bench"\n[target.a.resource.ble0]\nprotocol = "ble"\nport = "{}"\n'
+
+
+@pytest.fixture
+def bluez() -> Iterator[FakeBluez]:
+    try:
+        with private_bus() as address, FakeBluez(address) as service:
+            yield service
+    except RigUnavailableError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def sensor(bluez: FakeBluez) -> Peripheral:
+    rate = Characteristic(RATE, value=b"\x01\x02")
+    return bluez.add(Peripheral(MAC, "Heart", manufacturer={0x0499: b"\x05\x01"}, services={HEART: [rate]}))
+
+
+@pytest.fixture
+def rig(sensor: Peripheral, tmp_path: Path) -> Iterator[BenchRig]:
+    del sensor
+    (tmp_path / "rig.toml").write_text(RIG.format(f"hci0/{MAC}"))
+    made = BenchRig(load(tmp_path / "rig.toml"), "a")
+    made.begin(Round("t", 1, tmp_path), None)
+    yield made
+    made.close()
+
+
+def test_the_board_is_heard_and_no_other(rig: BenchRig, bluez: FakeBluez) -> None:
+    bluez.add(Peripheral(OTHER, "Other", manufacturer={0x0499: b"\x07"}))
+    heard = [rig.get("ble0").next(timeout=10) for _ in range(6)]
+    assert {(each.address, each.name) for each in heard} == {(MAC, "Heart")}
+    assert heard[0].manufacturer_data == {0x0499: b"\x05\x01"}
+    adverts = [record for record in rig.trace.records if record.kind == "adv"]
+    assert {record["address"] for record in adverts} == {MAC}
+
+
+def test_a_link_reads_and_hears_notifications(rig: BenchRig, bluez: FakeBluez, sensor: Peripheral) -> None:
+    with rig.get("ble0").connect(MAC) as link:
+        assert (link.read(RATE), link.mtu >= 23) == (b"\x01\x02", True)
+        kept = link.notifications(RATE)
+        bluez.notify(sensor, sensor.characteristics[0], b"\x09")
+        assert rig.world is not None
+        assert rig.world.wait_for(lambda: kept.received, rig.world.now_ns + 5_000_000_000) == [b"\x09"]
+    told = [(record.dir, record.kind) for record in rig.trace.records if record.kind in {"connect", "read", "notify"}]
+    assert told == [("note", "connect"), ("rx", "read"), ("rx", "notify")]
+
+
+def test_a_link_that_drops_is_lost(rig: BenchRig, bluez: FakeBluez, sensor: Peripheral) -> None:
+    with rig.get("ble0").connect(MAC) as link:
+        bluez.drop(sensor)
+        assert rig.world is not None
+        rig.world.wait_for(
+            lambda: any(record.kind == "disconnect" for record in rig.trace.records), rig.world.now_ns + 5_000_000_000
+        )
+        with pytest.raises(PortLostError):
+            link.read(RATE)
+
+
+def test_a_characteristic_that_it_has_not_is_refused(rig: BenchRig) -> None:
+    with rig.get("ble0").connect() as link, pytest.raises((PortRefusedError, RigError)):
+        link.read("00002a19-0000-1000-8000-00805f9b34fb")
+
+
+def test_an_adapter_that_goes_is_a_lost_board(rig: BenchRig, bluez: FakeBluez) -> None:
+    bluez.unplug()
+    ble = rig.get("ble0")
+    with pytest.raises(ConnectionError, match=r"a\.ble0 \(hci0/F0.* went away"):
+        list(iter(lambda: ble.next(timeout=10), None))
+
+
+def test_an_adapter_that_is_not_there_is_named_with_those_that_are(sensor: Peripheral, tmp_path: Path) -> None:
+    del sensor
+    (tmp_path / "rig.toml").write_text(RIG.format(f"hci7/{MAC}"))
+    made = BenchRig(load(tmp_path / "rig.toml"), "a")
+    with pytest.raises(BringUpError, match=r"hci7.*hci0"):
+        made.begin(Round("t", 1, tmp_path), None)

@@ -1,0 +1,76 @@
+"""SPI on a bench: the shipped spidev without hardware."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hil.rigs.base import RigError, RigLostError, Round
+from hil.rigs.bench import spi
+from hil.rigs.bench.rig import BenchRig
+from hil.rigs.file import load
+from hil.sim.spi.fake import FakeBus
+from hil.sim.spi.line import Line
+from hil.sim.spi.w25q import W25q
+
+RIG = '[rig]\nname = "bench"\n[target.a.resource.spi0]\nprotocol = "spi"\nspeed_hz = 1000000\nport = "{}"\n'
+READ_ID = bytes.fromhex("9f000000")
+
+
+@pytest.fixture
+def bus(tmp_path: Path) -> FakeBus:
+    return FakeBus(tmp_path)
+
+
+@pytest.fixture
+def line(bus: FakeBus) -> Line:
+    return bus.plug("spidev0.0", W25q())
+
+
+@pytest.fixture
+def rig(bus: FakeBus, line: Line, tmp_path: Path) -> Iterator[BenchRig]:
+    del line
+    (tmp_path / "rig.toml").write_text(RIG.format(bus.path("spidev0.0")))
+    made = BenchRig(load(tmp_path / "rig.toml"), "a", bus.device)
+    made.begin(Round("t", 1, tmp_path), tmp_path / "1.trace")
+    yield made
+    made.close()
+
+
+def test_a_transfer_gives_what_the_device_says_and_is_one_record(rig: BenchRig, tmp_path: Path) -> None:
+    rx = rig.get("spi0").transfer(READ_ID)
+    assert rx[1:2] == b"\xef"  # Winbond
+    record = rig.trace.records[-1]
+    assert (record.bus, record.dir, record.kind, record.data, record.get("rx")) == (
+        "spi0",
+        "tx",
+        "transfer",
+        READ_ID.hex(),
+        rx.hex(),
+    )
+
+
+def test_a_node_that_is_gone_is_a_lost_board(rig: BenchRig, bus: FakeBus) -> None:
+    bus.unplug("spidev0.0")
+    with pytest.raises(RigLostError, match=r"a\.spi0 \(.*spidev0\.0\) went away: its device node is gone"):
+        rig.get("spi0").transfer(READ_ID)
+
+
+def test_a_bus_that_hangs_ends_the_transfer(rig: BenchRig, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spi, "STALL_S", 0.1)
+    line.hang()
+    with pytest.raises(RigLostError, match="a transfer of 4 bytes hangs"):
+        rig.get("spi0").transfer(READ_ID)
+    line.release()
+
+
+def test_an_empty_transfer_is_none(rig: BenchRig) -> None:
+    with pytest.raises(ValueError, match="a transfer of 0 bytes; the kernel takes 1 to"):
+        rig.get("spi0").transfer(b"")
+
+
+def test_the_device_is_real_and_nobody_plays_it(rig: BenchRig) -> None:
+    with pytest.raises(RigError, match="has the real board at its other end"):
+        _ = rig.get("spi0").peer
