@@ -66,6 +66,7 @@ class SpiPeer:
         self._rules: list[Rule] = []
         self._model: SpiModel | None = None
         self._boots = dut.boots
+        dut.watchers.append(self._notice_restart)
         self.mode = 0  # the SPI mode in which the device works
         self.received: deque[bytes] = deque(maxlen=MOST_RECEIVED)  # what it heard, each time it was selected
 
@@ -124,7 +125,6 @@ class SpiPeer:
         """Return what the device puts out from being selected to being released."""
         if not self._dut.is_powered:
             return bytes([UNDRIVEN]) * len(tx)
-        self._notice_restart()
         self.received.append(tx)
         for answering in (Rule.answer, Rule.answer_in_part):
             for rule in self._rules:
@@ -134,7 +134,7 @@ class SpiPeer:
         return bytes([UNDRIVEN]) * len(tx) if self._model is None else self._model.transfer(tx)
 
     def _notice_restart(self) -> None:
-        if self._dut.boots != self._boots:
+        if self._dut.is_powered and self._dut.boots != self._boots:
             self._boots = self._dut.boots
             if self._model is not None:
                 with suppress(ValueError):  # it has nothing to forget

@@ -72,6 +72,39 @@ def test_what_strikes_is_counted_and_recorded(world, faults, uart):
     assert not uart.told
 
 
+@pytest.fixture
+def radio(faults):
+    return Bus(faults, "ble0", "ble")
+
+
+def interrupted(faults, radio, doings):
+    """Return which of these are interrupted."""
+    found = []
+    for doing in doings:
+        told = len(radio.told)
+        faults.passing("ble0", b"x", doing=doing)
+        found += [doing] * (len(radio.told) - told)
+    return found
+
+
+def test_an_event_that_interrupts_something_waits_for_the_next_of_that(faults, radio):
+    fault = faults.add("disconnect", during="read")
+    assert faults.active == [fault]
+    assert interrupted(faults, radio, ["write", "read", "read"]) == ["read"]
+    assert (fault.hits, faults.active) == (1, [])
+
+
+def test_an_event_that_interrupts_something_counts_only_that(faults, radio):
+    fault = faults.add("disconnect", during="write", after=1, count=2)
+    assert interrupted(faults, radio, ["read", "write", "read", "write", "write", "write"]) == ["write", "write"]
+    assert fault.hits == 2
+
+
+def test_an_event_that_interrupts_anything_happens_now(faults, radio):
+    faults.add("disconnect")
+    assert radio.told == ["disconnect"]
+
+
 def test_of_the_strikes_only_those_happen_that_are_wanted(world, uart):
     faults = Faults(world, only={(0, 0), (0, 2)})
     Bus(faults, "uart0", "uart")
