@@ -36,9 +36,8 @@ def command(*, a: Path, b: Path, buses: tuple[str, ...], ignore: tuple[str, ...]
     outcomes = [Outcome(), Outcome()]
     with told(), as_trace(a, outcomes[0]) as ours, as_trace(b, outcomes[1]) as theirs:
         found = difference(chosen(ours, buses, ()), chosen(theirs, buses, ()), ignore)
-        if found is None:
-            _tell_torn(a, ours)
-            _tell_torn(b, theirs)
+        _tell_torn(a, ours)
+        _tell_torn(b, theirs)
     for outcome in outcomes:
         for line in outcome.told:
             say(line)

@@ -133,7 +133,10 @@ def _new(target: Path) -> Iterator[Path]:
     try:
         yield made
         made.chmod(0o666 & ~_umask())
-        made.replace(target)
+        try:
+            made.replace(target)
+        except OSError as error:
+            raise UsageError(f"{target} cannot be written: {error.strerror}") from error
     finally:
         with suppress(FileNotFoundError):
             made.unlink()

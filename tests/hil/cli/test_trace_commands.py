@@ -85,6 +85,12 @@ def test_diff_names_the_first_record_that_differs(folder, a, b, code, record):
     assert (answer["equal"], answer["record"]) == (code == 0, record)
 
 
+def test_a_trace_that_ends_because_it_is_torn_is_told(folder):
+    done = tidegate("diff", "whole.trace", "torn.trace", "--json", folder=folder)
+    assert (done.returncode, json.loads(done.stdout)["b"]) == (1, None)
+    assert "torn.trace:6" in done.stderr
+
+
 def test_the_readable_diff_shows_both_sides(folder):
     done = tidegate("diff", "whole.trace", "other.trace", folder=folder)
     assert done.returncode == 1
