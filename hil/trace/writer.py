@@ -23,7 +23,11 @@ class TraceWriter:
         self._file = (
             None if path is None else os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
         )
-        self._put(header.line())
+        try:
+            self._put(header.line())
+        except OSError:
+            self.close()
+            raise
 
     @property
     def hash(self) -> str:
@@ -49,5 +53,8 @@ class TraceWriter:
         if self._file is None:
             return
         left = memoryview(line)
-        while left:
-            left = left[os.write(self._file, left) :]
+        try:
+            while left:
+                left = left[os.write(self._file, left) :]
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
