@@ -23,7 +23,7 @@ from gateway.environment import variable
 from gateway.errors import GatewayError, PortError, PortLostError, PortTimeoutError
 from gateway.frame import Address
 from hil.agent.dialling import Keys, Line, dial
-from hil.agent.errors import AgentLostError, AgentProtocolError, AgentRefusedError
+from hil.agent.errors import AgentBusyError, AgentLostError, AgentProtocolError, AgentRefusedError
 from hil.agent.link import Link
 from hil.agent.messages import (
     BEAT_S,
@@ -241,7 +241,7 @@ class Stream:
                 case Welcome():
                     self._welcomed(message)
                 case No():
-                    raise AgentRefusedError(f"{self._name} is refused: {message.why}")
+                    raise self._refusal(message)
                 case _:
                     raise AgentProtocolError(f"a {type(message).__name__} from an agent")
             self._changed.notify_all()
@@ -276,6 +276,13 @@ class Stream:
                 if not pending.is_done:
                     pending.error, pending.is_done = self._dead, True
             self._changed.notify_all()
+
+    def _refusal(self, message: No) -> GatewayError:
+        """Return what a refusal means: to one that was let in before, what passes is an interruption that goes on."""
+        why = f"{self._name} is refused: {message.why}"
+        if not message.is_passing:
+            return AgentRefusedError(why)
+        return AgentLostError(why) if self._instance else AgentBusyError(why)
 
     def _welcomed(self, message: Welcome) -> None:
         if message.version != VERSION:

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from gateway.clock import Clock
 from gateway.errors import DriverError, GatewayError, PortError, PortOptionError
 from gateway.port import AskingPort, Port
-from hil.agent.errors import AgentProtocolError, AgentRefusedError
+from hil.agent.errors import AgentBusyError, AgentProtocolError, AgentRefusedError
 from hil.agent.messages import (
     MOST_BYTES,
     MOST_WRITE_BYTES,
@@ -98,7 +98,7 @@ class Connection:
             wire, lease = await self._admitted(first)
         except (GatewayError, PortError, DriverError) as error:
             self.refused = str(error)
-            await self._say(No(self.refused))
+            await self._say(No(self.refused, is_passing=isinstance(error, (AgentBusyError, PortError))))
             return
         wire.user = self
         try:
@@ -134,10 +134,10 @@ class Connection:
         return wire, lease
 
     def _may_have(self, wire: Wire) -> None:
-        """Raise AgentRefusedError unless the wire is free, was this runner's before, or is lent to it by now."""
+        """Raise AgentBusyError unless the wire is free, was this runner's before, or is lent to it by now."""
         user = wire.user
         if user is not None and user.session != self.session and user.token >= self.token:
-            raise AgentRefusedError(f"{wire.name} is in use by {user.peer}")
+            raise AgentBusyError(f"{wire.name} is in use by {user.peer}")
 
     async def _welcome(self, hello: Hello, wire: Wire) -> None:
         self._next = wire.history.next_sequence

@@ -100,6 +100,7 @@ class No(_Message, frozen=True, tag="no"):
     """Not welcome."""
 
     why: str
+    is_passing: bool = False  # what is in the way may go by itself: somebody else has the port, or it is not there
 
 
 class Beat(_Message, frozen=True, tag="beat"):
