@@ -52,14 +52,13 @@ class Sshd:
 
     def stop(self):
         """Take the way away with all that runs on it: sessions are children in sessions of their own."""
-        pids = [self._process.pid, *_descendants(self._process.pid)]
-        for pid in pids:
+        for pid, _ in [(self._process.pid, ""), *_descendants(self._process.pid)]:
             subprocess.run(["kill", "-KILL", str(pid)], check=False, capture_output=True)
         self._process.wait()
 
     def sessions(self):
         """Return its processes that speak with clients."""
-        return [pid for pid in _descendants(self._process.pid) if Path(f"/proc/{pid}/comm").read_text() == "sshd\n"]
+        return [pid for pid, name in _descendants(self._process.pid) if name == "sshd"]
 
     def log(self):
         return (self.folder / "sshd.log").read_text()
@@ -107,14 +106,15 @@ class Sshd:
 
 
 def _descendants(pid):
-    said = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], check=True, capture_output=True, text=True).stdout
+    """Return the number and name of each process that is under one."""
+    words = ["ps", "-e", "-o", "pid=,ppid=,comm="]
     children = {}
-    for line in said.splitlines():
-        child, parent = map(int, line.split())
-        children.setdefault(parent, []).append(child)
+    for line in subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines():
+        child, parent, name = line.split(None, 2)
+        children.setdefault(int(parent), []).append((int(child), name))
     found, unseen = [], [pid]
     while unseen:
         more = children.get(unseen.pop(), [])
         found += more
-        unseen += more
+        unseen += [child for child, _ in more]
     return found
