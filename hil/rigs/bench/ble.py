@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -21,6 +21,7 @@ from gateway.frame import short_uuid
 from hil.durations import Timeout, timeout_ns
 from hil.faults.faults import Fault, Faults
 from hil.rigs.base import RigError
+from hil.rigs.bench.leased import deed, need
 from hil.rigs.bench.wire import SEEN_NS, Wire, no_peer
 from hil.rigs.bench.world import BenchWorld
 from hil.rigs.model import ResourceSpec
@@ -47,8 +48,19 @@ class Advert(NamedTuple):
 class Notifications:
     """What a characteristic notified since it was subscribed to."""
 
-    def __init__(self) -> None:
-        self.received: list[bytes] = []
+    def __init__(self, wire: BleWire) -> None:
+        self._wire = wire
+        self._received: list[bytes] = []
+
+    @property
+    def received(self) -> list[bytes]:
+        """All values so far, in order. Raises: LeaseLostError."""
+        self._wire.need_lease()
+        return list(self._received)
+
+    def take(self, value: bytes) -> None:
+        """Take a value, when it arrives."""
+        self._received.append(value)
 
 
 class BleWire(Wire):
@@ -124,7 +136,8 @@ class BenchBle:
         assert adapter is not None
         link = BenchLink(self._name, self._wire, adapter, wanted)
         try:
-            self._wire.call(link.begin(), CONNECT_S, f"connect to {wanted}")
+            with deed(self._wire.lease):
+                self._wire.call(link.begin(), CONNECT_S, f"connect to {wanted}")
         except PortError as error:
             raise RigError(f"{self._wire.name}: {error}") from error
         try:
@@ -155,7 +168,7 @@ class BenchBle:
     def heard(self, device: Any, advertisement: Any, entries: Any, now_ns: int) -> None:
         """Take one advertisement."""
         del entries
-        world, wanted = self._wire.world, self._wire.where.device
+        world, wanted = self._wire.hearing(), self._wire.where.device
         properties = advertisement.platform_data[1]
         if world is None or "RSSI" not in properties or wanted not in {None, device.address}:
             return
@@ -203,26 +216,29 @@ class BenchLink:
 
     def read(self, uuid: str) -> bytes:
         """Return a characteristic's value. Raises: PortLostError, PortRefusedError, RigError."""
-        value = bytes(self._asked(self._link.client.read_gatt_char(uuid), f"read {uuid}"))
+        value = bytes(self._asked(lambda: self._link.client.read_gatt_char(uuid), f"read {uuid}"))
         self._record("rx", "read", value, uuid=short_uuid(uuid))
         return value
 
     def write(self, uuid: str, value: bytes) -> None:
         """Write a characteristic, with response where it gives one. Raises: as `read`."""
+        need(self._wire.lease)
         self._record("tx", "write", bytes(value), uuid=short_uuid(uuid))
-        self._asked(self._link.client.write_gatt_char(uuid, bytes(value)), f"write {uuid}")
+        self._asked(lambda: self._link.client.write_gatt_char(uuid, bytes(value)), f"write {uuid}")
 
     def notifications(self, uuid: str) -> Notifications:
         """Subscribe; return where notifications are kept. Raises: as `read`."""
-        kept = Notifications()
+        kept = Notifications(self._wire)
 
         def notified(_characteristic: Any, data: bytearray) -> None:
+            world = self._wire.hearing()
+            if world is None:
+                return
             self._record("rx", "notify", bytes(data), uuid=short_uuid(uuid))
-            kept.received.append(bytes(data))
-            if self._wire.world is not None:
-                self._wire.world.wake()
+            kept.take(bytes(data))
+            world.wake()
 
-        self._asked(self._link.client.start_notify(uuid, notified), f"subscribe to {uuid}")
+        self._asked(lambda: self._link.client.start_notify(uuid, notified), f"subscribe to {uuid}")
         return kept
 
     async def begin(self) -> None:
@@ -248,17 +264,17 @@ class BenchLink:
             self._loss = cause
         self._record("note", "disconnect", address=self._address, reason=cause)
 
-    def _asked(self, work: Coroutine[Any, Any, T], what: str) -> T:
-        if self._loss is not None:
-            work.close()
-            raise PortLostError(self._wire.identity, self._loss)
-        try:
-            return self._wire.call(work, ANSWER_S, what)
-        except library_errors() as error:
-            time.sleep(0)  # let the radio tell of a loss first
+    def _asked(self, work: Callable[[], Coroutine[Any, Any, T]], what: str) -> T:
+        with deed(self._wire.lease):
             if self._loss is not None:
-                raise PortLostError(self._wire.identity, self._loss) from error
-            raise link_error(self._wire.identity, what, error) from error
+                raise PortLostError(self._wire.identity, self._loss)
+            try:
+                return self._wire.call(work(), ANSWER_S, what)
+            except library_errors() as error:
+                time.sleep(0)  # let the radio tell of a loss first
+                if self._loss is not None:
+                    raise PortLostError(self._wire.identity, self._loss) from error
+                raise link_error(self._wire.identity, what, error) from error
 
     def _record(self, direction: str, kind: str, data: bytes = b"", **facts: Any) -> None:
         if self._wire.world is not None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.registry import require
+from hil.lease.errors import LeaseLostError
 from hil.rigs.base import RigError
 from hil.rigs.bench.canbus import BenchCan, CanFrame, frame_of, message_of
 from hil.rigs.bench.uart import BenchUart
@@ -40,7 +41,7 @@ class Bridge(ABC):
 
     def _run(self) -> None:
         while not self._is_over:
-            with contextlib.suppress(RigError):  # a lost board is told to the test that uses it
+            with contextlib.suppress(RigError, LeaseLostError):  # a lost board is told to the test that uses it
                 self._carry()
 
     @abstractmethod

@@ -128,6 +128,7 @@ class BenchCan:
     @property
     def state(self) -> str:
         """`active`, `warning`, `passive` or `bus_off`, as error frames told."""
+        self._wire.need_lease()
         return self._state
 
     @property
@@ -178,7 +179,7 @@ class BenchCan:
         self._wire.open()
 
     def _received(self, message: Any, stamp_ns: int) -> None:
-        world = self._wire.world
+        world = self._wire.hearing()
         if world is None:
             return
         frame = frame_of(message)
@@ -200,16 +201,22 @@ class BenchCanPeer:
     def __init__(self, name: str, spec: ResourceSpec) -> None:
         assert spec.peer is not None
         self.wire = CanWire(name, spec.peer, spec.link(), self._received)
-        self.received: list[CanFrame] = []
+        self._received_frames: list[CanFrame] = []
+
+    @property
+    def received(self) -> list[CanFrame]:
+        """What it heard in this test."""
+        self.wire.need_lease()
+        return self._received_frames
 
     def send(self, id: int, data: bytes = b"", extended: bool | None = None, fd: bool | None = None) -> None:  # noqa: A002 - CAN's word
         """Send as the board. Raises: ValueError for what no frame can be; RigError, RigLostError."""
         self.wire.send(id, bytes(data), extended=extended, fd=fd)
 
     def _received(self, message: Any, _stamp_ns: int) -> None:
-        world = self.wire.world
+        world = self.wire.hearing()
         if world is not None:
-            self.received.append(frame_of(message))
+            self._received_frames.append(frame_of(message))
             world.wake()
 
 

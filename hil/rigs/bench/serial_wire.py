@@ -67,6 +67,7 @@ class SerialWire(Wire):
                 )
             select.select([], [self._fd], [], min(left_s, POLL_S))
 
+    @leased
     def send_break(self) -> None:
         """Hold the line low for a quarter of a second. Raises: RigLostError."""
         self.check()

@@ -62,6 +62,7 @@ class BenchUart:
     @property
     def errors(self) -> Counter[str]:
         """What the receiver counted in this test: `framing`, `parity`, `break`, `overrun`."""
+        self._wire.need_lease()
         return Counter(self._errors)
 
     @property
@@ -124,9 +125,9 @@ class BenchUart:
         return self._wire.world
 
     def _received(self, data: bytes, stamp_ns: int, errors: tuple[str, ...]) -> None:
-        world, faults = self._wire.world, self._faults
+        world, faults = self._wire.hearing(), self._faults
         if world is None or faults is None:
-            return  # between two tests
+            return
         now_ns = world.since_start_ns(stamp_ns)
         struck = faults.passing(self._name, data, PASSING)
         if not struck and now_ns >= self._due_ns:
@@ -141,6 +142,8 @@ class BenchUart:
             world.at(self._due_ns, lambda: self._arrive(world, arrival))
 
     def _arrive(self, world: BenchWorld, arrival: Arrival) -> None:
+        if self._wire.hearing() is not world:
+            return
         errors = arrival.errors
         for read in arrival.reads():
             self._hear(world, world.now_ns, read, errors)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable
 
 from hil.durations import Duration, ns
+from hil.lease.errors import LeaseLostError
 from hil.rigs.base import RigError
 from hil.rigs.bench.serial_wire import SerialWire
 from hil.rigs.model import ResourceSpec
@@ -28,6 +29,7 @@ class BenchUartPeer:
     @property
     def received(self) -> bytes:
         """All that it heard in this test, the last 1 MiB of it."""
+        self.wire.need_lease()
         with self._lock:
             return bytes(self._heard)
 
@@ -80,6 +82,8 @@ class BenchUartPeer:
             self._timers.clear()
 
     def _received(self, data: bytes, _stamp_ns: int, _errors: tuple[str, ...]) -> None:
+        if self.wire.hearing() is None:
+            return
         with self._lock:
             self._heard += data
             del self._heard[:-MOST_RECEIVED]
@@ -102,5 +106,7 @@ class BenchUartPeer:
     def _say(self, reply: bytes) -> None:
         try:
             self.wire.write(reply)
+        except LeaseLostError:
+            return  # told to the test when it asks
         except RigError as error:
             self.wire.lose(str(error))
