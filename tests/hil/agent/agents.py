@@ -105,14 +105,14 @@ def serving(*ports, tls=None, linger_s=10.0, kept_bytes=1 << 20, host="127.0.0.1
         assert not thread.is_alive()
 
 
-def until(condition, limit_s=20.0):
+def until(condition, limit_s=60.0):
     deadline_s = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < deadline_s, "it never came true"
         time.sleep(0.005)
 
 
-def payloads(stream, count, limit_s=20.0):
+def payloads(stream, count, limit_s=60.0):
     """The next `count` payloads of a stream."""
     found = []
     deadline_s = time.monotonic() + limit_s
