@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.registry import require
+from hil.can_frames import Frame
 from hil.lease.errors import LeaseLostError
 from hil.rigs.base import RigError
-from hil.rigs.bench.canbus import BenchCan, CanFrame, frame_of, message_of
+from hil.rigs.bench.can_wire import frame_from, message_of
+from hil.rigs.bench.canbus import BenchCan
 from hil.rigs.bench.uart import BenchUart
 from hil.rigs.bench.wire import POLL_S
 from hil.sim.pty import Cable
@@ -90,11 +92,10 @@ class CanBridge(Bridge):
         super().close()
         self._virtual.shutdown()
 
-    def _to_gateway(self, frame: CanFrame) -> None:
+    def _to_gateway(self, frame: Frame) -> None:
         self._virtual.send(message_of(frame))
 
     def _carry(self) -> None:
         message = self._virtual.recv(POLL_S)
         if message is not None:
-            frame = frame_of(message)
-            self._bus.send(frame.id, frame.data, frame.extended, frame.fd)
+            self._bus.host_send(frame_from(message))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -110,7 +111,9 @@ class Wire(ABC):
         """Raise RigLostError where it is gone, RigError where it was not opened, LeaseLostError."""
         self.need_lease()
         if self._lost is not None:
-            raise RigLostError(f"{self.name} ({self.identity}) went away: {self._lost}; look at its cable and power")
+            error = RigLostError(f"{self.name} ({self.identity}) went away: {self._lost}; look at its cable and power")
+            error.errno = errno.ENODEV
+            raise error
         if not self._was_opened:
             raise RigError(f"{self.name} ({self.identity}) is not open: the target is off; bring it up with dut.to")
 

@@ -11,12 +11,16 @@ import pytest
 
 from hil.sim.null_modem import NullModem
 
-SUITE = Path(__file__).with_name("suite") / "any_rig.py"
+SUITES = [Path(__file__).with_name("suite") / f"{name}.py" for name in ("any_rig", "can_bus")]
+TESTS = 29
 SIMULATED = """\
 [rig]
 name = "simulated"
 [target.s.resource.uart0]
 protocol = "uart"
+sim = true
+[target.s.resource.can0]
+protocol = "can"
 sim = true
 [target.s.resource.power]
 protocol = "power"
@@ -34,6 +38,7 @@ protocol = "can"
 port = "virtual:{name}"
 peer = "virtual:{name}"
 shared = true
+fd = true
 [target.a.resource.power]
 protocol = "power"
 command_on = "true"
@@ -42,7 +47,7 @@ command_off = "true"
 
 
 def run(*options: str | Path) -> tuple[int, str]:
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", SUITE, *options]
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", *SUITES, *options]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False, env=dict(os.environ))
     return done.returncode, done.stdout + done.stderr
 
@@ -54,9 +59,9 @@ def traces(folder: Path) -> int:
 def test_the_suite_runs_on_the_simulated_rig(tmp_path: Path) -> None:
     rig = tmp_path / "rig.toml"
     rig.write_text(SIMULATED)
-    code, told = run("--hil-rig", rig, "--hil-record", tmp_path / "runs")
+    code, told = run("--hil-rig", rig, "--hil-strict", "--hil-record", tmp_path / "runs")
     assert code == 0, told
-    assert traces(tmp_path / "runs") >= 7
+    assert traces(tmp_path / "runs") == TESTS
 
 
 def test_the_suite_runs_on_a_bench(tmp_path: Path) -> None:
@@ -67,4 +72,4 @@ def test_the_suite_runs_on_a_bench(tmp_path: Path) -> None:
     with NullModem(tmp_path):
         code, told = run("--hil-rig", rig, "--hil-strict", "--hil-record", tmp_path / "runs")
     assert code == 0, told
-    assert traces(tmp_path / "runs") == 9
+    assert traces(tmp_path / "runs") == TESTS
