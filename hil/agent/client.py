@@ -24,6 +24,7 @@ from gateway import errors as gateway_errors
 from gateway.environment import variable
 from gateway.errors import GatewayError, PortError, PortLostError, PortTimeoutError
 from gateway.frame import Address
+from hil.agent.clocks import ClockOffset, OtherClock
 from hil.agent.dialling import Keys, Line, dial
 from hil.agent.errors import AgentBusyError, AgentLostError, AgentProtocolError, AgentRefusedError
 from hil.agent.link import Link
@@ -53,8 +54,6 @@ PATIENCE_S: Final = 30.0  # for an agent that went away
 MOST_UNREAD: Final = 100_000  # records; the oldest of more are dropped, and told
 MOST_GAPS: Final = 1000
 MOST_WAITING: Final = 1000  # writes of threads at once
-_OFFSETS: Final = 32  # measurements of the clocks, of which the quickest counts
-_DRIFT_NS: Final = 10_000_000  # of two clocks between them: 32 s at 300 ppm
 
 
 class Received(NamedTuple):
@@ -71,13 +70,6 @@ class Lack(NamedTuple):
     after_ns: int
     records: int  # 0: nobody knows how many
     why: str
-
-
-class ClockOffset(NamedTuple):
-    """What the agent's monotonic clock is ahead of ours."""
-
-    offset_ns: int
-    uncertainty_ns: int
 
 
 Taken = Callable[[int], None]  # hears the agent's stamp of a write, in the link's thread, before what came after it
@@ -122,12 +114,13 @@ class Stream:
         self._next = 0
         self._numbers = 0
         self._pending: dict[int, _Pending] = {}
-        self._offsets: deque[ClockOffset] = deque(maxlen=_OFFSETS)
+        self._clock = OtherClock()
         self._dead: GatewayError | None = None
         self._is_linked = False
         self._hello_ns = 0
         self._asks_clock = False
         self._away_since_s: float | None = None
+        self._why_away: AgentLostError | None = None
         self._link: Link | None = None
 
     def open(self, line: Callable[[], Line], *, beat_s: float, silence_s: float) -> None:
@@ -136,9 +129,9 @@ class Stream:
         self._link = Link(line, self, beat_s=beat_s, silence_s=silence_s, name=name)
         self._link.start()
         with self._changed:
-            self._changed.wait_for(lambda: bool(self._offsets) or self._dead is not None, OPEN_S)
+            self._changed.wait_for(lambda: self._clock.is_known or self._dead is not None, OPEN_S)
             dead = self._dead
-            if dead is None and not self._offsets:
+            if dead is None and not self._clock.is_known:
                 dead = AgentLostError(f"{self.agent} did not answer within {OPEN_S:g} s")
         if dead is not None:
             self.close()
@@ -180,7 +173,7 @@ class Stream:
     def clock_offset(self) -> ClockOffset:
         """What the agent's monotonic clock is ahead of ours, as the quickest of the latest beats told."""
         with self._changed:
-            return min(self._offsets, key=lambda offset: offset.uncertainty_ns)
+            return self._clock.offset
 
     def local_ns(self, stamp_ns: int) -> int:
         """Return what our monotonic clock showed at a stamp of the agent's, as well as `clock_offset` is known."""
@@ -210,7 +203,10 @@ class Stream:
                 self._link.wake()
             self._changed.wait_for(lambda: pending.is_done, timeout_s)
             del self._pending[number]
+            away = None if self._is_linked else self._why_away
         if not pending.is_done:
+            if away is not None:
+                raise PortLostError(self._name, f"no agent for {timeout_s:g} s: {away}")
             raise PortTimeoutError(self._name, f"no answer from its agent within {timeout_s:g} s")
         if pending.error is not None:
             raise pending.error
@@ -256,7 +252,8 @@ class Stream:
                     self._lack(message.count, message.why)
                     self._next += message.count
                 case Beat():
-                    self._measure(message.runner_ns, message.monotonic_ns)
+                    if message.runner_ns:
+                        self._clock.answered(message.runner_ns, message.monotonic_ns, time.monotonic_ns())
                 case Welcome():
                     self._welcomed(message)
                 case No():
@@ -270,7 +267,7 @@ class Stream:
         with self._changed:
             now_s = time.monotonic()
             is_first = not self._instance
-            self._is_linked = False
+            self._is_linked, self._why_away = False, why
             self._away_since_s = self._away_since_s or now_s
             unknown = PortLostError(self._name, f"{why}; whether it was written nobody knows")
             for pending in self._pending.values():
@@ -307,8 +304,8 @@ class Stream:
         if message.version != VERSION:
             raise AgentRefusedError(f"{self.agent} speaks version {message.version}, we {VERSION}; update the older")
         if self._instance:  # its machine may have slept or been started anew
-            self._offsets.clear()
-            self._measure(self._hello_ns, message.monotonic_ns)
+            self._clock.forget()
+            self._clock.answered(self._hello_ns, message.monotonic_ns, time.monotonic_ns())
         if self._instance not in {"", message.instance}:
             self._lack(0, "the agent or its port was started anew")
         elif self._instance and message.next_sequence > self._next:
@@ -341,16 +338,6 @@ class Stream:
         pending = self._pending.get(number)  # None: it was not waited for any longer
         if pending is not None:
             pending.end(error, stamp_ns)
-
-    def _measure(self, asked_ns: int, agent_ns: int) -> None:
-        """Take what the agent's clock showed between our question and now."""
-        half_ns = (time.monotonic_ns() - asked_ns + 1) // 2
-        if not asked_ns or half_ns < 0:
-            return
-        now = ClockOffset(agent_ns - asked_ns - half_ns, half_ns)
-        if any(abs(now.offset_ns - old.offset_ns) > half_ns + old.uncertainty_ns + _DRIFT_NS for old in self._offsets):
-            self._offsets.clear()  # one of the clocks jumped
-        self._offsets.append(now)
 
 
 def connect(

@@ -55,6 +55,8 @@ class AgentWire(Wire):
         assert self.stream is not None
         try:
             yield self.stream
+        except RigError:
+            raise
         except TimeoutError as error:
             raise RigError(f"{self.name} ({self.identity}) took nothing: {error}") from error
         except PortOptionError as error:
