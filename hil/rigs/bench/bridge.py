@@ -1,6 +1,6 @@
 """Ports for a gateway under test that lead to the rig's own: all it says and hears passes through the rig's trace.
 
-A serial line is a pseudo-terminal, a CAN bus one of python-can's virtual ones. Bluetooth and SPI are used side by side.
+A serial line is a pseudo-terminal, a CAN bus one of python-can's virtual ones. SPI and Bluetooth are in `ports.py`.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from drivers._spi_device import ChipSelect, SpiDev, node_of, open_chip_select, path_of, transfer_limit_bytes
 from gateway.errors import PortError, PortLostError
 from gateway.profile.model import LinkSpec
@@ -39,6 +41,14 @@ class SpiWire(Wire):
     def most_bytes(self) -> int:
         """Of one transfer."""
         return transfer_limit_bytes()
+
+    def set_up(self, link: LinkSpec) -> None:
+        """Talk like this from now on. Raises: RigError, RigLostError."""
+        if link != self._link:
+            self._link = link
+            if self.is_open:
+                self.close()
+                self.open()
 
     @leased
     def transfer(self, tx: bytes) -> tuple[int, bytes]:
@@ -85,6 +95,7 @@ class BenchSpi:
 
     def __init__(self, name: str, target: str, spec: ResourceSpec, new_device: Callable[[], SpiDev]) -> None:
         self._name = name
+        self._spec = spec
         self._wire = _wire_of(f"{target}.{name}", spec, new_device)
         self.wires: list[Wire] = [self._wire]
 
@@ -92,6 +103,29 @@ class BenchSpi:
     def peer(self) -> Any:
         """Nobody: the device is real. Raises: RigError."""
         return no_peer(self._wire)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it can be used."""
+        return self._wire.is_open
+
+    @property
+    def most_bytes(self) -> int:
+        """Of one transfer."""
+        return self._wire.most_bytes
+
+    def suit(self, link: LinkSpec) -> None:
+        """Let what the rig file leaves open be as a profile says. Raises: ValueError for a contradiction, RigError."""
+        told = {"mode": self._spec.mode, "bits": self._spec.bits}
+        for key, value in told.items():
+            wanted = getattr(link, key) or 0
+            if value is not None and value != wanted:
+                raise ValueError(f"the rig file says {key} = {value}, and the profile {wanted}; correct the wrong one")
+        if isinstance(self._wire, SpiWire):
+            speed_hz = self._spec.speed_hz or link.speed_hz
+            self._wire.set_up(
+                msgspec.structs.replace(self._spec.link(), mode=link.mode, bits=link.bits, speed_hz=speed_hz)
+            )
 
     def transfer(self, tx: bytes) -> bytes:
         """Return what the device answers while `tx` goes out. Raises: ValueError, RigLostError, RigError."""

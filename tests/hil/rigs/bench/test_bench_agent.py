@@ -190,6 +190,18 @@ def test_a_transfer_that_the_far_kernel_does_not_take_is_told_and_the_next_works
     assert rig.get("spi0").transfer(READ_ID)[1:2] == b"\xef"
 
 
+def test_a_gateway_uses_a_chip_select_of_another_machine(place):
+    _, address = place.spi_agent()
+    rig = place.rig(spi=address)
+    gateway = rig.make_gateway()
+    try:
+        gateway.add("flash", profile="w25q", port="spi0")
+        gateway.wait("flash/flash/manufacturer", timeout="60s")
+    finally:
+        gateway.close()
+    assert {(record.dir, record.kind) for record in records(rig, "spi0")} == {("tx", "transfer")}
+
+
 def test_an_agent_that_vanishes_and_comes_back_in_mid_test_is_a_gap_in_the_trace(place):
     process, address = place.agent()
     rig = place.rig(uart=address, can=address)
