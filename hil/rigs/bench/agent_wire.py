@@ -33,6 +33,8 @@ class AgentWire(Wire):
         super().__init__(name, agent)
         self.stream: Stream | None = None
         self._displaced: LeaseLostError | None = None
+        self._stamping = threading.Lock()
+        self._last_ns = 0
 
     @property
     def node(self) -> str:
@@ -67,9 +69,15 @@ class AgentWire(Wire):
             raise RigError(f"{self.name} ({self.identity}): {error}") from error  # we are closing it
 
     def stamp_ns(self, agent_ns: int) -> int:
-        """Return a stamp of the agent's on this machine's monotonic clock."""
-        stream = self.stream
-        return time.monotonic_ns() if stream is None else stream.local_ns(agent_ns)
+        """Return a stamp of the agent's on this machine's monotonic clock.
+
+        None is of the future, and none before that of what the agent told earlier, however well its clock is known.
+        """
+        stream, now_ns = self.stream, time.monotonic_ns()
+        at_ns = now_ns if stream is None else min(now_ns, stream.local_ns(agent_ns))
+        with self._stamping:  # beneath the stream's own lock, which its thread may hold
+            self._last_ns = max(self._last_ns, at_ns)
+            return self._last_ns
 
     @abstractmethod
     def _take(self, record: Received, stamp_ns: int) -> None:
@@ -89,7 +97,7 @@ class AgentWire(Wire):
             self._gone(error)
             raise GoneError(str(error)) from error
         for record in records:
-            self._take(record, self.stream.local_ns(record.stamp_ns))
+            self._take(record, self.stamp_ns(record.stamp_ns))
         self._note_gaps(self.stream)
 
     def _note_gaps(self, stream: Stream) -> None:
