@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from drivers._can_netlink import Interface
 from drivers._can_python import KERNEL_ERRORS, split_target
 from drivers._usb_identity import can_interface_of
 from gateway.errors import PortNotFoundError, PortOptionError
@@ -40,13 +41,34 @@ class CanWire(Wire):
     @property
     def has_kernel_errors(self) -> bool:
         """Whether its error frames are those of linux/can/error.h."""
-        return self.interface == "socketcan" or self.interface in KERNEL_ERRORS
+        return speaks_kernel(self.interface)
 
     @leased
-    def send(self, frame: Frame) -> None:
-        """Send one frame. Raises: RigLostError, TxFullError where there is no room for a second, RigError."""
+    def send(self, frame: Frame, sent: Callable[[int], None] = lambda _at_ns: None) -> None:
+        """Send one frame; `sent` hears when. Raises: RigLostError, RigError, TxFullError: no room for a second."""
         self.check()
+        stamp_ns = time.monotonic_ns()
         send(self._bus, frame, f"{self.name} ({self.identity})", self.check)
+        sent(stamp_ns)
+
+    def restart(self, *, is_off: bool) -> None:
+        """Let the controller begin anew: by the kernel where it is off the bus, else its port is closed and opened.
+
+        Raises: RigLostError; RigError where the kernel does not let this user do so.
+        """
+        self.check()
+        interface = Interface(self.channel or "") if self.interface == "socketcan" else None
+        if interface is None or not is_off or not interface.can_restart():
+            self.close()
+            self.open()
+            return
+        try:
+            interface.restart()
+        except OSError as error:
+            raise RigError(
+                f"{self.name} ({self.identity}) cannot be restarted ({error.strerror}); "
+                f"sudo ip link set {interface.name} type can restart-ms 100 lets it come back by itself"
+            ) from error
 
     def second(self) -> Any:
         """Return another bus of python-can on the same interface, as another node. Raises: RigError."""
@@ -60,7 +82,7 @@ class CanWire(Wire):
 
     def _make(self) -> Any:
         can = require("can", "can")
-        self.interface, self.channel, options = self._place()
+        self.interface, self.channel, options = _place(self.identity)
         if self.link.bitrate is not None:
             options.setdefault("bitrate", self.link.bitrate)
         if self.link.fd:
@@ -75,13 +97,6 @@ class CanWire(Wire):
             raise PortNotFoundError(self.identity, str(error)) from error
         except (ValueError, TypeError, ImportError, AttributeError, NotImplementedError) as error:
             raise PortOptionError(self.identity, str(error)) from error
-
-    def _place(self) -> tuple[str, str | None, dict[str, Any]]:
-        if self.identity.startswith("usb:"):
-            return "socketcan", can_interface_of(self.identity), {}
-        if ":" in self.identity:
-            return split_target(self.identity)
-        return "socketcan", self.identity, {}
 
     def _read_some(self) -> None:
         can = require("can", "can")
@@ -157,6 +172,17 @@ def send(bus: Any, frame: Frame, name: str, check: Callable[[], None]) -> None:
         raise RigError(f"{name} cannot send {frame}: {error}") from error
 
 
+def interface_of(identity: str) -> str:
+    """Return what python-can calls the kind of a port."""
+    kind, colon, _ = identity.partition(":")
+    return kind if colon and kind != "usb" else "socketcan"
+
+
+def speaks_kernel(interface: str) -> bool:
+    """Return whether error frames there are those of linux/can/error.h."""
+    return interface == "socketcan" or interface in KERNEL_ERRORS
+
+
 def frame_from(message: Any) -> Frame:
     """Return a message of python-can as a frame."""
     return Frame(
@@ -185,6 +211,14 @@ def message_of(frame: Frame) -> Any:
         is_error_frame=frame.error,
         is_remote_frame=frame.remote,
     )
+
+
+def _place(identity: str) -> tuple[str, str | None, dict[str, Any]]:
+    if identity.startswith("usb:"):
+        return "socketcan", can_interface_of(identity), {}
+    if ":" in identity:
+        return split_target(identity)
+    return "socketcan", identity, {}
 
 
 def _key(frame: Frame) -> tuple[int, bool, bool, bytes]:

@@ -5,21 +5,23 @@ What the simulated one knows of its wire, this one is told: state and counters b
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from drivers._can_errors import BUS_OFF, ERROR_ACTIVE, ERROR_PASSIVE, ERROR_WARNING, read_error
-from drivers._can_netlink import Interface
 from hil.can_confinement import Counters, State
 from hil.can_frames import Frame, frame_of, given
 from hil.durations import Timeout, timeout_ns
 from hil.faults.faults import Fault, Faults
-from hil.rigs.base import RigError
 from hil.rigs.bench.can_wire import CanWire, UnderWay
 from hil.rigs.bench.wire import SEEN_NS, Wire, no_peer
 from hil.rigs.bench.world import BenchWorld
 from hil.rigs.model import ResourceSpec
+
+if TYPE_CHECKING:
+    from hil.rigs.bench.agent_can import AgentCanWire
 
 MOST_UNREAD: Final = 1 << 17  # frames
 MOST_RECEIVED: Final = 1 << 17
@@ -35,9 +37,8 @@ class BenchCan:
     """The host's node on a bus: all that passes is recorded."""
 
     def __init__(self, name: str, target: str, spec: ResourceSpec) -> None:
-        assert spec.port is not None
         self.name = name
-        self._wire = CanWire(f"{target}.{name}", spec.port, spec.link(), self._received)
+        self._wire = self._wire_of(f"{target}.{name}", spec)
         self._peer = BenchCanPeer(f"{target}.{name} peer", spec, self) if spec.peer is not None else None
         self._unread: deque[Frame] = deque(maxlen=MOST_UNREAD)
         self._state: State = "active"
@@ -46,6 +47,14 @@ class BenchCan:
         self.coming = UnderWay()  # from the other adapter
         self.going = UnderWay()  # to it
         self.wires: list[Wire] = [self._wire] if self._peer is None else [self._wire, self._peer.wire]
+
+    def _wire_of(self, name: str, spec: ResourceSpec) -> CanWire | AgentCanWire:
+        if spec.agent is not None:
+            from hil.rigs.bench.agent_can import AgentCanWire
+
+            return AgentCanWire(name, spec.agent, self._received)
+        assert spec.port is not None
+        return CanWire(name, spec.port, spec.link(), self._received)
 
     # ---- what a test does
 
@@ -90,19 +99,7 @@ class BenchCan:
 
         Raises: RigLostError; RigError where the kernel does not let this user do so.
         """
-        self._wire.check()
-        interface = Interface(self._wire.channel or "") if self._wire.interface == "socketcan" else None
-        if interface is not None and self._state == "bus_off" and interface.can_restart():
-            try:
-                interface.restart()
-            except OSError as error:
-                raise RigError(
-                    f"{self._wire.name} ({self._wire.identity}) cannot be restarted ({error.strerror}); "
-                    f"sudo ip link set {interface.name} type can restart-ms 100 lets it come back by itself"
-                ) from error
-        else:
-            self._wire.close()
-            self._wire.open()
+        self._wire.restart(is_off=self._state == "bus_off")
         self._state, self._counters = "active", Counters(0, 0)
 
     def settle(self) -> None:
@@ -154,13 +151,12 @@ class BenchCan:
         world = self._wire.world
         assert world is not None, "a test has begun"
         self._wire.check()
-        stamp_ns = world.now_ns
-        if self._peer is None:
-            self._wire.send(frame)
-        else:
-            with self.going.sending(frame):
-                self._wire.send(frame)
-        world.record_at(stamp_ns, self.name, "tx", frame.kind, frame.data, **frame.facts())
+
+        def sent(at_ns: int) -> None:
+            world.record_at(world.since_start_ns(at_ns), self.name, "tx", frame.kind, frame.data, **frame.facts())
+
+        with contextlib.nullcontext() if self._peer is None else self.going.sending(frame):
+            self._wire.send(frame, sent)
 
     def _fault_begins(self, _fault: Fault) -> None:
         self._wire.lose("unplugged by a fault")

@@ -196,6 +196,20 @@ def test_an_agent_that_was_started_anew_is_told_as_a_gap_of_unknown_size(port):
         assert [(gap.records, gap.why) for gap in stream.gaps] == [(0, "the agent or its port was started anew")]
 
 
+def test_a_port_that_another_runner_has_meanwhile_is_waited_for(port):
+    with serving(port) as (agent, address):
+        cable = Cable(address)
+        with connect("pi", "uart0", line=cable, **FAST) as stream:
+            cable.cut()
+            until(lambda: agent.wire("uart0").user is None)
+            with connect(address, "uart0") as other:
+                cable.is_out = False
+                until(lambda: agent.counts["refused"] >= 2)
+                other.write(b"other's")
+            stream.write(b"mine", timeout_s=20)
+    assert port.writes == [(b"other's", None), (b"mine", None)]
+
+
 def test_an_agent_that_stays_away_ends_the_stream(port):
     with serving(port) as (_, address):
         stream = connect(address, "uart0", patience_s=0.3, **FAST)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
 import subprocess
 import sys
-import tty
 
 import pytest
 
@@ -17,43 +14,10 @@ from hil.agent.dialling import start
 from hil.agent.errors import AgentLostError, AgentRefusedError
 from hil.lease import LeaseLostError, Pool
 from tests.hil.agent.agents import payloads, until
+from tests.hil.agent.boards import Board
 
 AGENT = [sys.executable, "-m", "gateway", "hil", "agent"]
 FAST = {"beat_s": 0.2, "silence_s": 1.0}
-
-
-class Board:
-    """The far end of a serial cable."""
-
-    def __init__(self, folder):
-        self.end, near = os.openpty()
-        for fd in (self.end, near):
-            tty.setraw(fd)
-        os.set_blocking(self.end, False)
-        self._near = near
-        (folder / "tty").symlink_to(os.ttyname(near))
-        self.rig = folder / "rig.toml"
-        resource = f'protocol = "uart"\nport = "{folder / "tty"}"\nbaud = 115200\n'
-        self.rig.write_text(f'[rig]\nname = "r"\n[target.a.resource.uart0]\n{resource}')
-
-    def say(self, data):
-        os.write(self.end, data)
-
-    def heard(self, count):
-        found = b""
-
-        def enough():
-            nonlocal found
-            with contextlib.suppress(BlockingIOError):
-                found += os.read(self.end, 4096)
-            return len(found) >= count
-
-        until(enough)
-        return found
-
-    def close(self):
-        os.close(self.end)
-        os.close(self._near)
 
 
 @pytest.fixture
