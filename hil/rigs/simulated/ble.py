@@ -25,8 +25,8 @@ from hil.durations import Timeout, timeout_ns
 from hil.faults import ble as physics
 from hil.faults.catalogue import KINDS
 from hil.faults.faults import Fault
+from hil.rigs.ble_connection import Connection, waited
 from hil.rigs.radio import Advertisement, BleTimeoutError, address_of
-from hil.rigs.simulated.ble_connection import Connection, waited
 from hil.rigs.simulated.ble_link import LINK_KINDS, Link
 from hil.rigs.simulated.ble_peer import BlePeer, Table
 from hil.rigs.simulated.setting import Setting, gone

@@ -287,8 +287,17 @@ def test_whoever_was_displaced_loses_the_link_and_all_that_is_done_over_it(air, 
                 deed()
         with pytest.raises(LeaseLostError):
             _ = kept.received
+        with pytest.raises(LeaseLostError):
+            kept.next(timeout=NEVER_S)
         assert {name: bluez.calls[name] for name in ("ReadValue", "WriteValue", "StartNotify")} == {
             name: calls.get(name, 0) for name in ("ReadValue", "WriteValue", "StartNotify")
         }
     assert not bluez.is_connected(sensor)
-    assert not any(record.kind in {"notify", "write", "read"} for record in rig.trace.records)
+    links = [record for record in rig.trace.records if record.dir in {"rx", "tx"} and record.kind != "adv"]
+    told = [(record.dir, record.kind, record.get("descriptor")) for record in links]
+    assert told == [
+        ("tx", "connect", None),
+        ("rx", "connect", None),
+        ("tx", "write", "2902"),
+        ("rx", "write", "2902"),
+    ]
