@@ -19,6 +19,7 @@ from drivers._ble_faults import Fault, fault_of, words_of
 from gateway.errors import PortError, PortNotFoundError, PortTimeoutError
 from gateway.frame import short_uuid
 from gateway.spelling import did_you_mean
+from hil.data import bytes_of
 from hil.rigs import radio
 from hil.rigs.base import RigError
 from hil.rigs.bench.ble_wire import OPEN_S, BleWire
@@ -101,7 +102,7 @@ class BenchLink:
 
     def write(self, uuid: Uuid, data: bytes, *, response: bool = True) -> Future[None]:
         """Write a characteristic; the future is done with the device's response, or when it was sent. As `read`."""
-        short, sent = uuid_of(uuid), radio.data_of(data, 512)
+        short, sent = uuid_of(uuid), bytes_of(data, most=radio.MOST_VALUE_BYTES)
 
         async def ask(found: Any) -> bytes:
             if not response and len(sent) > self.mtu - WRITE_HEADER_BYTES:

@@ -90,7 +90,7 @@ def test_a_trace_has_each_frame_once_with_all_that_it_is(rig, can_bus):
         ({"id": "1"}, "id '1': a whole number such as 0x123"),
         ({"id": 1, "data": bytes(9)}, "9 bytes do not fit a frame of 8; fd=True allows 64"),
         ({"id": 1, "data": bytes(9), "fd": True}, "an FD frame has no length of 9 bytes; fill it up to 12"),
-        ({"id": 1, "data": "ab"}, "data 'ab': write b'...'"),
+        ({"id": 1, "data": "ab"}, "'ab' is no bytes; give bytes: b'...'"),
         ({"id": 1, "brs": True}, "brs and esi are of FD frames"),
         ({"id": 1, "data": b"a", "remote": True}, "a remote frame is never FD and carries no data"),
         ({"id": 1, "data": b"a", "dlc": 8}, r"faults\.add\('dlc', dlc=\.\.\.\) lets a frame lie"),
