@@ -14,7 +14,9 @@ from gateway.profile.load import find_profile, load_profile
 from gateway.registry import transforms_of
 from hil.durations import Duration, ns
 from hil.peers.from_profile import Order, ProfilePeer
+from hil.peers.sealing import Sealer
 from hil.peers.wire import ANY_COMPANY, Said, element_of
+from hil.rigs.radio import address_of
 from hil.rigs.simulated.dut import SimulatedDut
 from hil.rigs.simulated.world import Event, World
 
@@ -158,16 +160,16 @@ def on_transfers(peer: Any, world: World, dut: SimulatedDut, wanted: Wanted) -> 
 def on_air(peer: Any, world: World, dut: SimulatedDut, wanted: Wanted, address: str) -> Simulated:
     """Simulate a device that advertises, or one that can be connected to."""
     compiled = _on_bus(profile_of(wanted.profile, wanted.params), "ble")
-    if compiled.profile.link.cipher != "none":
-        raise ValueError(f"{compiled.profile.profile.id} encrypts what it says, and that is not simulated")
     device = ProfilePeer(compiled, wanted.values)
+    sealer = Sealer(device.link, address_of(address))
     if device.link.mode == "gatt":
         return _connectable(peer, world, dut, device, _period_ns(wanted.period))
     usual = device.link.match.name if device.link.match else None
 
     def put(said: Said) -> None:
-        element, body = said.address, said.payload
+        element = said.address
         assert isinstance(element, Element)
+        body, encrypted_from = sealer.seal(element, said.payload)
         if element.manufacturer is not None:
             company = element.manufacturer
             if company == ANY_COMPANY:
@@ -176,7 +178,8 @@ def on_air(peer: Any, world: World, dut: SimulatedDut, wanted: Wanted, address: 
         else:
             data = {"service_data": {element.service: body}}
         name = element.name or usual
-        peer.advertise(address, name=None if name is None else name.replace("*", "1").replace("?", "1"), **data)
+        heard_name = None if name is None else name.replace("*", "1").replace("?", "1")
+        peer.advertise(address, name=heard_name, encrypted_from=encrypted_from, **data)
 
     return Simulated(device, put, world, dut, _period_ns(wanted.period))
 
