@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from hil.can_bits import CLASSIC_BYTES, EXTENDED_MAX, FD_LENGTHS, STANDARD_MAX
 from hil.can_confinement import Counters, State
+from hil.data import bytes_of
 
 ERROR_FLAG: Final = 0x20000000  # linux/can.h CAN_ERR_FLAG
 
@@ -92,7 +93,7 @@ def frame_of(  # noqa: PLR0917 - in the order in which they are given
     Raises: ValueError naming what is wrong and the next step.
     """
     number = _id_of(id, extended=bool(extended))
-    payload = _data_of(data)
+    payload = bytes_of(data)
     if remote:
         if fd or payload:
             raise ValueError("a remote frame is never FD and carries no data; give dlc= for what it asks for")
@@ -161,17 +162,6 @@ def _id_of(value: object, *, extended: bool) -> int:
     if value > STANDARD_MAX and not extended:
         raise ValueError(f"id {value:#x}: a standard one ends at {STANDARD_MAX:#x}; write extended=True")
     return value
-
-
-def _data_of(value: object) -> bytes:
-    if isinstance(value, list | tuple):
-        try:
-            return bytes(value)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"data {value!r:.60}: bytes, each 0 to 255") from error
-    if not isinstance(value, bytes | bytearray | memoryview):
-        raise ValueError(f"data {value!r:.60}: write b'...' or bytes.fromhex('...')")  # noqa: TRY004 - one error
-    return bytes(value)
 
 
 def _dlc_of(value: object) -> int:

@@ -229,6 +229,19 @@ def test_drivers_do_not_know_each_other(path: Path) -> None:
             assert name.split(".")[1].startswith("_"), f"{path}:{line}: {module} imports {name}"
 
 
+def test_rigs_do_not_know_each_other_and_peers_know_no_rig() -> None:
+    kinds = ("hil.rigs.simulated", "hil.rigs.bench")
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line}: {module} imports {name}"
+        for module, path in ((module_of(path), path) for path in SOURCES)
+        for line, name in imports_of(path)
+        if name.startswith(kinds)
+        and module.startswith((*kinds, "hil.peers"))
+        and not name.startswith(".".join(module.split(".")[:3]))
+    ]
+    assert wrong == []
+
+
 def test_no_import_goes_round_in_a_circle() -> None:
     modules = {module_of(path): path for path in SOURCES}
     edges = {

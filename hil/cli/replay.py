@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from contextlib import ExitStack
 from fractions import Fraction
@@ -17,21 +16,18 @@ from gateway.notation import duration_ns
 from gateway.spelling import did_you_mean
 from hil.cli.trace_files import EXIT_NO, file_type, say, told
 from hil.trace.convert import Outcome, as_trace
-from hil.trace.player import PATIENCE_NS, Divergence, Player
+from hil.trace.player import ORDERS, PATIENCE_NS, Player, speed_of
 from hil.trace.playing import Playing
 from hil.trace.record import Header, Record
-from hil.trace.show import text_of
 from hil.trace.targets import open_target
 
 
 def _speed(_context: click.Context, _parameter: click.Parameter, given: str) -> Fraction | None:
     """Return the speed of an option, None for max. Raises: BadParameter, which names the option."""
-    if given == "max":
-        return None
-    found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)x?", given)
-    if found is None or not Fraction(found[1]):
-        raise click.BadParameter(f"{given!r} is no speed; write 1 (as recorded), 2x, 0.5x, or max")
-    return Fraction(found[1])
+    try:
+        return speed_of(given)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def _patience(_context: click.Context, _parameter: click.Parameter, given: str | None) -> int:
@@ -47,7 +43,7 @@ def _patience(_context: click.Context, _parameter: click.Parameter, given: str |
 @click.option(
     "--speed", callback=_speed, default="1", metavar="1|max|Nx", help="As recorded, at once, N times as fast."
 )
-@click.option("--order", type=click.Choice(["strict", "matched"]), default="strict", help="Of requests [strict].")
+@click.option("--order", type=click.Choice(ORDERS), default="strict", help="Of requests [strict].")
 @click.option("--timeout", "patience_ns", callback=_patience, metavar="TIME", help="For what is expected [5s].")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: diverged, sent, heard, timing.")
 def command(
@@ -119,17 +115,9 @@ def _tell(playing: Playing, *, as_json: bool) -> None:
         click.echo(json.dumps(document, ensure_ascii=False))
         return
     if player.diverged is not None:
-        click.echo(_text(player.diverged))
+        click.echo(str(player.diverged))
     click.echo(
         f"{player.sent} sent, {player.matched} heard as in the trace; between two sent {timing['median_error_us']} us "
         f"off (median), drift {timing['drift_percent']} %",
         err=True,
     )
-
-
-def _text(diverged: Divergence) -> str:
-    expected = "nothing more" if diverged.expected is None else text_of(diverged.expected)
-    got = "nothing" if diverged.got is None else text_of(diverged.got)
-    context = [f"           {text_of(record)}" for record in diverged.context]
-    lines = [f"diverged at record {diverged.record}:", *context, f"  expected {expected}", f"  got      {got}"]
-    return "\n".join(lines)

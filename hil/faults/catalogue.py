@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any, Final, NamedTuple
 
 from gateway.spelling import did_you_mean
+from hil.data import bytes_of
 from hil.durations import ns
 
 __tracebackhide__ = True  # pytest shows the line of the test instead
@@ -75,12 +76,8 @@ def read_params(kind: Kind, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def data_of(value: Any) -> bytes:
-    """Return bytes, given as bytes or as hex text. Raises: ValueError."""
-    if isinstance(value, str):
-        value = bytes.fromhex(value)
-    if not isinstance(value, bytes | bytearray) or not value:
-        raise ValueError("give bytes, or hex digits, at least one")
-    return bytes(value)
+    """Return bytes, at least one, given as such or as hex text. Raises: ValueError."""
+    return bytes_of(bytes.fromhex(value) if isinstance(value, str) else value, least=1)
 
 
 def whole(lowest: int, highest: int) -> Read:

@@ -15,10 +15,10 @@ from gateway.registry import transforms_of
 from hil.durations import Duration, ns
 from hil.peers.from_profile import Order, ProfilePeer
 from hil.peers.sealing import Sealer
+from hil.peers.surroundings import Board, Times
 from hil.peers.wire import ANY_COMPANY, Said, element_of
+from hil.rigs.agenda import Event
 from hil.rigs.radio import address_of
-from hil.rigs.simulated.dut import SimulatedDut
-from hil.rigs.simulated.world import Event, World
 
 CLASSIC_BYTES: Final = 8
 
@@ -39,14 +39,14 @@ class Simulated:
         self,
         device: ProfilePeer,
         put: Callable[[Said], None],
-        world: World,
-        dut: SimulatedDut,
+        times: Times,
+        board: Board,
         period_ns: int | None,
     ) -> None:
         self._device = device
         self._put = put
-        self._world = world
-        self._dut = dut
+        self._times = times
+        self._board = board
         self._coming: Event | None = None
         self._end: Callable[[], object] = _nothing
         self.begin(period_ns)
@@ -95,24 +95,24 @@ class Simulated:
 
     def hear(self, data: bytes, address: Address = None) -> None:
         """Take what came over the bus."""
-        if self._dut.is_answering:
-            for said in self._device.hear(data, address, self._world.now_ns):
+        if self._board.is_answering:
+            for said in self._device.hear(data, address, self._times.now_ns):
                 self._put(said)
 
     def exchange(self, tx: bytes) -> bytes:
         """Return what it puts out in a transfer."""
-        return self._device.exchange(tx, self._world.now_ns)
+        return self._device.exchange(tx, self._times.now_ns)
 
     def until(self, end: Callable[[], object]) -> None:
         """Take what takes it off its bus."""
         self._end = end
 
     def _say_all(self) -> None:
-        if self._dut.is_answering:
+        if self._board.is_answering:
             for said in self._device.unasked():
                 self._put(said)
         if self._period_ns is not None:
-            self._coming = self._world.after(self._period_ns, self._say_all)
+            self._coming = self._times.at(self._times.now_ns + self._period_ns, self._say_all)
 
 
 def profile_of(profile: str | Path, params: Mapping[str, object] | None = None) -> CompiledProfile:
@@ -122,15 +122,15 @@ def profile_of(profile: str | Path, params: Mapping[str, object] | None = None) 
     return CompiledProfile(loaded, transforms_of(loaded))
 
 
-def on_stream(peer: Any, world: World, dut: SimulatedDut, wanted: Wanted) -> Simulated:
+def on_stream(peer: Any, times: Times, board: Board, wanted: Wanted) -> Simulated:
     """Simulate a device at the other end of a UART."""
     device = ProfilePeer(_on_bus(profile_of(wanted.profile, wanted.params), "uart"), wanted.values)
-    simulated = Simulated(device, lambda said: peer.send(said.payload), world, dut, _period_ns(wanted.period))
+    simulated = Simulated(device, lambda said: peer.send(said.payload), times, board, _period_ns(wanted.period))
     simulated.until(peer.listen(simulated.hear))
     return simulated
 
 
-def on_can(peer: Any, world: World, dut: SimulatedDut, wanted: Wanted) -> Simulated:
+def on_can(peer: Any, times: Times, board: Board, wanted: Wanted) -> Simulated:
     """Simulate a node of a CAN bus."""
     device = ProfilePeer(_on_bus(profile_of(wanted.profile, wanted.params), "can"), wanted.values)
 
@@ -143,27 +143,27 @@ def on_can(peer: Any, world: World, dut: SimulatedDut, wanted: Wanted) -> Simula
         if not frame.error and not frame.remote:
             simulated.hear(bytes(frame.data), frame.id | (CAN_EXTENDED if frame.extended else 0))
 
-    simulated = Simulated(device, put, world, dut, _period_ns(wanted.period))
+    simulated = Simulated(device, put, times, board, _period_ns(wanted.period))
     simulated.until(peer.listen(heard))
     return simulated
 
 
-def on_transfers(peer: Any, world: World, dut: SimulatedDut, wanted: Wanted) -> Simulated:
+def on_transfers(peer: Any, times: Times, board: Board, wanted: Wanted) -> Simulated:
     """Simulate the device behind a chip select."""
     device = ProfilePeer(_on_bus(profile_of(wanted.profile, wanted.params), "spi"), wanted.values)
-    simulated = Simulated(device, _unasked, world, dut, None)
+    simulated = Simulated(device, _unasked, times, board, None)
     rule = peer.on(re.compile(rb".*", re.DOTALL), lambda found: simulated.exchange(found[0]))
     simulated.until(lambda: peer.forget(rule))
     return simulated
 
 
-def on_air(peer: Any, world: World, dut: SimulatedDut, wanted: Wanted, address: str) -> Simulated:
+def on_air(peer: Any, times: Times, board: Board, wanted: Wanted, address: str) -> Simulated:
     """Simulate a device that advertises, or one that can be connected to."""
     compiled = _on_bus(profile_of(wanted.profile, wanted.params), "ble")
     device = ProfilePeer(compiled, wanted.values)
     sealer = Sealer(device.link, address_of(address))
     if device.link.mode == "gatt":
-        return _connectable(peer, world, dut, device, _period_ns(wanted.period))
+        return _connectable(peer, times, board, device, _period_ns(wanted.period))
     usual = device.link.match.name if device.link.match else None
 
     def put(said: Said) -> None:
@@ -181,17 +181,17 @@ def on_air(peer: Any, world: World, dut: SimulatedDut, wanted: Wanted, address: 
         heard_name = None if name is None else name.replace("*", "1").replace("?", "1")
         peer.advertise(address, name=heard_name, encrypted_from=encrypted_from, **data)
 
-    return Simulated(device, put, world, dut, _period_ns(wanted.period))
+    return Simulated(device, put, times, board, _period_ns(wanted.period))
 
 
-def _connectable(peer: Any, world: World, dut: SimulatedDut, device: ProfilePeer, period_ns: int | None) -> Simulated:
+def _connectable(peer: Any, times: Times, board: Board, device: ProfilePeer, period_ns: int | None) -> Simulated:
     def put(said: Said) -> None:
         assert isinstance(said.address, Element)
         if device.messages[by_uuid[said.address.characteristic]].ask is None:
             peer.notify(said.address.characteristic, said.payload)
 
     by_uuid = {element_of(spec).characteristic: name for name, spec in device.messages.items()}
-    simulated = Simulated(device, put, world, dut, None)
+    simulated = Simulated(device, put, times, board, None)
     for uuid, name in by_uuid.items():
         peer.characteristic(
             uuid,

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.frame import short_uuid
+from hil.data import bytes_of
 from hil.rigs.base import RigError, RigLostError
 
 MOST_DATA_BYTES: Final = 1650  # of one advertisement, extended (Core specification, Vol 4 Part E, 7.8.54)
 FIELD_BYTES: Final = 254  # of one element in it: its length is one byte, its type another
 READ_NOT_PERMITTED, WRITE_NOT_PERMITTED, NOT_AUTHENTICATED = 0x02, 0x03, 0x05  # ATT errors, Vol 3 Part F, 3.4.1.1
-NOT_FOUND, BAD_LENGTH = 0x0A, 0x0D
+NOT_FOUND, BAD_LENGTH, UNLIKELY_ERROR = 0x0A, 0x0D, 0x0E
+MOST_VALUE_BYTES: Final = 512  # of a characteristic (Core specification, Vol 3 Part F, 3.2.9)
 _BASE: Final = "-0000-1000-8000-00805f9b34fb"
 _UUID: Final = re.compile(r"[0-9a-f]{4}|[0-9a-f]{8}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ADDRESS: Final = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){5}")
@@ -112,26 +114,17 @@ def manufacturer_of(value: Mapping[int, bytes] | bytes | None) -> dict[int, byte
     for company in value:
         if isinstance(company, bool) or not isinstance(company, int) or not 0 <= company <= 0xFFFF:
             raise ValueError(f"company {company!r}: a number from 0 to 0xffff")
-    return {company: data_of(data, FIELD_BYTES - 2) for company, data in value.items()}
+    return {company: bytes_of(data, most=FIELD_BYTES - 2) for company, data in value.items()}
 
 
 def service_of(value: Mapping[Uuid, bytes] | None) -> dict[str, bytes]:
     """Return service data by UUID. Raises: ValueError."""
-    return {uuid_of(uuid): data_of(data, FIELD_BYTES - 16) for uuid, data in (value or {}).items()}
+    return {uuid_of(uuid): bytes_of(data, most=FIELD_BYTES - 16) for uuid, data in (value or {}).items()}
 
 
 def uuids_of(values: Iterable[Uuid]) -> tuple[str, ...]:
     """Return UUIDs. Raises: ValueError."""
     return tuple(dict.fromkeys(uuid_of(value) for value in values))
-
-
-def data_of(value: Any, most_bytes: int) -> bytes:
-    """Return bytes. Raises: ValueError for what is none, and for too many."""
-    if not isinstance(value, bytes | bytearray | memoryview):
-        raise ValueError(f"{value!r:.60} is no bytes; write b'...' or bytes.fromhex('...')")  # noqa: TRY004 - one error
-    if len(value) > most_bytes:
-        raise ValueError(f"{len(value)} bytes: at most {most_bytes} go there")
-    return bytes(value)
 
 
 def _element(kind: int, data: bytes) -> bytes:

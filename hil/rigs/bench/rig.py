@@ -21,8 +21,8 @@ from hil.rigs.bench.spi import BenchSpi
 from hil.rigs.bench.uart import BenchUart
 from hil.rigs.bench.wire import Wire
 from hil.rigs.bench.world import BenchClock, BenchWorld
+from hil.rigs.disk import Disk
 from hil.rigs.model import ResourceSpec, RigFile
-from hil.rigs.simulated.disk import Disk
 from hil.trace.record import Header
 from hil.trace.writer import TraceWriter
 

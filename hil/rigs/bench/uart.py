@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.profile.model import LinkSpec
+from hil.data import bytes_of
 from hil.durations import Timeout, timeout_ns
 from hil.faults.faults import Fault, Faults
 from hil.faults.uart import Arrival, received, sent_as, strike
@@ -19,7 +20,6 @@ from hil.rigs.bench.uart_peer import BenchUartPeer
 from hil.rigs.bench.wire import SEEN_NS, Wire, no_peer
 from hil.rigs.bench.world import BenchWorld
 from hil.rigs.model import ResourceSpec
-from hil.rigs.simulated.uart_peer import bytes_of
 from hil.uart_bits import Format
 
 PASSING: Final = (

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import heapq
 import threading
 import time
 from collections.abc import Callable
-from itertools import count
 from typing import Any, TypeVar
 
 from hil.durations import Timeout, timeout_ns
+from hil.rigs.agenda import Agenda, Event
 from hil.trace.record import Record, make
 from hil.trace.writer import TraceWriter
 
 T = TypeVar("T")
-
-
-class Event:
-    """Something that will be done."""
-
-    __slots__ = ("action",)
-
-    def __init__(self, action: Callable[[], None]) -> None:
-        self.action: Callable[[], None] | None = action
-
-    def cancel(self) -> None:
-        """Do it not."""
-        self.action = None
 
 
 class BenchWorld:
@@ -42,8 +28,7 @@ class BenchWorld:
         self._start_ns = now()
         self._trace = trace
         self._came = threading.Condition()
-        self._queue: list[tuple[int, int, Event]] = []
-        self._numbers = count()
+        self._agenda = Agenda()
         self._is_over = False
 
     @property
@@ -73,7 +58,7 @@ class BenchWorld:
         """Let nothing more be written: the run is over."""
         with self._came:
             self._is_over = True
-            self._queue.clear()
+            self._agenda.clear()
 
     def wake(self) -> None:
         """Let whoever waits look again. From any thread."""
@@ -82,11 +67,9 @@ class BenchWorld:
 
     def at(self, at_ns: int, action: Callable[[], None]) -> Event:
         """Do something at a time of the trace, in the test's thread. From any thread."""
-        event = Event(action)
         with self._came:
-            heapq.heappush(self._queue, (at_ns, next(self._numbers), event))
             self._came.notify_all()
-        return event
+            return self._agenda.add(at_ns, action)
 
     def wait_for(self, condition: Callable[[], T | None], until_ns: int) -> T | None:
         """Wait until `condition` returns something true; return that, or what it returns at `until_ns`."""
@@ -97,7 +80,8 @@ class BenchWorld:
                 now_ns = self.now_ns
                 if found or now_ns >= until_ns:
                     return found
-                next_ns = min(until_ns, self._queue[0][0]) if self._queue else until_ns
+                due_ns = self._agenda.next_ns()
+                next_ns = until_ns if due_ns is None else min(until_ns, due_ns)
                 if next_ns > now_ns:
                     self._came.wait((next_ns - now_ns) / 1e9)
 
@@ -111,12 +95,8 @@ class BenchWorld:
 
     def _due(self) -> Callable[[], None] | None:
         with self._came:
-            while self._queue and self._queue[0][0] <= self.now_ns:
-                _, _, event = heapq.heappop(self._queue)
-                action, event.action = event.action, None
-                if action is not None:
-                    return action
-        return None
+            due = self._agenda.take(self.now_ns)
+        return None if due is None else due[1]
 
 
 class BenchClock:

@@ -25,10 +25,11 @@ from hil.durations import Timeout, timeout_ns
 from hil.faults import ble as physics
 from hil.faults.catalogue import KINDS
 from hil.faults.faults import Fault
+from hil.peers.ble import BlePeer, Table
+from hil.peers.ble_script import Written
 from hil.rigs.radio import Advertisement, BleTimeoutError, address_of
 from hil.rigs.simulated.ble_connection import Connection, waited
 from hil.rigs.simulated.ble_link import LINK_KINDS, Link
-from hil.rigs.simulated.ble_peer import BlePeer, Table
 from hil.rigs.simulated.setting import Setting, gone
 
 STANDARD_MTU: Final = 247  # one packet of the air's greatest length
@@ -160,6 +161,10 @@ class SimulatedBle:
         self._air_free_ns = begin_ns + BYTE_NS * (AROUND_BYTES + len(advertisement.data))
         self.world.at(self._air_free_ns, lambda: self._hear(advertisement, encrypted_from))
 
+    def written(self, address: str, uuid: str, data: bytes) -> None:
+        """Let the device take note of what the host wrote."""
+        self.peer.hear(Written(uuid, data, address))
+
     def notify(self, address: str | None, uuid: str, value: bytes) -> None:
         """Bring a value to all links that have subscribed."""
         for link in self._links:
@@ -167,10 +172,10 @@ class SimulatedBle:
                 link.notify(uuid, value)
 
     def close(self) -> list[str]:
-        """End what a test has left open."""
+        """End what a test has left open; return what a test must not end with."""
         for link in tuple(self._links):
             link.close()
-        return []
+        return self.peer.left_wrong()
 
     def _hear(self, sent: Advertisement, encrypted_from: int | None) -> None:
         if not self.is_there:

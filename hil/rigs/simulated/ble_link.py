@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
 from gateway.spelling import did_you_mean
+from hil.data import bytes_of
 from hil.faults.faults import Faults
+from hil.peers.ble import Characteristic, Table
 from hil.rigs import radio
-from hil.rigs.radio import BleAuthenticationError, BleLinkLostError, BleRefusedError, Uuid, uuid_of
-from hil.rigs.simulated.ble_peer import Characteristic, Table
+from hil.rigs.radio import MOST_VALUE_BYTES, BleAuthenticationError, BleLinkLostError, BleRefusedError, Uuid, uuid_of
 from hil.rigs.simulated.world import World
 
 INTERVAL_NS: Final = 30_000_000  # of connection events: the shortest that Linux asks for
@@ -51,6 +52,9 @@ class Radio(Protocol):
     @property
     def live(self) -> Table:
         """What the device has."""
+
+    def written(self, address: str, uuid: str, data: bytes) -> None:
+        """Let the device take note of what the host wrote."""
 
     @property
     def seen(self) -> Table:
@@ -110,7 +114,7 @@ class Link:
 
     def write(self, uuid: Uuid, data: bytes, *, response: bool = True) -> Future[None]:
         """Write a characteristic, whose future is done with the device's response, or when it was sent. As `read`."""
-        short, sent = uuid_of(uuid), radio.data_of(data, 512)
+        short, sent = uuid_of(uuid), bytes_of(data, most=MOST_VALUE_BYTES)
 
         def take() -> bytes:
             if not response and len(sent) > self.mtu - 3:
@@ -119,6 +123,7 @@ class Link:
             if not found.writable:
                 raise BleRefusedError(f"characteristic {short} cannot be written", radio.WRITE_NOT_PERMITTED)
             found.write(sent)
+            self._host.written(self.address, short, sent)
             return b""
 
         facts = {} if response else {"response": False}

@@ -17,7 +17,8 @@ from typing import Final, NamedTuple
 from hil.can_bits import AFTER_ACK_BITS, INTERMISSION_BITS, arbitration_of, bits_of
 from hil.can_confinement import Controller, Recovery, State
 from hil.can_frames import Frame, Report
-from hil.rigs.simulated.world import Event, World
+from hil.rigs.agenda import Event
+from hil.rigs.simulated.world import World
 
 NOMINAL_NS: Final = 2_000  # a bit at 500 kbit/s
 FAST_NS: Final = 500  # in the data phase of an FD frame, 2 Mbit/s

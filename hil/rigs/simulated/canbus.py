@@ -27,8 +27,8 @@ from hil.can_frames import Frame, Report, error_frame, filled, frame_of
 from hil.durations import Timeout, timeout_ns
 from hil.faults import can
 from hil.faults.faults import Fault
+from hil.peers.can import CanPeer
 from hil.rigs.base import RigError, RigLostError
-from hil.rigs.simulated.can_peer import Peer
 from hil.rigs.simulated.can_wire import FAST_NS, NOMINAL_NS, Node, Verdict, Wire
 from hil.rigs.simulated.setting import Setting
 
@@ -68,7 +68,7 @@ class SimulatedCan:
         self._babblers: dict[Fault, Node] = {}
         self._wire = Wire(self._world, self._strike)
         self._host = Node(HOST, lambda: self.is_there, self._sent, self._heard, self._told, Controller(), deque())
-        self.peer = Peer(self, self._world, self._dut)
+        self.peer = CanPeer(self, self._world, self._dut)
         self._device = self._device_node(self.peer.hear)
         self._wire.nodes += [self._host, self._device]
         self._faults.attach(name, "can", self._begin, self._end, can.KINDS)
@@ -172,9 +172,9 @@ class SimulatedCan:
         return self._device.controller.counters
 
     def close(self) -> list[str]:
-        """Let what is under way arrive at the end of a test."""
+        """Let what is under way arrive at the end of a test; return what a test must not end with."""
         self.settle()
-        return []
+        return self.peer.left_wrong()
 
     # ---- the host's node
 

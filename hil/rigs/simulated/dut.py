@@ -7,8 +7,9 @@ from typing import Final
 
 from hil.durations import Timeout, timeout_ns
 from hil.faults.faults import Fault
+from hil.rigs.agenda import Event
 from hil.rigs.base import BringUpError
-from hil.rigs.simulated.world import Event, World
+from hil.rigs.simulated.world import World
 from hil.rigs.standard import STATES
 
 STEP_NS: Final = {"powered": 0, "answering": 100_000_000, "configured": 10_000_000}  # from the state before

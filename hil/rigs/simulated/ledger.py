@@ -17,7 +17,7 @@ from gateway.ledger.ldg1 import Ldg1Ledger
 from gateway.ledger.opening import create
 from gateway.ledger.storage import OsFile, OsStorage, StoredFile
 from gateway.runtime.committer import Committer, Post
-from hil.rigs.simulated.disk import Disk
+from hil.rigs.disk import Disk
 
 MADE: Final = "META.a"
 

@@ -12,7 +12,7 @@ from gateway.spelling import did_you_mean
 from gateway.testing.clock import START_WALL_NS
 from hil.faults.faults import Fault, Faults
 from hil.rigs.base import Round
-from hil.rigs.simulated.disk import Disk
+from hil.rigs.disk import Disk
 from hil.rigs.simulated.dut import Power, SimulatedDut
 from hil.rigs.simulated.setting import Setting
 from hil.rigs.simulated.world import World, WorldClock

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from hil.data import bytes_of
 from hil.faults import spi as physics
 from hil.faults.catalogue import KINDS
 from hil.faults.faults import Fault
+from hil.peers.spi import SpiPeer
 from hil.rigs.simulated.setting import Setting, gone
-from hil.rigs.simulated.spi_peer import SpiPeer, bytes_of
 
 STANDARD_SPEED_HZ: Final = 1_000_000
 _NS: Final = 1_000_000_000
@@ -29,7 +30,7 @@ class SimulatedSpi:
         self._lost: dict[object, Callable[[str], None]] = {}
         self.speed_hz = STANDARD_SPEED_HZ
         self.mode: int | None = None  # the host's SPI mode; None: the one that the device needs
-        self.peer = SpiPeer(self._world, dut)
+        self.peer = SpiPeer(name, self._world, dut, dut.watchers)
         self._faults.attach(name, "spi", self._begin, _nothing, _KINDS)
 
     @property
@@ -39,7 +40,7 @@ class SimulatedSpi:
 
     def transfer(self, tx: bytes | Iterable[int]) -> bytes:
         """Return what is read while `tx` is sent, when that is over. Raises: ValueError, RigLostError."""
-        sent = bytes_of(tx)
+        sent = bytes_of(tx, least=1)
         end_ns = self._world.now_ns + self.duration_ns(sent)
         rx = self.exchange(sent)
         self._world.run_until(end_ns)
@@ -53,6 +54,10 @@ class SimulatedSpi:
         rx = physics.transfer(tx, self._wires(len(tx), struck), self.peer.exchange)
         self._world.record(self.name, "tx", "transfer", tx, rx=rx.hex())
         return rx
+
+    def close(self) -> list[str]:
+        """Return what a test must not end with."""
+        return self.peer.left_wrong()
 
     def duration_ns(self, tx: bytes) -> int:
         """Return how long a transfer takes."""

@@ -15,13 +15,14 @@ from collections.abc import Callable, Sequence
 from typing import Final
 from weakref import WeakKeyDictionary
 
+from hil.data import bytes_of
 from hil.durations import Timeout, timeout_ns
 from hil.faults.catalogue import KINDS
 from hil.faults.faults import Fault
 from hil.faults.uart import Arrival, Wait, received, sent_as, strike
+from hil.peers.uart import UartPeer
 from hil.rigs.base import RigError, RigLostError
 from hil.rigs.simulated.setting import Setting
-from hil.rigs.simulated.uart_peer import Peer, bytes_of
 from hil.rigs.simulated.uart_receiver import Piece, Receiver
 from hil.rigs.simulated.uart_wire import Wire
 from hil.rigs.simulated.world import World
@@ -61,14 +62,14 @@ class SimulatedUart:
         self._unread: deque[bytes] = deque()
         self._unread_bytes = 0
         self._listeners: list[tuple[Callable[[bytes], None], Callable[[str], None]]] = []
-        self._watchers: list[Callable[[bytes], None]] = []
+        self._watchers: list[Callable[[bytes], object]] = []
         self._to_device: Wire[bytes] = Wire(self._world, self._left, self._reached_device)
         self._to_host: Wire[Piece] = Wire(self._world, lambda _: None, self._reached_host)
         self._receiver = Receiver(self._world, self._hear)
         self._away: set[str] = set()
         self._losses = 0
         self._node = _take_node(self._world)
-        self.peer = Peer(self, self._world, self._dut)
+        self.peer = UartPeer(self, self._world, self._dut)
         kinds = [kind.name for kind in KINDS.values() if "uart" in kind.protocols]
         self._faults.attach(name, "uart", self._begin, self._end, kinds)
 
@@ -161,9 +162,10 @@ class SimulatedUart:
 
     # ---- what the device does
 
-    def watch(self, left: Callable[[bytes], None]) -> None:
-        """Call `left` with what the host sends, when its first bit leaves."""
+    def watch(self, left: Callable[[bytes], object]) -> Callable[[], None]:
+        """Call `left` with what the host sends, when its first bit leaves; return what ends it."""
         self._watchers.append(left)
+        return lambda: self._watchers.remove(left) if left in self._watchers else None
 
     def hear_device(self, data: bytes, errors: tuple[str, ...], *, is_recorded: bool = False) -> None:
         """Take what the device sends at once; `is_recorded`: it has been on the wire already."""
@@ -183,9 +185,9 @@ class SimulatedUart:
             self._to_host.put(piece, len(piece.data), 0 if is_recorded else _on_line_ns(piece.data, sender))
 
     def close(self) -> list[str]:
-        """Let what is under way arrive at the end of a test."""
+        """Let what is under way arrive at the end of a test; return what a test must not end with."""
         self._world.wait_for(self._is_still, self._world.now_ns + SETTLE_NS)
-        return []
+        return self.peer.left_wrong()
 
     # ---- on the way to the device
 
@@ -195,7 +197,7 @@ class SimulatedUart:
 
     def _left(self, data: bytes) -> None:
         self._world.record(self.name, "tx", "bytes", data)
-        for left in self._watchers:
+        for left in tuple(self._watchers):
             left(data)
 
     def _reached_device(self, data: bytes) -> None:

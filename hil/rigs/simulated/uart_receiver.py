@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from hil.faults.uart import Wait
-from hil.rigs.simulated.world import Event, World
+from hil.rigs.agenda import Event
+from hil.rigs.simulated.world import World
 
 LONELY_NS: Final = 100_000_000  # what waits for the next unit arrives alone after that
 

@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from hil.rigs.simulated.world import Event, World
+from hil.rigs.agenda import Event
+from hil.rigs.simulated.world import World
 
 T = TypeVar("T")
 

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable
-from itertools import count
 from typing import Any, TypeVar
 
 from gateway.testing.clock import START_WALL_NS
 from hil.durations import Timeout, timeout_ns
+from hil.rigs.agenda import Agenda, Event
 from hil.rigs.base import RigError
 from hil.trace.record import make
 from hil.trace.writer import TraceWriter
 
 T = TypeVar("T")
-
-
-class Event:
-    """Something that will be done."""
-
-    __slots__ = ("action",)
-
-    def __init__(self, action: Callable[[], None]) -> None:
-        self.action: Callable[[], None] | None = action
-
-    def cancel(self) -> None:
-        """Do it not."""
-        self.action = None
 
 
 class World:
@@ -38,8 +24,7 @@ class World:
         self.trace = trace
         self.clock = WorldClock(self)
         self.wall_offset_ns = START_WALL_NS
-        self._queue: list[tuple[int, int, Event]] = []
-        self._numbers = count()
+        self._agenda = Agenda()
         self._is_over = False
         self.step: Callable[[int], bool] = self.step_events  # replaced where an event loop lives in this world
 
@@ -49,9 +34,7 @@ class World:
         Raises: RigError when the test is over.
         """
         self._check()
-        event = Event(action)
-        heapq.heappush(self._queue, (max(at_ns, self.now_ns), next(self._numbers), event))
-        return event
+        return self._agenda.add(max(at_ns, self.now_ns), action)
 
     def after(self, delay_ns: int, action: Callable[[], None]) -> Event:
         """Do something when so much time has passed."""
@@ -59,7 +42,7 @@ class World:
 
     def end(self) -> None:
         """Let nothing happen any more: its test is over."""
-        self._queue.clear()
+        self._agenda.clear()
         self._is_over = True
         self.step = self.step_events
 
@@ -74,14 +57,12 @@ class World:
         Raises: RigError when the test is over.
         """
         self._check()
-        due_ns = self.next_ns()
-        if due_ns is None or due_ns > limit_ns:
+        due = self._agenda.take(limit_ns)
+        if due is None:
             self.now_ns = max(self.now_ns, limit_ns)
             return False
-        self.now_ns, _, event = heapq.heappop(self._queue)
-        action, event.action = event.action, None
-        if action is not None:
-            action()
+        self.now_ns, action = due
+        action()
         return True
 
     def _check(self) -> None:
@@ -90,9 +71,7 @@ class World:
 
     def next_ns(self) -> int | None:
         """Return when the next thing is due."""
-        while self._queue and self._queue[0][2].action is None:
-            heapq.heappop(self._queue)
-        return self._queue[0][0] if self._queue else None
+        return self._agenda.next_ns()
 
     def run_until(self, until_ns: int) -> None:
         """Let time pass."""

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hil.rigs.simulated.uart_script import MOST_REMEMBERED, Rule, Script
+from hil.peers.uart_script import MOST_REMEMBERED, UartRule, UartScript
 
 
 def script(*rules):
-    made = Script()
+    made = UartScript()
     for rule in rules:
         made.add(rule)
     return made
@@ -38,21 +38,23 @@ def test_where_the_stream_is_cut_does_not_matter(stream):
         (b"ping", None), (re.compile(rb"set (\d+)\r"), None), (b"go", "idle"), (b"go", "busy"),
     ]  # fmt: skip
     then = {"idle": "busy", "busy": "idle"}
-    whole, cut = (script(*(Rule(each, b"ok", when=when, then=then.get(when)) for each, when in rules)) for _ in "ab")
+    whole, cut = (
+        script(*(UartRule(each, b"ok", when=when, then=then.get(when)) for each, when in rules)) for _ in "ab"
+    )
     assert heard(whole, data) == heard(cut, *chunks)
     assert whole.state == cut.state
 
 
 def test_a_request_is_found_behind_what_is_none():
-    assert heard(script(Rule(b"ping", b"pong")), b"\xff\xffpi", b"ng", b"pingping") == [b"ping"] * 3
+    assert heard(script(UartRule(b"ping", b"pong")), b"\xff\xffpi", b"ng", b"pingping") == [b"ping"] * 3
 
 
 def test_what_was_recognised_is_no_part_of_the_next_request():
-    assert heard(script(Rule(b"aa", b"")), b"aaa") == [b"aa"]
+    assert heard(script(UartRule(b"aa", b"")), b"aaa") == [b"aa"]
 
 
 def test_the_rule_that_was_added_last_counts():
-    old, new = Rule(b"?", b"old"), Rule(b"?", b"new")
+    old, new = UartRule(b"?", b"old"), UartRule(b"?", b"new")
     both = script(old, new)
     assert [rule for rule, _ in both.hear(b"?")] == [new]
     both.remove(new)
@@ -61,7 +63,7 @@ def test_the_rule_that_was_added_last_counts():
 
 
 def test_the_first_requests_can_be_ignored():
-    rule = Rule(b"?", b"!", ignore=2, when="a", then="b")
+    rule = UartRule(b"?", b"!", ignore=2, when="a", then="b")
     made = script(rule)
     assert heard(made, b"?", b"?") == []
     assert made.state == "a"
@@ -70,13 +72,15 @@ def test_the_first_requests_can_be_ignored():
 
 
 def test_a_state_says_which_requests_are_heard_and_where_they_lead():
-    made = script(Rule(b"start", b"1", when="idle", then="running"), Rule(b"stop", b"2", when="running", then="idle"))
+    made = script(
+        UartRule(b"start", b"1", when="idle", then="running"), UartRule(b"stop", b"2", when="running", then="idle")
+    )
     assert made.state == "idle"
     assert heard(made, b"stop", b"start", b"start", b"stop") == [b"start", b"stop"]
 
 
 def test_a_restart_forgets_the_state_and_half_a_request():
-    made = script(Rule(b"go", b"", when="idle", then="gone"), Rule(b"xy", b""))
+    made = script(UartRule(b"go", b"", when="idle", then="gone"), UartRule(b"xy", b""))
     assert heard(made, b"gox") == [b"go"]
     made.restart()
     assert made.state == "idle"
@@ -84,12 +88,12 @@ def test_a_restart_forgets_the_state_and_half_a_request():
 
 
 def test_what_a_pattern_found_in_another_state_is_past():
-    made = script(Rule(b"on", b"", when="off", then="on"), Rule(re.compile(rb"get \d;"), b"", when="on"))
+    made = script(UartRule(b"on", b"", when="off", then="on"), UartRule(re.compile(rb"get \d;"), b"", when="on"))
     assert heard(made, b"get 1;on", b"get 2;") == [b"on", b"get 2;"]
 
 
 def test_noise_without_end_is_forgotten():
-    made = script(Rule(re.compile(rb"a.*z"), b""))
+    made = script(UartRule(re.compile(rb"a.*z"), b""))
     assert heard(made, b"a" + b"." * MOST_REMEMBERED, b"z") == []
 
 
@@ -102,4 +106,4 @@ def test_noise_without_end_is_forgotten():
 )  # fmt: skip
 def test_a_rule_that_is_none_is_refused_by_name(request_, reply, ignore, named):
     with pytest.raises(ValueError, match=named):
-        Rule(request_, reply, ignore=ignore)
+        UartRule(request_, reply, ignore=ignore)

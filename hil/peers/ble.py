@@ -1,34 +1,50 @@
-"""The device's side of a simulated radio: what it advertises, and the characteristics that it has."""
+"""The device's side of a radio: what it advertises, the characteristics that it has, what it answers to writes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from gateway.spelling import did_you_mean
+from hil.data import bytes_of
 from hil.durations import Duration, ns
 from hil.faults.ble import RSSI_DBM
+from hil.peers.ble_script import BleRule, BleScript, Found, Reply, Request, Written, values_of
+from hil.peers.scripted import ScriptedPeer
+from hil.peers.surroundings import Board, Times
 from hil.rigs import radio
-from hil.rigs.radio import MOST_DATA_BYTES, Advertisement, Uuid, address_of, data_of, uuid_of
-from hil.rigs.simulated.dut import SimulatedDut
-from hil.rigs.simulated.world import Event, World
+from hil.rigs.agenda import Event
+from hil.rigs.radio import (
+    MOST_DATA_BYTES,
+    MOST_VALUE_BYTES,
+    UNLIKELY_ERROR,
+    Advertisement,
+    BleRefusedError,
+    Uuid,
+    address_of,
+    uuid_of,
+)
 
 if TYPE_CHECKING:
     from hil.peers.attach import Simulated
 
 STANDARD_RSSI_DBM: Final = -60
 SHORTEST_NS: Final = 20_000_000  # between two advertisements (Core specification, Vol 6 Part B, 4.4.2.2)
-MOST_VALUE_BYTES: Final = 512  # of a characteristic (Core specification, Vol 3 Part F, 3.2.9)
 MOST_WRITTEN: Final = 65_536  # writes that are remembered, of each characteristic
 
-Value = bytes | Callable[[], bytes]
+Value = bytes | Callable[[], bytes | None]
 Manufacturer = Mapping[int, bytes] | bytes | None
 
 
 class Air(Protocol):
     """What carries away what a device sends."""
+
+    @property
+    def name(self) -> str:
+        """The bus's."""
 
     def carry(self, advertisement: Advertisement, encrypted_from: int | None) -> None:
         """Let an advertisement be heard."""
@@ -51,8 +67,18 @@ class Characteristic:
     written: list[bytes] = field(default_factory=list)
 
     def read(self) -> bytes:
-        """Return its value now. Raises: ValueError for what a function returned that is none."""
-        return data_of(self.value() if callable(self.value) else self.value, MOST_VALUE_BYTES)
+        """Return its value now. Raises: BleRefusedError where a function has none to give."""
+        value = self.value() if callable(self.value) else self.value
+        if value is None:
+            raise BleRefusedError(f"characteristic {self.uuid} has no value now", UNLIKELY_ERROR)
+        return value
+
+    def snapshot(self) -> Characteristic:
+        """Return it as it is now."""
+        try:
+            return replace(self, value=self.read())
+        except BleRefusedError:
+            return replace(self, value=b"")
 
     def write(self, data: bytes) -> None:
         """Take what the host wrote; that is its value from now on."""
@@ -96,7 +122,7 @@ class Table:
 
     def snapshot(self) -> Table:
         """Return all as they are now."""
-        return Table({key: replace(each, value=each.read()) for key, each in self._entries.items()})
+        return Table({key: each.snapshot() for key, each in self._entries.items()})
 
 
 class Advertising:
@@ -112,17 +138,17 @@ class Advertising:
             self.coming = None
 
 
-class BlePeer:
+class BlePeer(ScriptedPeer[BleRule, Written]):
     """What a test says about the device, which is silent without power and while it boots.
 
     It has the addresses that it advertises, and answers to every address before it has advertised any. Its
     characteristics are the same under all of them, unless they are told `address`.
     """
 
-    def __init__(self, air: Air, world: World, dut: SimulatedDut) -> None:
+    def __init__(self, air: Air, times: Times, board: Board) -> None:
+        self._script = BleScript()
+        super().__init__(air.name, times, board, self._script)
         self._air = air
-        self._world = world
-        self._dut = dut
         self._addresses: set[str] = set()
         self.table = Table()
 
@@ -163,15 +189,19 @@ class BlePeer:
 
         advertising = Advertising()
 
-        def send() -> None:
+        def send(made: Advertisement | None) -> None:
+            if made is None:
+                return
             if interval_ns is not None:
-                advertising.coming = self._world.after(interval_ns, send)
-            made = build()
-            if self._dut.is_answering:
+                advertising.coming = self._times.at(self._times.now_ns + interval_ns, again)
+            if self._board.is_answering:
                 self._air.carry(made, encrypted_from)
 
+        def again() -> None:
+            send(self._told(f"advertisement of {fixed.address}", build))
+
         self._addresses.add(fixed.address)
-        send()
+        send(build())
         return advertising
 
     def characteristic(
@@ -189,12 +219,16 @@ class BlePeer:
         """Have a characteristic, in place of one with the same UUID.
 
         `value`: bytes, or a function of them; what is written becomes its value, and is kept in `written` of what
-        this returns. `encrypted`: it is for those that have the bonding keys, as host and device do unless
-        `key_change` is in force. Raises: ValueError.
+        this returns. Where a function fails, a read gets the ATT error 0x0e. `encrypted`: it is for those that have
+        the bonding keys, as host and device do unless `key_change` is in force. Raises: ValueError.
         """
-        if not callable(value):
-            value = data_of(value, MOST_VALUE_BYTES)
-        made = Characteristic(uuid_of(uuid), value, notify, readable, writable, encrypted, on_write)
+        short, given = uuid_of(uuid), value
+        if callable(given):
+            value = partial(self._told, f"value of {short}", lambda: bytes_of(given(), most=MOST_VALUE_BYTES))
+        else:
+            value = bytes_of(given, most=MOST_VALUE_BYTES)
+        write = None if on_write is None else partial(self._told, f"on_write of {short}", on_write)
+        made = Characteristic(short, value, notify, readable, writable, encrypted, write)
         self.table.put(None if address is None else address_of(address), made)
         return made
 
@@ -213,7 +247,7 @@ class BlePeer:
         """
         from hil.peers.attach import Wanted, on_air
 
-        return on_air(self, self._world, self._dut, Wanted(profile, values, params, period), address)
+        return on_air(self, self._times, self._board, Wanted(profile, values, params, period), address)
 
     def notify(self, uuid: Uuid, value: bytes, *, address: str | None = None) -> None:
         """Set a characteristic's value and notify all that have subscribed. Raises: ValueError naming the nearest."""
@@ -223,15 +257,63 @@ class BlePeer:
             raise ValueError(f"the peer has no characteristic {short}{did_you_mean(short, self.table.uuids(at))}")
         if not found.notify:
             raise ValueError(f"characteristic {short} does not notify; make it with notify=True")
-        found.value = data_of(value, MOST_VALUE_BYTES)
-        if self._dut.is_answering:
+        found.value = bytes_of(value, most=MOST_VALUE_BYTES)
+        if self._board.is_answering:
             self._air.notify(at, short, found.value)
 
-    def forget(self, uuid: Uuid, *, address: str | None = None) -> None:
-        """Have a characteristic no more; once more does nothing."""
-        self.table.remove(None if address is None else address_of(address), uuid_of(uuid))
+    def on(  # noqa: PLR0917 - in the order of the sentence
+        self,
+        request: Request,
+        reply: Reply,
+        delay: Duration = 0,
+        ignore: int = 0,
+        when: str | None = None,
+        then: str | None = None,
+    ) -> BleRule:
+        """Let the device answer a write by notifying; `heard` of what this returns says how often it came.
+
+        `request`: a UUID, data that a write begins with, a pattern of that, `(uuid, data)`, or a function of a write
+        (`uuid data address`); `reply`: `(uuid, value)`, a value of the same characteristic, a list of these, or a
+        function of the request (of the match, for a pattern) that returns one of them or None. It is notified `delay`
+        later; the first `ignore` requests get none. `when`, `then`: only in that state, and into that one. The rule
+        that was added last comes first. The characteristics are those of `characteristic`. Raises: ValueError.
+        """
+        return self._add(BleRule(request, reply, ns(delay), ignore, when, then))
+
+    def every(self, interval: Duration, value: Reply) -> Callable[[], None]:
+        """Let the device notify at this interval, the first time after one; return what ends it.
+
+        `value`: `(uuid, value)`, a list of these, or a function that returns them. Raises: ValueError.
+        """
+        if not callable(value):
+            values_of(value, "")
+        return self._each(interval, lambda: self._say(values_of(value() if callable(value) else value, "")))
+
+    def forget(self, known: Uuid | BleRule, *, address: str | None = None) -> None:
+        """Have a characteristic no more, or answer a request no more; once more does nothing."""
+        if isinstance(known, BleRule):
+            self._script.remove(known)
+        else:
+            self.table.remove(None if address is None else address_of(address), uuid_of(known))
+
+    def hear(self, written: Written) -> None:
+        """Take what the host wrote, when it has arrived."""
+        self._notice_restart()
+        self._tell(written)
+        known = self._told("request", self._script.hear, written)
+        if known is not None:
+            self._answer(*known, written)
+
+    def _answer(self, rule: BleRule, found: Found, request: Written) -> None:
+        replies = self._told(f"reply to {rule.request!r:.60}", rule.answer, request, found)
+        if replies:
+            self._later(rule.delay_ns, lambda: self._say(replies, request.address))
+
+    def _say(self, values: Iterable[tuple[str, bytes]], address: str | None = None) -> None:
+        for uuid, value in values:
+            self.notify(uuid, value, address=address)
 
     def has_address(self, address: str) -> bool:
         """Whether the device listens under an address."""
         own = self._addresses | self.table.addresses
-        return self._dut.is_answering and (not own or address in own)
+        return self._board.is_answering and (not own or address in own)
