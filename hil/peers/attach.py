@@ -81,6 +81,14 @@ class Simulated:
         """Let it say this from now on: `family/value`, `message.field` or `field`. Raises: ValueError."""
         self._device.set(name, value)
 
+    def behave(self, **facts: Any) -> None:
+        """Treat orders so from now on; `behave()`: obey again. Raises: ValueError.
+
+        `ignores=True`, `refuses=True`, `lies=True` (says yes and does nothing), `clamp=(low, high)`. To refuse is to
+        ignore where the profile has no ack in which a device could say no.
+        """
+        self._device.behave(**facts)
+
     def say(self, message: str) -> None:
         """Let it say a message now. Raises: ValueError for none that it has."""
         for said in self._device.say(message):
@@ -199,7 +207,12 @@ def _connectable(peer: Any, times: Times, board: Board, device: ProfilePeer, per
             notify=device.messages[name].ask is None,
             on_write=partial(simulated.hear, address=Element("", characteristic=uuid)),
         )
-    simulated.until(lambda: [peer.forget(uuid) for uuid in by_uuid])
+    orders = {uuid for uuid in device.ordered_at if uuid not in by_uuid}
+    for uuid in orders:
+        peer.characteristic(
+            uuid, readable=False, on_write=partial(simulated.hear, address=Element("", characteristic=uuid))
+        )
+    simulated.until(lambda: [peer.forget(uuid) for uuid in (*by_uuid, *orders)])
     simulated.begin(period_ns)
     return simulated
 
