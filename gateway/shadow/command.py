@@ -268,11 +268,11 @@ def _on_report(command: Command, policy: Policy, report: Report) -> Command:
     if command.acked_ns is None or report.received_ns < command.acked_ns:
         return told
     if _agree(policy, value, command.old):
-        return _replace(told, candidate=None, is_moving=False)
-    is_first = command.candidate is None
-    if (is_first and command.is_overdue) or (not is_first and _agree(policy, value, command.candidate)):
+        return _replace(told, candidate=None, is_moving=command.candidate is not None)  # it may only pass by
+    is_first, is_moving = command.candidate is None, command.is_moving
+    if _agree(policy, value, command.candidate) or (is_first and command.is_overdue and not is_moving):
         return _reported(told, is_clamped=True)
-    return _replace(told, candidate=value, is_moving=not is_first)
+    return _replace(told, candidate=value, is_moving=is_moving or not is_first)
 
 
 def _on_ack(command: Command, policy: Policy, ack: Ack) -> Command:
@@ -292,8 +292,8 @@ def _on_bus(command: Command, policy: Policy, event: Granted | Written | WriteFa
     if isinstance(event, Granted) and is_sending:
         baseline_ns = now_ns if command.baseline_ns is None else command.baseline_ns
         return _replace(
-            command, phase=Phase.WRITING, attempt=event.attempt, baseline_ns=baseline_ns, is_doubted=False,
-            has_lost_ack=False,
+            command, phase=Phase.WRITING, attempt=event.attempt, baseline_ns=baseline_ns,
+            is_doubted=False, has_lost_ack=False,
         )  # fmt: skip
     if isinstance(event, Written) and is_writing:
         return _on_written(command, policy, event, now_ns)

@@ -109,3 +109,12 @@ def test_a_device_that_came_back_before_anything_was_sent_makes_no_difference():
     play.ack(20)
     play.report(30, WANTED)
     assert play.end == ("reported", "")
+
+
+def test_what_passes_the_old_value_on_its_way_is_still_moving_and_has_no_limit():
+    play = acked(MOTOR, old=2000)
+    for now_ms, value in ((100, 500), (200, 1200), (300, 2000)):
+        play.report(now_ms, value)
+    play.at(410)
+    assert play.report(420, 2400) == []  # the attempt's time is over, and one report is no limit of what moves
+    assert play.report(450, WANTED)[0].clamped is False

@@ -77,6 +77,7 @@ def desk(folder: Path, *, cause: str = "reset_pin", changes: str = "") -> Iterat
 @example(after_ms=150, cause="reset_pin")
 @example(after_ms=150, cause="power_on")
 @example(after_ms=401, cause="power_on")  # while it boots the second attempt is lost on it, and the third is the last
+@example(after_ms=546, cause="power_on")  # it turns round, and comes by where it stood when the restart was seen
 def test_a_command_that_a_restart_meets_is_done_and_never_called_clamped(
     tmp_path_factory: pytest.TempPathFactory, after_ms: int, cause: str
 ) -> None:
