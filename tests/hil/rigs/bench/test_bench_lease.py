@@ -14,6 +14,7 @@ from hil.rigs.base import Round
 from hil.rigs.bench.rig import BenchRig
 from hil.rigs.file import load
 from hil.sim.pty import Cable
+from tests.waiting import heard
 
 FILE = """\
 [rig]
@@ -49,7 +50,7 @@ def rig(pool, tmp_path: Path):
 def test_as_long_as_it_lasts_the_board_is_written_to(rig):
     bench, cable = rig
     bench.get("uart0").write(b"x")
-    assert cable.receive() == b"x"
+    assert heard(cable.receive, 1) == b"x"
 
 
 def test_whoever_was_displaced_writes_nothing_and_the_rig_comes_to_rest(rig, pool):
