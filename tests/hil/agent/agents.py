@@ -11,8 +11,7 @@ from gateway.errors import PortClosedError, PortLostError, PortNotFoundError, Po
 from gateway.frame import Batch, PortName
 from hil.agent.server import Agent
 from hil.agent.wire import Wire
-
-FAST = {"beat_s": 0.1, "silence_s": 0.6}
+from tests.waiting import WITHIN_S
 
 
 class PlayedPort:
@@ -95,27 +94,20 @@ def serving(*ports, tls=None, linger_s=10.0, kept_bytes=1 << 20, host="127.0.0.1
 
     thread = threading.Thread(target=lambda: asyncio.run(main()), daemon=True)
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(WITHIN_S)
     agent, address, loop, task = where
     try:
         yield agent, address
     finally:
         loop.call_soon_threadsafe(task.cancel)
-        thread.join(20)
+        thread.join(WITHIN_S)
         assert not thread.is_alive()
 
 
-def until(condition, limit_s=60.0):
-    deadline_s = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline_s, "it never came true"
-        time.sleep(0.005)
-
-
-def payloads(stream, count, limit_s=60.0):
+def payloads(stream, count):
     """The next `count` payloads of a stream."""
     found = []
-    deadline_s = time.monotonic() + limit_s
+    deadline_s = time.monotonic() + WITHIN_S
     while len(found) < count:
         left_s = deadline_s - time.monotonic()
         assert left_s > 0, found

@@ -6,7 +6,7 @@ import contextlib
 import os
 import tty
 
-from tests.hil.agent.agents import until
+from tests.waiting import WITHIN_S, heard
 
 
 class Board:
@@ -26,17 +26,12 @@ class Board:
     def say(self, data):
         os.write(self.end, data)
 
-    def heard(self, count):
-        found = b""
-
-        def enough():
-            nonlocal found
+    def heard(self, count, within_s=WITHIN_S):
+        def read():
             with contextlib.suppress(BlockingIOError):
-                found += os.read(self.end, 4096)
-            return len(found) >= count
+                return os.read(self.end, 4096)
 
-        until(enough)
-        return found
+        return heard(read, count, within_s)
 
     def close(self):
         os.close(self.end)

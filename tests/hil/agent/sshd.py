@@ -10,7 +10,7 @@ import sys
 from getpass import getuser
 from pathlib import Path
 
-from tests.hil.agent.agents import until
+from tests.waiting import until
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 PRIVILEGE_SEPARATION = Path("/run/sshd")  # sshd(8): as root it does not start without

@@ -7,7 +7,8 @@ import time
 
 from gateway.clock import SystemClock
 from hil.agent.client import connect
-from tests.hil.agent.agents import PlayedPort, payloads, serving, until
+from tests.hil.agent.agents import PlayedPort, payloads, serving
+from tests.waiting import until
 
 DAY_NS = 86_400 * 10**9
 FAST = {"beat_s": 0.05, "silence_s": 20.0}

@@ -19,7 +19,7 @@ from hil.rigs.base import RigError, RigLostError, Round
 from hil.rigs.bench.rig import BenchRig
 from hil.rigs.file import load
 from hil.sim.pty import Cable
-from tests.hil.agent.agents import until
+from tests.waiting import until
 
 READ_ID = bytes.fromhex("9f000000")
 LONG = "30s"

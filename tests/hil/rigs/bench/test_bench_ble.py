@@ -18,6 +18,7 @@ from hil.rigs.radio import BleAuthenticationError, BleLinkLostError, BleRefusedE
 from hil.sim.bluez.bus import private_bus
 from hil.sim.bluez.peripheral import Characteristic, Peripheral
 from hil.sim.bluez.service import FakeBluez
+from tests.waiting import WITHIN_S
 
 MAC = "F0:F1:F2:F3:F4:F5"
 OTHER = "F0:F1:F2:F3:F4:06"
@@ -53,7 +54,7 @@ def rig(sensor: Peripheral, tmp_path: Path) -> Iterator[BenchRig]:
 
 def test_the_board_is_heard_and_no_other(rig: BenchRig, bluez: FakeBluez) -> None:
     bluez.add(Peripheral(OTHER, "Other", manufacturer={0x0499: b"\x07"}))
-    heard = [rig.get("ble0").next(timeout=10) for _ in range(6)]
+    heard = [rig.get("ble0").next(timeout=WITHIN_S) for _ in range(6)]
     assert {(each.address, each.name) for each in heard} == {(MAC, "Heart")}
     assert heard[0].manufacturer_data == {0x0499: b"\x05\x01"}
     adverts = [record for record in rig.trace.records if record.kind == "adv"]
@@ -66,7 +67,7 @@ def test_a_link_reads_and_hears_notifications(rig: BenchRig, bluez: FakeBluez, s
         kept = link.notifications(RATE)
         bluez.notify(sensor, sensor.characteristics[0], b"\x09")
         assert rig.world is not None
-        assert rig.world.wait_for(lambda: kept.received, rig.world.now_ns + 5_000_000_000) == [b"\x09"]
+        assert rig.world.wait_for(lambda: kept.received, rig.world.now_ns + int(WITHIN_S * 1e9)) == [b"\x09"]
     told = [(record.dir, record.kind) for record in rig.trace.records if record.kind in {"connect", "read", "notify"}]
     assert told == [("tx", "connect"), ("rx", "connect"), ("tx", "read"), ("rx", "read"), ("rx", "notify")]
 
@@ -76,7 +77,8 @@ def test_a_link_that_drops_is_lost(rig: BenchRig, bluez: FakeBluez, sensor: Peri
         bluez.drop(sensor)
         assert rig.world is not None
         rig.world.wait_for(
-            lambda: any(record.kind == "disconnect" for record in rig.trace.records), rig.world.now_ns + 5_000_000_000
+            lambda: any(record.kind == "disconnect" for record in rig.trace.records),
+            rig.world.now_ns + int(WITHIN_S * 1e9),
         )
         with pytest.raises(BleLinkLostError, match=f"the link to {MAC} is gone: the device disconnected"):
             link.read(RATE)
@@ -91,7 +93,7 @@ def test_an_adapter_that_goes_is_a_lost_board(rig: BenchRig, bluez: FakeBluez) -
     bluez.unplug()
     ble = rig.get("ble0")
     with pytest.raises(ConnectionError, match=r"a\.ble0 \(hci0/F0.* went away"):
-        list(iter(lambda: ble.next(timeout=10), None))
+        list(iter(lambda: ble.next(timeout=WITHIN_S), None))
 
 
 def test_an_adapter_that_is_not_there_is_named_with_those_that_are(sensor: Peripheral, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from hil.rigs.file import load
 from hil.rigs.waiting import NotCameError
 from hil.sim.spi.bosch import Bme280
 from hil.sim.spi.fake import FakeBus
-from tests.hil.agent.agents import until
+from tests.waiting import until
 
 LONG = "60s"
 MAC = "F0:F1:F2:F3:F4:F5"
