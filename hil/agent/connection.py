@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 from typing import Any, Final, Protocol
 
@@ -45,12 +44,15 @@ class _OverError(Exception):
 class Host(Protocol):
     """What a connection asks of its agent."""
 
-    secret: str | None
     clock: Clock
     beat_silence_s: float
 
     def wire(self, resource: str) -> Wire:
         """Return a wire. Raises: AgentRefusedError naming those there are."""
+        ...
+
+    def knows(self, secret: str) -> bool:
+        """Return whether this is the agent's token, as it is now."""
         ...
 
     def lease(self, token: int) -> Lease | None:
@@ -98,7 +100,7 @@ class Connection:
             wire, lease = await self._admitted(first)
         except (GatewayError, PortError, DriverError) as error:
             self.refused = str(error)
-            await self._say(No(self.refused, is_passing=isinstance(error, (AgentBusyError, PortError))))
+            await self._say(_refusal(first, error))
             return
         wire.user = self
         try:
@@ -119,8 +121,7 @@ class Connection:
         """Return what the runner may use. Raises: GatewayError, saying why it may not."""
         if hello.version != VERSION:
             raise AgentRefusedError(f"it speaks version {hello.version}, this agent {VERSION}; update the older")
-        secret = self._host.secret
-        if secret is not None and not hmac.compare_digest(hello.secret.encode(), secret.encode()):
+        if not self._host.knows(hello.secret):
             raise AgentRefusedError("its token is not this agent's")
         self._incoming.most_bytes = MOST_BYTES
         self.session, self.token = hello.session, hello.token
@@ -158,7 +159,7 @@ class Connection:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._give(wire), name=f"{hello.resource}/give")
                 group.create_task(self._take(wire.port, port), name=f"{hello.resource}/take")
-                group.create_task(self._watch(lease), name=f"{hello.resource}/watch")
+                group.create_task(self._watch(hello, lease), name=f"{hello.resource}/watch")
         except BaseExceptionGroup as errors:
             for error in errors.exceptions:
                 if isinstance(error, AgentProtocolError):
@@ -203,11 +204,14 @@ class Connection:
             case _:
                 raise AgentProtocolError(f"a {type(message).__name__} where none belongs")
 
-    async def _watch(self, lease: Lease | None) -> None:
-        """End what nobody is behind any more, and what is somebody else's by now."""
+    async def _watch(self, hello: Hello, lease: Lease | None) -> None:
+        """End what nobody is behind any more, what is somebody else's by now, and who is not welcome any more."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(min(WATCH_S, self._host.beat_silence_s / 4))
+            if not self._host.knows(hello.secret):
+                self._writer.write(encoded(No("its token was withdrawn")))
+                raise _OverError("its token was withdrawn")
             if self._displaced is not None:
                 raise _OverError(self._displaced)
             if loop.time() - self._heard_s >= self._host.beat_silence_s:
@@ -237,6 +241,12 @@ async def _written(message: Write, port: Port, guarded: Any, now_ns: int) -> Fro
     except (PortError, LeaseLostError) as error:
         return _failed(message.number, error)
     return Wrote(message.number, now_ns)
+
+
+def _refusal(hello: Hello, error: Exception) -> No | Failed:
+    if isinstance(error, LeaseLostError) and hello.token:
+        return _failed(0, error)
+    return No(str(error), is_passing=isinstance(error, (AgentBusyError, PortError)))
 
 
 def _failed(number: int, error: PortError | LeaseLostError) -> Failed:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import tty
 
 from tests.waiting import WITHIN_S, heard
+
+AGENT = [sys.executable, "-m", "gateway", "hil", "agent"]
 
 
 class Board:

@@ -351,7 +351,7 @@ def test_a_runner_that_loses_its_lease_loses_its_stream_at_once(port, pool):
                 stream.write(b"not mine")
             with pytest.raises(LeaseLostError):
                 stream.read(WITHIN_S)
-        with pytest.raises(AgentRefusedError, match="lease 1 of a is lost"):
+        with pytest.raises(LeaseLostError, match="lease 1 of a is lost"):
             connect(address, "uart0", lease_token=lease.token)
     assert port.writes == [(b"mine", None)]
 

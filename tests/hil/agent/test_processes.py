@@ -14,37 +14,8 @@ from hil.agent.dialling import start
 from hil.agent.errors import AgentLostError, AgentRefusedError
 from hil.lease import LeaseLostError, Pool
 from tests.hil.agent.agents import payloads
-from tests.hil.agent.boards import Board
+from tests.hil.agent.boards import AGENT
 from tests.waiting import WITHIN_S, heard, until
-
-AGENT = [sys.executable, "-m", "gateway", "hil", "agent"]
-
-
-@pytest.fixture
-def board(tmp_path):
-    board = Board(tmp_path)
-    yield board
-    board.close()
-
-
-@pytest.fixture
-def agents(board):
-    """Starts agents that listen; gives each with its address."""
-    started = []
-
-    def listen(at=0, *more):
-        words = [*AGENT, "--listen", f"127.0.0.1:{at}", "--rig", str(board.rig), *map(str, more)]
-        process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
-        started.append(process)
-        line = process.stderr.readline()
-        assert line.startswith("serving a (uart0) on "), line + process.stderr.read()
-        return process, line.split(" on ")[1].split(",")[0]
-
-    yield listen
-    for process in started:
-        process.kill()
-        process.wait()
-        process.stderr.close()
 
 
 def said(stream, size):

@@ -13,20 +13,12 @@ from gateway.errors import PortLostError
 from hil.agent.client import connect
 from hil.agent.errors import AgentLostError
 from tests.hil.agent.agents import payloads
-from tests.hil.agent.boards import Board
 from tests.hil.agent.sshd import Sshd, is_installed
 from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(
     not is_installed(), reason="sshd or ssh is missing: sudo apt install openssh-server openssh-client"
 )
-
-
-@pytest.fixture
-def board(tmp_path):
-    board = Board(tmp_path)
-    yield board
-    board.close()
 
 
 @pytest.fixture

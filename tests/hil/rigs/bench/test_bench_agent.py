@@ -267,6 +267,13 @@ def test_a_runner_without_a_lease_does_not_come_up(place):
         place.rig(can=address)
 
 
+def test_a_board_that_another_runner_has_does_not_come_up(place):
+    _, address = place.agent()
+    place.rig(uart=address)
+    with pytest.raises(RigError, match=r"a\.uart0 \(127\.0\.0\.1:\d+\).*refused: uart0 is in use by 127\.0\.0\.1:\d+"):
+        place.rig(uart=address)
+
+
 def test_a_board_that_is_unplugged_there_is_a_lost_board_here(place):
     _, address = place.agent()
     rig = place.rig(uart=address)
