@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterable
+from typing import Protocol
 
 from hil.durations import Duration, ns
 from hil.lease.errors import LeaseLostError
@@ -15,11 +16,22 @@ from hil.rigs.simulated.uart_peer import MOST_RECEIVED, bytes_of
 from hil.rigs.simulated.uart_script import Answer, Request, Rule, Script
 
 
+class Line(Protocol):
+    """The line that it is wired to."""
+
+    def passed(self) -> None:
+        """Learn that something is under way on it."""
+
+    def settle(self) -> None:
+        """Let what is under way arrive. Raises: LeaseLostError."""
+
+
 class BenchUartPeer:
     """Answers what it was told to answer, and speaks when a test lets it: as the simulated one, on a real line."""
 
-    def __init__(self, name: str, spec: ResourceSpec) -> None:
+    def __init__(self, name: str, spec: ResourceSpec, line: Line) -> None:
         assert spec.peer is not None
+        self._line = line
         self.wire = SerialWire(name, spec.peer, spec.link(), self._received)
         self._script = Script()
         self._heard = bytearray()
@@ -28,8 +40,8 @@ class BenchUartPeer:
 
     @property
     def received(self) -> bytes:
-        """All that it heard in this test, the last 1 MiB of it."""
-        self.wire.need_lease()
+        """All that it heard in this test, the last 1 MiB of it; what is on the wire arrives first."""
+        self._line.settle()
         with self._lock:
             return bytes(self._heard)
 
@@ -51,6 +63,7 @@ class BenchUartPeer:
         self.wire.write(bytes_of(data))
         if flags:
             self.wire.send_break()
+        self._line.passed()
 
     def on(  # noqa: PLR0917 - in the order of the sentence
         self,
@@ -84,6 +97,7 @@ class BenchUartPeer:
     def _received(self, data: bytes, _stamp_ns: int, _errors: tuple[str, ...]) -> None:
         if self.wire.hearing() is None:
             return
+        self._line.passed()
         with self._lock:
             self._heard += data
             del self._heard[:-MOST_RECEIVED]
@@ -106,6 +120,7 @@ class BenchUartPeer:
     def _say(self, reply: bytes) -> None:
         try:
             self.wire.write(reply)
+            self._line.passed()
         except LeaseLostError:
             return  # told to the test when it asks
         except RigError as error:
