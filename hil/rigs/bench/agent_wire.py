@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from gateway.errors import GatewayError, PortLostError, PortOptionError
+from gateway.profile.model import LinkSpec
 from hil.agent.client import Received, Stream, connect
 from hil.agent.messages import MOST_WRITE_BYTES
 from hil.lease.errors import LeaseLostError
@@ -135,6 +136,11 @@ class AgentUartWire(AgentWire):
                 part = data[start : start + MOST_WRITE_BYTES]
                 stream.write(part, taken=None if start else lambda agent_ns: sending(self.stamp_ns(agent_ns)))
 
+    def configure(self, link: LinkSpec) -> None:
+        """Refuse: how the line is set is the agent's. Raises: RigError."""
+        del link
+        raise RigError(f"{self.name} ({self.identity}) is set by its agent; correct its rig file over there")
+
     def send_break(self) -> None:
         """Refuse: an agent passes bytes on. Raises: RigError."""
         raise RigError(
@@ -157,6 +163,11 @@ class AgentSpiWire(AgentWire):
         super().__init__(name, agent)
         self._one = threading.Lock()
         self._answers: queue.SimpleQueue[tuple[Received, int]] = queue.SimpleQueue()
+
+    def configure(self, link: LinkSpec) -> None:
+        """Refuse: how the bus is set is the agent's. Raises: RigError."""
+        del link
+        raise RigError(f"{self.name} ({self.identity}) is set by its agent; correct its rig file over there")
 
     @leased
     def transfer(self, tx: bytes) -> tuple[int, bytes]:

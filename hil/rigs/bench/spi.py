@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from drivers._spi_device import ChipSelect, SpiDev, node_of, open_chip_select, path_of, transfer_limit_bytes
-from gateway.errors import PortError, PortLostError
+from drivers._spi_device import ChipSelect, SpiDev, node_of, open_chip_select, path_of, set_up, transfer_limit_bytes
+from gateway.errors import PortError, PortLostError, PortNotFoundError
 from gateway.profile.model import LinkSpec
+from hil.data import bytes_of
 from hil.faults.faults import Fault, Faults
 from hil.rigs.base import RigError
 from hil.rigs.bench.wire import Wire, leased, no_peer
@@ -35,6 +36,7 @@ class SpiWire(Wire):
         self._link = link
         self._new_device = new_device
         self._node = ""
+        self._raw: SpiDev | None = None
         self._device: ChipSelect | None = None
 
     @property
@@ -42,13 +44,18 @@ class SpiWire(Wire):
         """Of one transfer."""
         return transfer_limit_bytes()
 
-    def set_up(self, link: LinkSpec) -> None:
-        """Talk like this from now on. Raises: RigError, RigLostError."""
-        if link != self._link:
-            self._link = link
-            if self.is_open:
-                self.close()
-                self.open()
+    @leased
+    def configure(self, link: LinkSpec) -> None:
+        """Transfer otherwise from now on. Raises: RigLostError, RigError for what the controller cannot."""
+        try:
+            if self._raw is not None:
+                set_up(self.identity, link, self._raw)
+        except PortNotFoundError as error:
+            self.lose(error.cause)
+            self.check()
+        except PortError as error:
+            raise RigError(f"{self.name}: {error}") from error
+        self._link = link
 
     @leased
     def transfer(self, tx: bytes) -> tuple[int, bytes]:
@@ -82,10 +89,11 @@ class SpiWire(Wire):
 
     def _open(self) -> None:
         self._node, _ = node_of(self.identity, path_of(self.identity))
-        self._device = open_chip_select(self.identity, self._node, self._link, self._new_device())
+        self._raw = self._new_device()
+        self._device = open_chip_select(self.identity, self._node, self._link, self._raw)
 
     def _close(self) -> None:
-        device, self._device = self._device, None
+        device, self._device, self._raw = self._device, None, None
         if device is not None:
             device.close()
 
@@ -94,9 +102,11 @@ class BenchSpi:
     """The host's side of a chip select."""
 
     def __init__(self, name: str, target: str, spec: ResourceSpec, new_device: Callable[[], SpiDev]) -> None:
-        self._name = name
-        self._spec = spec
+        self.name = name
+        self._resource = spec
         self._wire = _wire_of(f"{target}.{name}", spec, new_device)
+        self._spec = spec.link()  # as the rig file has it
+        self._link = self._spec  # as a test has it
         self.wires: list[Wire] = [self._wire]
 
     @property
@@ -116,35 +126,62 @@ class BenchSpi:
 
     def suit(self, link: LinkSpec) -> None:
         """Let what the rig file leaves open be as a profile says. Raises: ValueError for a contradiction, RigError."""
-        told = {"mode": self._spec.mode, "bits": self._spec.bits}
+        told = {"mode": self._resource.mode, "bits": self._resource.bits}
         for key, value in told.items():
             wanted = getattr(link, key) or 0
             if value is not None and value != wanted:
                 raise ValueError(f"the rig file says {key} = {value}, and the profile {wanted}; correct the wrong one")
         if isinstance(self._wire, SpiWire):
-            speed_hz = self._spec.speed_hz or link.speed_hz
-            self._wire.set_up(
-                msgspec.structs.replace(self._spec.link(), mode=link.mode, bits=link.bits, speed_hz=speed_hz)
-            )
+            speed_hz = self._resource.speed_hz or link.speed_hz
+            self._set(msgspec.structs.replace(self._spec, mode=link.mode, bits=link.bits, speed_hz=speed_hz))
 
-    def transfer(self, tx: bytes) -> bytes:
+    @property
+    def mode(self) -> int:
+        """The host's SPI mode; may be set until the test is over, None: the rig file's. Raises: RigError."""
+        return int(self._link.mode or 0)
+
+    @mode.setter
+    def mode(self, mode: int | None) -> None:
+        self._configure(mode=self._spec.mode if mode is None else mode)
+
+    @property
+    def speed_hz(self) -> int:
+        """Bits a second, as asked of the controller. May be set until the test is over. Raises: RigError."""
+        return self._link.speed_hz
+
+    @speed_hz.setter
+    def speed_hz(self, speed_hz: int) -> None:
+        self._configure(speed_hz=speed_hz)
+
+    def transfer(self, tx: bytes | Iterable[int]) -> bytes:
         """Return what the device answers while `tx` goes out. Raises: ValueError, RigLostError, RigError."""
+        tx = bytes_of(tx)
         if not 0 < len(tx) <= self._wire.most_bytes:
             raise ValueError(f"a transfer of {len(tx)} bytes; the kernel takes 1 to {self._wire.most_bytes} at once")
         world = self._wire.world
         assert world is not None, "a test has begun"
-        begun_ns, rx = self._wire.transfer(bytes(tx))
-        world.record_at(world.since_start_ns(begun_ns), self._name, "tx", "transfer", bytes(tx), rx=rx.hex())
+        begun_ns, rx = self._wire.transfer(tx)
+        world.record_at(world.since_start_ns(begun_ns), self.name, "tx", "transfer", tx, rx=rx.hex())
         return rx
 
     def begin(self, world: BenchWorld, faults: Faults) -> None:
-        """Begin a run."""
+        """Begin a run: nothing of the one before is left."""
+        if self._link != self._spec:
+            self._set(self._spec)
         self._wire.world = world
-        faults.attach(self._name, "spi", self._fault_begins, self._fault_ends, ("unplug",))
+        faults.attach(self.name, "spi", self._fault_begins, self._fault_ends, ("unplug",))
 
     def end(self) -> None:
         """End a run."""
         self._wire.world = None
+
+    def _configure(self, **changes: Any) -> None:
+        self._wire.check()
+        self._set(msgspec.structs.replace(self._link, **changes))
+
+    def _set(self, link: LinkSpec) -> None:
+        self._wire.configure(link)
+        self._link = link
 
     def _fault_begins(self, _fault: Fault) -> None:
         self._wire.lose("unplugged by a fault")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import termios
 import threading
 import time
 from collections.abc import Iterator
@@ -371,6 +372,24 @@ def test_frames_go_both_ways_and_into_the_trace(can_rig: BenchRig, tmp_path: Pat
     told = [re.sub(r'"t_ns":\d+,', "", line) for line in (tmp_path / "1.trace").read_text().splitlines()]
     assert '{"bus":"can0","dir":"tx","kind":"data","data":"01","id":"123"}' in told
     assert '{"bus":"can0","dir":"rx","kind":"data","data":"0203","id":"18FF0001"}' in told
+
+
+def test_a_line_is_configured_until_the_test_is_over(board: Board) -> None:
+    uart = board.begin()
+    assert uart.format == "115200-8n1"
+    uart.configure("9600-8n2")
+    assert (uart.format, speed_of(uart.node)) == ("9600-8n2", termios.B9600)
+    with pytest.raises(ValueError, match="at most 8 data bits"):
+        uart.configure("9600-9n1")
+    with pytest.raises(RigError, match="has the real board at its other end"):
+        uart.configure(device="9600-8n1")
+    board.rig.end()
+    assert (board.begin().format, speed_of(uart.node)) == ("115200-8n1", termios.B115200)
+
+
+def speed_of(node: str) -> int:
+    with Path(node).open("rb", buffering=0) as line:
+        return int(termios.tcgetattr(line)[4])
 
 
 def test_a_quiet_bus_gives_none(can_rig: BenchRig) -> None:
