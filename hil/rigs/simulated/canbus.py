@@ -175,8 +175,7 @@ class SimulatedCan:
     def _put(self, frame: Frame) -> None:
         if self._away:
             raise self._lost()
-        self._faults.passing(self.name, frame.data, ("tx_full",))
-        if self._faults.in_force(self.name, "tx_full") is not None:
+        if self._faults.passing(self.name, frame.data, ("tx_full",)):
             self._note(f"no room for {frame}")
             raise TxFullError(
                 errno.ENOBUFS, f"{self.name}: no room in the queue (tx_full); end the fault, or send later"

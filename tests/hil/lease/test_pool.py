@@ -331,7 +331,7 @@ def test_a_folder_that_may_not_be_written_is_told(pool):
         pool.path.chmod(0o755)
 
 
-@pytest.mark.parametrize("ttl_s", [0.0, -1.0, float("nan"), 1e12])
+@pytest.mark.parametrize("ttl_s", [0.0, -1.0, float("nan"), 1e12, "5s", None])
 def test_a_ttl_that_cannot_be_is_refused(pool, ttl_s):
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match="ttl_s="):
         pool.take("name=c3", ttl_s=ttl_s)

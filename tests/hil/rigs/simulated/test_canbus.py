@@ -240,6 +240,16 @@ def test_a_full_queue_is_an_error_that_says_so(can_bus, faults):
     assert data_of(can_bus.peer.received) == [b"x"]
 
 
+def test_each_frame_that_a_full_queue_refuses_is_a_hit_and_may_be_counted_out(can_bus, faults):
+    fault = faults.add("tx_full", count=2)
+    for _ in range(2):
+        with pytest.raises(TxFullError):
+            can_bus.send(0x1, b"x")
+    can_bus.send(0x1, b"y")
+    assert data_of(can_bus.peer.received) == [b"y"]
+    assert fault.hits == 2
+
+
 def test_a_queue_that_is_full_after_a_few_frames_counts_what_is_sent(can_bus, faults):
     fault = faults.add("tx_full", after=2)
     can_bus.send(0x1, b"1")
