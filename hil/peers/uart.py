@@ -126,6 +126,7 @@ class UartPeer(ScriptedPeer[UartRule, bytes]):
 
         at, around = (self._bus_name, "uart"), (self._times, self._board)
         playing = trace_peer(trace, bus, order, speed, at, around, say)
+        playing.settle = self._port.settle
         playing.until = self._port.watch(lambda data: playing.hear("bytes", data))
         playing.begin()
         return playing

@@ -58,6 +58,7 @@ class SimulatedCan:
         self._world, self._faults, self._dut = setting
         self._unread: deque[Frame] = deque(maxlen=MOST_UNREAD)
         self._listeners: list[tuple[Callable[[Frame], None], Callable[[str], None]]] = []
+        self._watchers: list[Callable[[Frame], object]] = []
         self._away: set[str] = set()
         self._losses = 0
         self._boots = self._dut.boots
@@ -160,6 +161,16 @@ class SimulatedCan:
             self._note(f"the device drops {waiting.popleft()}: nobody hears it")
         self._wire.offer(self._device, frame)
 
+    def watch(self, sent: Callable[[Frame], object]) -> Callable[[], None]:
+        """Call `sent` with each frame of the host that went through; return what ends it."""
+        self._watchers.append(sent)
+        return lambda: self._watchers.remove(sent) if sent in self._watchers else None
+
+    @staticmethod
+    def duration_ns(frame: Frame) -> int:
+        """Return how long a frame is on the bus."""
+        return bits_of(frame).duration_ns(NOMINAL_NS, FAST_NS)
+
     def peer_counters(self) -> Counters:
         """Return the error counters of the device's controller."""
         self.settle()
@@ -187,6 +198,8 @@ class SimulatedCan:
 
     def _sent(self, frame: Frame) -> None:
         self._world.record(self.name, "tx", frame.kind, frame.data, **frame.facts())
+        for sent in tuple(self._watchers):
+            sent(frame)
 
     def _heard(self, frame: Frame) -> None:
         if self._away:
@@ -322,8 +335,7 @@ class SimulatedCan:
             frame = can.babbled(fault)
             if not node.queue and self._dut.is_powered:
                 self._wire.offer(node, frame)
-            bits = bits_of(frame)
-            time_ns = bits.duration_ns(NOMINAL_NS, FAST_NS) + INTERMISSION_BITS * NOMINAL_NS
+            time_ns = self.duration_ns(frame) + INTERMISSION_BITS * NOMINAL_NS
             self._world.after(int(time_ns / load), tick)
 
         node = self._device_node(None, sent)
