@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -14,6 +14,7 @@ from gateway.profile.load import find_profile, load_profile
 from gateway.registry import transforms_of
 from hil.durations import Duration, ns
 from hil.peers.from_profile import Order, ProfilePeer
+from hil.peers.isotp import IsoTpNode
 from hil.peers.sealing import Sealer
 from hil.peers.surroundings import Board, Times
 from hil.peers.wire import ANY_COMPANY, Said, element_of
@@ -48,6 +49,7 @@ class Simulated:
         self._times = times
         self._board = board
         self._coming: Event | None = None
+        self._going_on: Event | None = None
         self._end: Callable[[], object] = _nothing
         self.begin(period_ns)
 
@@ -91,21 +93,42 @@ class Simulated:
 
     def say(self, message: str) -> None:
         """Let it say a message now. Raises: ValueError for none that it has."""
-        for said in self._device.say(message):
-            self._put(said)
+        self._put_all(self._device.say(message))
+
+    def flow_control(self, *, block: int = 0, separation_ms: int = 0, status: int = 0) -> None:
+        """Answer the first frames of ISO-TP so from now on: `status` 0 go on, 1 wait, 2 no room. Raises: ValueError."""
+        self._isotp.demand(block=block, separation_ms=separation_ms, status=status)
+
+    def spoil(self, change: Callable[[int, bytes], bytes | None] | None) -> None:
+        """Let the frames of ISO-TP go out as `change(number, frame)` returns them; None is one that is lost.
+
+        Numbers start at 0 in each message. `spoil(None)`: all as they are again. Raises: ValueError.
+        """
+        self._isotp.spoil = (lambda _, frame: frame) if change is None else change
+
+    @property
+    def failed(self) -> dict[str, int]:
+        """Messages of ISO-TP, of either direction, that did not come through: reason -> count. Raises: ValueError."""
+        return dict(self._isotp.failed)
+
+    @property
+    def _isotp(self) -> IsoTpNode:
+        if self._device.isotp is None:
+            raise ValueError("its profile has no [framing] kind = 'isotp'")
+        return self._device.isotp
 
     def stop(self) -> None:
         """Take it off the bus."""
         self._period_ns = None
-        if self._coming is not None:
-            self._coming.cancel()
+        for event in (self._coming, self._going_on):
+            if event is not None:
+                event.cancel()
         self._end()
 
     def hear(self, data: bytes, address: Address = None) -> None:
         """Take what came over the bus."""
         if self._board.is_answering:
-            for said in self._device.hear(data, address, self._times.now_ns):
-                self._put(said)
+            self._put_all(self._device.hear(data, address, self._times.now_ns))
 
     def exchange(self, tx: bytes) -> bytes:
         """Return what it puts out in a transfer."""
@@ -117,10 +140,24 @@ class Simulated:
 
     def _say_all(self) -> None:
         if self._board.is_answering:
-            for said in self._device.unasked():
-                self._put(said)
+            self._put_all(self._device.unasked())
         if self._period_ns is not None:
             self._coming = self._times.at(self._times.now_ns + self._period_ns, self._say_all)
+
+    def _put_all(self, messages: Iterable[Said]) -> None:
+        """Let it say these, and what is due of longer ones now and later."""
+        for said in (*messages, *self._device.due(self._times.now_ns)):
+            self._put(said)
+        if self._going_on is not None:
+            self._going_on.cancel()
+        wake_ns = self._device.wake_ns
+        self._going_on = None if wake_ns is None else self._times.at(wake_ns, self._go_on)
+
+    def _go_on(self) -> None:
+        if self._board.is_answering:
+            self._put_all(())
+        elif self._device.isotp is not None:
+            self._device.isotp.forget()
 
 
 def profile_of(profile: str | Path, params: Mapping[str, object] | None = None) -> CompiledProfile:

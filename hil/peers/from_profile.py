@@ -14,7 +14,7 @@ from msgspec import structs
 
 from gateway.errors import EncodeError
 from gateway.frame import Address, Garbage
-from gateway.framing.isotp import flagged, is_flow_control, partner_of, start_of
+from gateway.framing.isotp import flagged, partner_of
 from gateway.framing.modbus import ModbusRtuFramer
 from gateway.framing.modbus_pdu import Question, question_in, sealed
 from gateway.framing.spec import IsoTp, ModbusRtu
@@ -24,9 +24,10 @@ from gateway.profile.model import AckSpec, LinkSpec
 from gateway.profile.setpoint_ack import AckRule, fields_of
 from gateway.schema.asked import question_of
 from gateway.schema.spec import MessageSpec
+from hil.peers.isotp import IsoTpNode
 from hil.peers.orders import Orders, Told
 from hil.peers.sayings import Sayings
-from hil.peers.wire import Said, can_frames, element_of
+from hil.peers.wire import Said, can_address, can_frames, element_of
 from hil.sim.behaviour import GOOD, Behaviour
 from hil.sim.modbus import ModbusSlave
 from hil.sim.modbus_write import COILS, Write, write_in
@@ -59,9 +60,10 @@ class ProfilePeer:
         self._orders = Orders(profile)
         self._behaviour = GOOD
         self._pending = b""
-        self._rest: list[Said] = []  # of an answer by ISO-TP, until the gateway wants it
         self._overlay: dict[int, int] = {}  # registers of an SPI device that were written
-        is_modbus = isinstance(profile.profile.framing, ModbusRtu)
+        framing = profile.profile.framing
+        self.isotp = IsoTpNode(framing, fd=profile.profile.link.fd) if isinstance(framing, IsoTp) else None
+        is_modbus = isinstance(framing, ModbusRtu)
         self._slave = ModbusSlave(profile, self._sayings.values) if is_modbus else None
 
     # ---- what a test says
@@ -118,17 +120,22 @@ class ProfilePeer:
 
     def unasked(self) -> Iterator[Said]:
         """Give what it says by itself, each message once. With ISO-TP everything is an answer."""
-        if isinstance(self._profile.profile.framing, IsoTp):
+        if self.isotp is not None:
             return
         for name, spec in self.messages.items():
             if spec.ask is None and not self._is_ack(name):
                 yield from self.say(name)
 
     def say(self, message: str) -> list[Said]:
-        """Return a message as it goes over the wire. Raises: EncodeError, ValueError."""
+        """Return a message as it goes over the wire; by ISO-TP it is `due` then. Raises: EncodeError, ValueError."""
         body = self.body(message)
         self.said.add(message)
         profile = self._profile.profile
+        if self.isotp is not None:
+            address = can_address(self._profile, profile.message[message])
+            assert address is not None
+            self.isotp.send(body, address)
+            return []
         if profile.link.bus == "can":
             return can_frames(self._profile, profile.message[message], body)
         if profile.link.bus == "ble":
@@ -147,6 +154,15 @@ class ProfilePeer:
         bodies = [body for body in self._framer.feed(data) if not isinstance(body, Garbage)]
         answers = [each for body in bodies for each in self._heard(body, None, now_ns)]
         return answers + self._heard_unframed(data)
+
+    def due(self, now_ns: int) -> list[Said]:
+        """Return what has become due of messages that go out in several frames."""
+        return [] if self.isotp is None else self.isotp.due(now_ns)
+
+    @property
+    def wake_ns(self) -> int | None:
+        """When something will be `due`; None: never."""
+        return None if self.isotp is None else self.isotp.wake_ns
 
     def exchange(self, tx: bytes, now_ns: int) -> bytes:
         """Return what an SPI device puts out while `tx` comes in."""
@@ -187,7 +203,7 @@ class ProfilePeer:
 
     def _heard_frame(self, data: bytes, address: Address, now_ns: int) -> list[Said]:
         framing = self._profile.profile.framing
-        if not isinstance(framing, IsoTp) or not isinstance(address, int):
+        if self.isotp is None or not isinstance(framing, IsoTp) or not isinstance(address, int):
             return self._heard(data, address, now_ns)
         asked_at = {
             flagged(spec.ask.can_id)
@@ -196,15 +212,10 @@ class ProfilePeer:
         }
         if not data or (partner_of(framing, address) is None and address not in asked_at):
             return []
-        if is_flow_control(data):
-            rest, self._rest = self._rest, []
-            return rest
-        start = start_of(data)
-        if start is None or start.size > len(start.data):
-            return []
-        frames = self._heard(start.data, address, now_ns)
-        self._rest = frames[1:]
-        return frames[:1]
+        bodies, answers = self.isotp.hear(address, data, now_ns)
+        for body in bodies:
+            self._heard(body, address, now_ns)
+        return answers + self.due(now_ns)
 
     def _asked_by_modbus(self, data: bytes, now_ns: int) -> list[Said]:
         assert self._slave is not None

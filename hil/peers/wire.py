@@ -1,4 +1,4 @@
-"""How the messages of a profile go over a packet bus: CAN alone, in fast packets, by a transport; BLE. Pure."""
+"""How the messages of a profile go over a packet bus: CAN alone, in fast packets, by BAM; BLE. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from gateway.errors import EncodeError
 from gateway.frame import CAN_EXTENDED, Address, Element, short_uuid
-from gateway.framing.isotp import flagged, segments
+from gateway.framing.isotp import flagged
 from gateway.framing.spec import IsoTp
 from gateway.framing.transport import can_id_of
 from gateway.profile.build import CompiledProfile
@@ -45,8 +45,6 @@ def can_frames(profile: CompiledProfile, spec: MessageSpec, body: bytes) -> list
     address = can_address(profile, spec)
     if address is None:
         raise EncodeError("its profile names no id")
-    if isinstance(profile.profile.framing, IsoTp):
-        return [Said(frame, address) for frame in segments(body)]
     if spec.when.fast:
         return [Said(frame, address) for frame in _fast_packet(body)]
     if len(body) <= CLASSIC_BYTES or (profile.profile.link.fd and len(body) <= 64):
