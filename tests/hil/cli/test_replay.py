@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import select
+import subprocess
+import sys
 import threading
 import time
 import tty
@@ -178,3 +180,29 @@ def test_a_port_that_is_not_there_is_named(tmp_path):
 def test_a_wrong_speed_is_refused():
     done = CliRunner().invoke(command, ["a.trace", "--to", "uart0=/dev/null", "--speed", "fast"])
     assert (done.exit_code, "0.5x, or max" in done.output) == (2, True)
+
+
+LOG = b"(1436509052.000000) can0 044#2A36\n(1436509052.000100) can0 045#01\n(1436509052.000200) can0 046#02\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "told", "sent"),
+    [
+        (LOG, 0, "", 3),
+        (LOG.replace(b"045#01", b"0#01"), 1, "{}:2: no line of candump", 2),
+        (LOG[:-1], 0, "{}:3: torn off", 3),
+        (LOG[:-8], 0, "{}:3: torn off", 2),
+        (b"hello\nthere\n", 2, "{}:1: no log of candump", None),
+    ],
+    ids=["whole", "damaged in its middle", "without its last end", "torn", "foreign"],
+)
+def test_what_is_damaged_in_another_programs_log_is_named_and_the_rest_played(tmp_path, data, code, told, sent):
+    path = tmp_path / "x.log"
+    path.write_bytes(data)
+    words = ["hil", "replay", path, "--to", f"can0=virtual:{uuid.uuid4().hex}", "--speed", "max", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", *map(str, words)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == code, done.stderr
+    assert told.format(path) in done.stderr
+    assert (json.loads(done.stdout)["sent"] if done.stdout else None) == sent
