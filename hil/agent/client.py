@@ -170,6 +170,12 @@ class Stream:
             self._link.stop()
 
     @property
+    def away(self) -> str:
+        """Why the agent is not to be had at the moment, "" where it is."""
+        with self._changed:
+            return "" if self._is_linked or self._why_away is None else str(self._why_away)
+
+    @property
     def clock_offset(self) -> ClockOffset:
         """What the agent's monotonic clock is ahead of ours, as the quickest of the latest beats told."""
         with self._changed:

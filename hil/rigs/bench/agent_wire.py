@@ -36,6 +36,7 @@ class AgentWire(Wire):
         self._displaced: LeaseLostError | None = None
         self._stamping = threading.Lock()
         self._last_ns = 0
+        self._is_away = False
 
     @property
     def node(self) -> str:
@@ -86,7 +87,7 @@ class AgentWire(Wire):
 
     def _open(self) -> None:
         target, _, resource = self.name.rpartition(".")
-        self._displaced = None
+        self._displaced, self._is_away = None, False
         self.stream = connect(self.identity, resource, target=target)
 
     def _read_some(self) -> None:
@@ -99,15 +100,23 @@ class AgentWire(Wire):
             raise GoneError(str(error)) from error
         for record in records:
             self._take(record, self.stamp_ns(record.stamp_ns))
+        self._note_absence(self.stream)
         self._note_gaps(self.stream)
+
+    def _note_absence(self, stream: Stream) -> None:
+        is_away = bool(away := stream.away)
+        if is_away != self._is_away:
+            self._is_away = is_away
+            self._note(f"its agent is away: {away}" if is_away else "its agent is back")
 
     def _note_gaps(self, stream: Stream) -> None:
         for _ in range(min(len(stream.gaps), _KNOWN_GAPS)):
             lack = stream.gaps.popleft()
-            if self.world is not None:
-                count = lack.records or "an unknown number of"
-                text = f"{self.name}: {count} reads are missing: {lack.why}"
-                self.world.record(self.name.rpartition(".")[2], "note", "note", text=text)
+            self._note(f"{lack.records or 'an unknown number of'} reads are missing: {lack.why}")
+
+    def _note(self, text: str) -> None:
+        if self.world is not None:
+            self.world.record(self.name.rpartition(".")[2], "note", "note", text=f"{self.name}: {text}")
 
     def _gone(self, error: GatewayError) -> None:
         if isinstance(error, LeaseLostError):

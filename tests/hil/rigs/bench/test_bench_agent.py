@@ -207,6 +207,7 @@ def test_an_agent_that_vanishes_and_comes_back_in_mid_test_is_a_gap_in_the_trace
     rig = place.rig(uart=address, can=address)
     process.kill()
     process.wait()
+    until(lambda: sum("its agent is away: " in note for note in notes(rig)) == 2)
     place.agent(int(address.rpartition(":")[2]))
     until(lambda: sum("reads are missing" in note for note in notes(rig)) == 2)
     place.uart.send(b"back")
