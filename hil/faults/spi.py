@@ -51,6 +51,11 @@ def transfer(tx: bytes, between: Wires, device: Callable[[bytes], bytes]) -> byt
         ends = (*between.cuts, len(tx))
         pieces = [tx[begin:end] for begin, end in zip((0, *between.cuts), ends, strict=True)]
         rx = b"".join(clocked(piece, between.host_mode, between.device_mode, device) for piece in pieces)
+    return as_read(rx, between)
+
+
+def as_read(rx: bytes, between: Wires) -> bytes:
+    """Return what the host reads of what the device answers, clocked as it should be."""
     rx = slipped(rx, between.slip)
     return rx if between.stuck is None else bytes([between.stuck]) * len(rx)
 
@@ -85,6 +90,13 @@ def clocked(tx: bytes, host_mode: int, device_mode: int, device: Callable[[bytes
         return answer
     driven = [byte >> bit & 1 for byte in answer for bit in range(7, -1, -1)]
     return _bytes_of([driven[0], *driven[:-1]])
+
+
+def note_of(mode: int, device_mode: int) -> str | None:
+    """Return what a trace notes of a mode that changes nothing, None where it changes something."""
+    if not understand(mode, device_mode):
+        return None
+    return f"mode {mode} samples as the device's mode {device_mode} does: nothing changes"
 
 
 def understand(host_mode: int, device_mode: int) -> bool:

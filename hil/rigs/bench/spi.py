@@ -1,4 +1,7 @@
-"""The fixture `spi` on a bench: whole transfers by spidev. A bus that hangs ends the transfer, not the test run."""
+"""The fixture `spi` on a bench: whole transfers by spidev. A bus that hangs ends the transfer, not the test run.
+
+Of the faults of `hil.faults.spi`, `mode` really sets the bus, and `stuck_miso` and `bit_slip` change what is read.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ import msgspec
 from drivers._spi_device import ChipSelect, SpiDev, node_of, open_chip_select, path_of, set_up, transfer_limit_bytes
 from gateway.errors import PortError, PortLostError, PortNotFoundError
 from gateway.profile.model import LinkSpec
+from hil.faults import spi as physics
 from hil.faults.faults import Fault, Faults
 from hil.rigs.base import RigError
 from hil.rigs.bench.wire import Wire, leased, no_peer
@@ -106,6 +110,8 @@ class BenchSpi:
         self._wire = _wire_of(f"{target}.{name}", spec, new_device)
         self._spec = spec.link()  # as the rig file has it
         self._link = self._spec  # as a test has it
+        self._faults: Faults | None = None
+        self._kinds = ("unplug", "stuck_miso", "bit_slip", *(["mode"] if isinstance(self._wire, SpiWire) else []))
         self.wires: list[Wire] = [self._wire]
 
     @property
@@ -143,16 +149,22 @@ class BenchSpi:
             raise ValueError(f"a transfer of {len(tx)} bytes; the kernel takes 1 to {self._wire.most_bytes} at once")
         world = self._wire.world
         assert world is not None, "a test has begun"
+        assert self._faults is not None
+        struck = self._faults.passing(self.name, tx, self._kinds)
         begun_ns, rx = self._wire.transfer(tx)
+        stuck = self._faults.in_force(self.name, "stuck_miso")
+        between = physics.wires(len(tx), struck, None if stuck is None else stuck.params["value"], 0, 0)
+        rx = physics.as_read(rx, between)
         world.record_at(world.since_start_ns(begun_ns), self.name, "tx", "transfer", tx, rx=rx.hex())
         return rx
 
     def begin(self, world: BenchWorld, faults: Faults) -> None:
         """Begin a run: nothing of the one before is left."""
+        self._faults = faults
         if self._link != self._spec:
             self._set(self._spec)
         self._wire.world = world
-        faults.attach(self.name, "spi", self._fault_begins, self._fault_ends, ("unplug",))
+        faults.attach(self.name, "spi", self._fault_begins, self._fault_ends, self._kinds)
 
     def end(self) -> None:
         """End a run."""
@@ -163,14 +175,26 @@ class BenchSpi:
         self._set(msgspec.structs.replace(self._link, **changes))
 
     def _set(self, link: LinkSpec) -> None:
-        self._wire.configure(link)
+        """Set up the bus so, but for the mode that a fault has it in."""
+        fault = None if self._faults is None else self._faults.in_force(self.name, "mode")
+        changes = {} if fault is None else {"mode": fault.params["mode"]}
+        self._wire.configure(msgspec.structs.replace(link, **changes))
         self._link = link
 
-    def _fault_begins(self, _fault: Fault) -> None:
-        self._wire.lose("unplugged by a fault")
+    def _fault_begins(self, fault: Fault) -> None:
+        if fault.kind == "unplug":
+            self._wire.lose("unplugged by a fault")
+        elif fault.kind == "mode":
+            self._set(self._link)
+            text = physics.note_of(fault.params["mode"], int(self._spec.mode or 0))
+            if text is not None and self._wire.world is not None:
+                self._wire.world.record(self.name, "note", "note", text=text)
 
-    def _fault_ends(self, _fault: Fault) -> None:
-        self._wire.open()
+    def _fault_ends(self, fault: Fault) -> None:
+        if fault.kind == "unplug":
+            self._wire.open()
+        elif fault.kind == "mode":
+            self._set(self._link)
 
 
 def _wire_of(name: str, spec: ResourceSpec, new_device: Callable[[], SpiDev]) -> SpiWire | AgentSpiWire:

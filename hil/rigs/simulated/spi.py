@@ -89,8 +89,7 @@ class SimulatedSpi:
             lost, self._lost = self._lost, {}
             for each in lost.values():
                 each("unplug")
-        if fault.kind == "mode" and physics.understand(fault.params["mode"], self.peer.mode):
-            text = f"mode {fault.params['mode']} samples as the device's mode {self.peer.mode} does: nothing changes"
+        if fault.kind == "mode" and (text := physics.note_of(fault.params["mode"], self.peer.mode)) is not None:
             self._world.record(self.name, "note", "note", text=text)
 
 
