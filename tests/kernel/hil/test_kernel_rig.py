@@ -68,7 +68,7 @@ def test_frames_are_stamped_by_the_kernel_in_order(rig):
 
 def test_an_fd_frame_goes_whole(rig):
     bus = rig.get("can0")
-    bus.peer.send(0x123, bytes(64))
+    bus.peer.send(0x123, bytes(64), fd=True)
     frame = bus.recv(timeout="10s")
     assert (frame.fd, len(frame.data)) == (True, 64)
 
