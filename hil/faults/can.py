@@ -30,9 +30,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any, Final, Protocol
 
-from hil.can_bits import STANDARD_MAX
+from hil.can_bits import INTERMISSION_BITS, STANDARD_MAX, bits_of
 from hil.can_frames import Frame, with_dlc
 
 OF_THE_BUS: Final = frozenset({"error_frame", "error_passive", "bus_off", "babble", "bitrate", "unplug", "reenumerate"})
@@ -83,6 +84,12 @@ def babbled(fault: Striking) -> Frame:
     """Return one frame of a babbling device."""
     number = fault.params["id"]
     return Frame(number, fault.chance.randbytes(BABBLE_BYTES), extended=number > STANDARD_MAX, dlc=BABBLE_BYTES)
+
+
+def babble_interval_ns(fault: Striking, frame: Frame, bit_ns: float) -> int:
+    """Return how long after a frame of a babbling device its next one begins, a bit being so long."""
+    bits = bits_of(frame).nominal + INTERMISSION_BITS
+    return int(bits * bit_ns / (Fraction(str(fault.params["load"])) / 100))
 
 
 def is_understood(factor: float) -> bool:

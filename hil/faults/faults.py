@@ -284,7 +284,10 @@ class Faults:
                 f"{did_you_mean(kind.name, near)}; there: {', '.join(fitting) or 'none'}"
             )
         if kind.name not in place.kinds:
-            raise ValueError(f"this rig cannot do {kind.name!r} on {bus}; it can {', '.join(sorted(place.kinds))}")
+            raise ValueError(
+                f"this rig cannot do {kind.name!r} on {bus}, the simulated rig can; "
+                f"here there are {', '.join(sorted(place.kinds))}"
+            )
         return str(bus)
 
     def _refuse_contradiction(self, kind: Kind, bus: str) -> None:

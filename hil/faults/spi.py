@@ -25,6 +25,10 @@ class Striking(Protocol):
     params: dict[str, Any]
     chance: random.Random
 
+    @property
+    def hits(self) -> int:
+        """How often it struck, this time included."""
+
 
 class Wires(NamedTuple):
     """What lies between the host and the device during one transfer."""
@@ -53,6 +57,11 @@ def transfer(tx: bytes, between: Wires, device: Callable[[bytes], bytes]) -> byt
         ends = (*between.cuts, len(tx))
         pieces = [tx[begin:end] for begin, end in zip((0, *between.cuts), ends, strict=True)]
         rx = b"".join(clocked(piece, between.host_mode, between.device_mode, device) for piece in pieces)
+    return as_read(rx, between)
+
+
+def as_read(rx: bytes, between: Wires) -> bytes:
+    """Return what the host reads of what the device answers, clocked as it should be."""
     rx = slipped(rx, between.slip)
     return rx if between.stuck is None else bytes([between.stuck]) * len(rx)
 
@@ -87,6 +96,16 @@ def clocked(tx: bytes, host_mode: int, device_mode: int, device: Callable[[bytes
         return answer
     driven = [byte >> bit & 1 for byte in answer for bit in range(7, -1, -1)]
     return _bytes_of([driven[0], *driven[:-1]])
+
+
+def notes_of(struck: Sequence[Striking], device_mode: int) -> list[str]:
+    """Return what a trace notes, once, of modes that change nothing."""
+    modes = [fault.params["mode"] for fault in struck if fault.kind == "mode" and fault.hits == 1]
+    return [
+        f"mode {mode} samples as the device's mode {device_mode} does: nothing changes"
+        for mode in modes
+        if understand(mode, device_mode)
+    ]
 
 
 def understand(host_mode: int, device_mode: int) -> bool:

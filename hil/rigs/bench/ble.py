@@ -1,13 +1,19 @@
-"""The fixture `ble` on a bench: what BlueZ's adapter hears, and links to real devices (`ble_link.py`)."""
+"""The fixture `ble` on a bench: what BlueZ's adapter hears, and links to real devices (`ble_link.py`).
+
+Faults strike what the host hears: advertisements as in `hil.faults.ble`, notifications that do not come (`notify_gap`),
+links that really end (`disconnect`), an adapter that is closed (`unplug`).
+"""
 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import Any, Final
 
 from hil.durations import Timeout, timeout_ns
+from hil.faults import ble as physics
 from hil.faults.faults import Fault, Faults
-from hil.rigs.bench.ble_link import BenchLink
+from hil.rigs.bench.ble_link import NOTIFY_KINDS, BenchLink
 from hil.rigs.bench.ble_wire import BleWire
 from hil.rigs.bench.wire import Wire, no_peer
 from hil.rigs.bench.world import BenchWorld
@@ -17,6 +23,7 @@ from hil.rigs.radio import Advertisement, address_of, uuid_of, uuids_of
 
 NEXT_S: Final = 10.0
 CONNECT_S: Final = 30.0  # to be heard, to get a slot, all attempts
+ADVERT_KINDS: Final = frozenset({"adv_loss", "adv_duplicate", "rssi_walk", "unplug"})
 MOST_UNREAD: Final = 65_536  # advertisements; then the oldest go
 
 
@@ -29,6 +36,8 @@ class BenchBle:
         self._wire = BleWire(f"{target}.{name}", spec.port, self)
         self._unread: deque[Advertisement] = deque(maxlen=MOST_UNREAD)
         self._links: list[BenchLink] = []
+        self._faults: Faults | None = None
+        self._walks: dict[int, float] = {}
         self.wires: list[Wire] = [self._wire]
 
     @property
@@ -70,7 +79,8 @@ class BenchBle:
         self._wire.check()
         world = self._wire.world
         assert world is not None, "a test has begun"
-        link = BenchLink(self.name, self._wire, address_of(address or known))
+        assert self._faults is not None
+        link = BenchLink(self.name, self._wire, address_of(address or known), self._faults)
         self._links = [each for each in self._links if each.is_up]
         self._links.append(link)
         waited(world, self._wire.start(link.begin(limit_s)), limit_s + 1, "connect")
@@ -82,8 +92,10 @@ class BenchBle:
         """Begin a run: nothing of the one before is left."""
         self._wire.world = None
         self._unread.clear()
+        self._faults = faults
+        self._walks.clear()
+        faults.attach(self.name, "ble", self._fault_begins, self._fault_ends, ADVERT_KINDS | NOTIFY_KINDS)
         self._wire.world = world
-        faults.attach(self.name, "ble", self._fault_begins, self._fault_ends, ("unplug",))
 
     def end(self) -> None:
         """End a run, and the links that a test has left open."""
@@ -92,28 +104,35 @@ class BenchBle:
             link.close()
         self._wire.world = None
 
-    def _fault_begins(self, _fault: Fault) -> None:
-        for link in self._links:
-            link.drop("the adapter is unplugged")
-        self._unread.clear()
-        self._wire.lose("unplugged by a fault")
+    def _fault_begins(self, fault: Fault) -> None:
+        is_unplugged = fault.kind == "unplug"
+        for link in tuple(self._links):
+            link.drop("the adapter is unplugged" if is_unplugged else "the device disconnected")
+        if is_unplugged:
+            self._unread.clear()
+            self._wire.lose("unplugged by a fault")
 
-    def _fault_ends(self, _fault: Fault) -> None:
-        self._wire.open()
+    def _fault_ends(self, fault: Fault) -> None:
+        if fault.kind == "unplug":
+            self._wire.open()
 
     # ---- what the radio's thread tells
 
     def heard(self, device: Any, advertisement: Any, entries: Any, now_ns: int) -> None:
         """Take one advertisement."""
         del entries
-        world, wanted = self._wire.hearing(), self._wire.where.device
+        world, faults, wanted = self._wire.hearing(), self._faults, self._wire.where.device
         properties = advertisement.platform_data[1]
-        if world is None or not self.is_there or "RSSI" not in properties or wanted not in {None, device.address}:
+        if world is None or faults is None or "RSSI" not in properties or wanted not in {None, device.address}:
             return
-        heard = advertisement_from(device.address, advertisement, world.since_start_ns(now_ns))
-        facts = {"address": heard.address, "rssi": heard.rssi}
-        world.record_at(heard.t_ns, self.name, "rx", "adv", heard.data, **facts)
-        self._unread.append(heard)
+        sent = advertisement_from(device.address, advertisement, world.since_start_ns(now_ns))
+        struck = faults.passing(self.name, sent.data, ADVERT_KINDS)
+        if not self.is_there:
+            return
+        for rssi in physics.heard(sent.rssi, struck, self._walks):
+            facts = {"address": sent.address, "rssi": rssi}
+            world.record_at(sent.t_ns, self.name, "rx", "adv", sent.data, **facts)
+            self._unread.append(replace(sent, rssi=rssi))
         world.wake()
 
     def lost(self, cause: str) -> None:

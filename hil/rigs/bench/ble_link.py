@@ -20,6 +20,7 @@ from gateway.errors import PortError, PortNotFoundError, PortTimeoutError
 from gateway.frame import short_uuid
 from gateway.spelling import did_you_mean
 from hil.data import bytes_of
+from hil.faults.faults import Faults
 from hil.rigs import radio
 from hil.rigs.base import RigError
 from hil.rigs.bench.ble_wire import OPEN_S, BleWire
@@ -40,6 +41,8 @@ LEAST_MTU: Final = 23  # Core specification, Vol 3 Part G, 5.2.1
 WRITE_HEADER_BYTES: Final = 3  # of an ATT packet that writes
 CONFIGURATION: Final = "2902"  # the descriptor by which a host subscribes
 SUBSCRIBE: Final = b"\x01\x00"
+LINK_KINDS: Final = frozenset({"disconnect", "unplug"})
+NOTIFY_KINDS: Final = LINK_KINDS | {"notify_gap"}
 _NEEDS_KEYS: Final = frozenset(
     {0x05, 0x08, 0x0C, 0x0F}
 )  # ATT errors: authentication, authorization, key size, encryption
@@ -51,12 +54,13 @@ Heard = Callable[[bytes], None]
 class BenchLink:
     """One link, once `begin` is through: `hil.rigs.ble_connection.Link`."""
 
-    def __init__(self, bus: str, wire: BleWire, address: str) -> None:
+    def __init__(self, bus: str, wire: BleWire, address: str, faults: Faults) -> None:
         self.address = address
         self.is_up = False
         self.end = "it was not made"  # why it is not up
         self._bus = bus
         self._wire = wire
+        self._faults = faults
         self._link: Any = None
         self._turn = asyncio.Lock()  # one request at a time, as ATT has it
         self._characteristics: dict[str, Any] = {}
@@ -171,6 +175,9 @@ class BenchLink:
         found = list(self._link.client.services.characteristics.values())
         self._characteristics = {short_uuid(each.uuid): each for each in reversed(found)}  # of two, the first is meant
         self.is_up, self.end = True, ""
+        self._faults.passing(self._bus, b"", LINK_KINDS, "connect")
+        if not self.is_up:
+            raise self.lost_error()
         self._record("rx", "connect", mtu=self.mtu)
         return self
 
@@ -235,6 +242,7 @@ class BenchLink:
                         self._record("rx", doing, **told, error=failure.code)
                     raise failure from error
                 need(self._wire.lease)
+                self._faults.passing(self._bus, answer or data, LINK_KINDS, doing)
                 if not self.is_up:
                     raise self.lost_error()
                 if is_answered:
@@ -271,6 +279,9 @@ class BenchLink:
     def _take(self, uuid: str, value: bytes) -> None:
         world = self._wire.hearing()
         if world is None or not self.is_up:
+            return
+        struck = self._faults.passing(self._bus, value, NOTIFY_KINDS, "notify")
+        if struck or not self.is_up:
             return
         self._record("rx", "notify", value, uuid=uuid)
         for heard in tuple(self._subscribers[uuid]):

@@ -21,6 +21,7 @@ from hil.rigs.bench.wire import POLL_S, GoneError, Wire, leased
 from hil.rigs.bench.world import BenchWorld
 
 SEND_S: Final = 1.0
+SHARED: Final = frozenset({"socketcan", "virtual", "udp_multicast"})
 MOST_UNDER_WAY: Final = 4096
 STUCK_NS: Final = 200_000_000  # without a frame arriving: what is under way does not
 BELIEVABLE_NS: Final = 5_000_000_000  # an adapter's stamp that is older, or of the future, is of another clock
@@ -42,6 +43,11 @@ class CanWire(Wire):
     def has_kernel_errors(self) -> bool:
         """Whether its error frames are those of linux/can/error.h."""
         return speaks_kernel(self.interface)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the interface takes a second socket, which is another node to whoever has the first."""
+        return interface_of(self.identity) in SHARED
 
     @leased
     def send(self, frame: Frame, sent: Callable[[int], None] = lambda _at_ns: None) -> None:

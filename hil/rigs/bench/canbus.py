@@ -1,6 +1,8 @@
 """The fixture `can_bus` on a bench: any interface of python-can, stamped by the adapter where it stamps.
 
 What the simulated one knows of its wire, this one is told: state and counters by the controller's error frames.
+Of the faults of `hil.faults.can`, `dlc` changes what is received, `tx_full` refuses what is sent, and `babble` is a
+node that really sends, where an interface takes a second socket; `unplug` closes the port.
 """
 
 from __future__ import annotations
@@ -14,10 +16,13 @@ from drivers._can_errors import BUS_OFF, ERROR_ACTIVE, ERROR_PASSIVE, ERROR_WARN
 from hil.can_confinement import Counters, State
 from hil.can_frames import Frame, frame_of, given
 from hil.durations import Timeout, timeout_ns
+from hil.faults import can
 from hil.faults.faults import Fault, Faults
+from hil.rigs.bench.babbler import Babbler
 from hil.rigs.bench.can_wire import CanWire, UnderWay
 from hil.rigs.bench.wire import SEEN_NS, Wire, no_peer
 from hil.rigs.bench.world import BenchWorld
+from hil.rigs.can_queue import need_room
 from hil.rigs.model import ResourceSpec
 
 if TYPE_CHECKING:
@@ -43,6 +48,8 @@ class BenchCan:
         self._unread: deque[Frame] = deque(maxlen=MOST_UNREAD)
         self._state: State = "active"
         self._counters = Counters(0, 0)
+        self._faults: Faults | None = None
+        self._babblers: dict[Fault, Babbler] = {}
         self._listeners: list[Callable[[Frame], None]] = []
         self.coming = UnderWay()  # from the other adapter
         self.going = UnderWay()  # to it
@@ -140,7 +147,10 @@ class BenchCan:
             self._peer.begin()
         for wire in self.wires:
             wire.world = world
-        faults.attach(self.name, "can", self._fault_begins, self._fault_ends, ("unplug",))
+        self._faults = faults
+        can_babble = isinstance(self._wire, CanWire) and self._wire.is_shared
+        kinds = ("unplug", "dlc", "tx_full", *(["babble"] if can_babble else []))
+        faults.attach(self.name, "can", self._fault_begins, self._fault_ends, kinds)
 
     def end(self) -> None:
         """End a run."""
@@ -151,6 +161,8 @@ class BenchCan:
         world = self._wire.world
         assert world is not None, "a test has begun"
         self._wire.check()
+        assert self._faults is not None
+        need_room(self._faults, self.name, frame, lambda text: world.record(self.name, "note", "note", text=text))
 
         def sent(at_ns: int) -> None:
             world.record_at(world.since_start_ns(at_ns), self.name, "tx", frame.kind, frame.data, **frame.facts())
@@ -158,16 +170,29 @@ class BenchCan:
         with contextlib.nullcontext() if self._peer is None else self.going.sending(frame):
             self._wire.send(frame, sent)
 
-    def _fault_begins(self, _fault: Fault) -> None:
-        self._wire.lose("unplugged by a fault")
+    def _fault_begins(self, fault: Fault) -> None:
+        if fault.kind == "unplug":
+            self._unread.clear()
+            self._wire.lose("unplugged by a fault")
+        elif fault.kind == "babble" and isinstance(self._wire, CanWire):
+            self._wire.check()
+            self._babblers[fault] = Babbler(self._wire, fault)
 
-    def _fault_ends(self, _fault: Fault) -> None:
-        self._wire.open()
+    def _fault_ends(self, fault: Fault) -> None:
+        if fault.kind == "unplug":
+            self._wire.open()
+        elif fault in self._babblers:
+            self._babblers.pop(fault).stop()
 
     def _received(self, frame: Frame, stamp_ns: int) -> None:
-        world = self._wire.hearing()
-        if world is None:
+        world, faults = self._wire.hearing(), self._faults
+        if world is None or faults is None:
             return
+        raw = frame
+        if not frame.error:
+            frame = can.as_told(frame, faults.passing(self.name, frame.data, ("dlc", "unplug")))
+            if not self._wire.is_open:
+                return
         if frame.error and self._wire.has_kernel_errors:
             self._told(frame)
         t_ns = world.since_start_ns(stamp_ns)
@@ -176,7 +201,7 @@ class BenchCan:
         self._unread.append(heard)
         for listener in tuple(self._listeners):
             listener(heard)
-        self.coming.heard(frame)
+        self.coming.heard(raw)
         world.wake()
 
     def _told(self, frame: Frame) -> None:

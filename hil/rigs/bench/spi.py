@@ -1,4 +1,7 @@
-"""The fixture `spi` on a bench: whole transfers by spidev. A bus that hangs ends the transfer, not the test run."""
+"""The fixture `spi` on a bench: whole transfers by spidev. A bus that hangs ends the transfer, not the test run.
+
+Of the faults of `hil.faults.spi`, `mode` really sets the bus, and `stuck_miso` and `bit_slip` change what is read.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from drivers._spi_device import ChipSelect, SpiDev, node_of, open_chip_select, p
 from gateway.errors import PortError, PortLostError, PortNotFoundError
 from gateway.profile.model import LinkSpec
 from hil.data import bytes_of
+from hil.faults import spi as physics
 from hil.faults.faults import Fault, Faults
 from hil.rigs.base import RigError
 from hil.rigs.bench.wire import Wire, leased, no_peer
@@ -107,6 +111,9 @@ class BenchSpi:
         self._wire = _wire_of(f"{target}.{name}", spec, new_device)
         self._spec = spec.link()  # as the rig file has it
         self._link = self._spec  # as a test has it
+        self._clocked = self.mode  # as the wire has it
+        self._faults: Faults | None = None
+        self._kinds = ("unplug", "stuck_miso", "bit_slip", *(["mode"] if isinstance(self._wire, SpiWire) else []))
         self.wires: list[Wire] = [self._wire]
 
     @property
@@ -160,16 +167,25 @@ class BenchSpi:
             raise ValueError(f"a transfer of {len(tx)} bytes; the kernel takes 1 to {self._wire.most_bytes} at once")
         world = self._wire.world
         assert world is not None, "a test has begun"
+        assert self._faults is not None
+        struck = self._faults.passing(self.name, tx, self._kinds)
+        for text in physics.notes_of(struck, self.mode):
+            world.record(self.name, "note", "note", text=text)
+        between = physics.wires(len(tx), struck, self.mode, self.mode)
+        self._clock_in(between.host_mode)
         begun_ns, rx = self._wire.transfer(tx)
+        rx = physics.as_read(rx, between)
         world.record_at(world.since_start_ns(begun_ns), self.name, "tx", "transfer", tx, rx=rx.hex())
         return rx
 
     def begin(self, world: BenchWorld, faults: Faults) -> None:
         """Begin a run: nothing of the one before is left."""
+        self._faults = faults
         if self._link != self._spec:
             self._set(self._spec)
+        self._clock_in(self.mode)
         self._wire.world = world
-        faults.attach(self.name, "spi", self._fault_begins, self._fault_ends, ("unplug",))
+        faults.attach(self.name, "spi", self._fault_begins, self._fault_ends, self._kinds)
 
     def end(self) -> None:
         """End a run."""
@@ -181,13 +197,21 @@ class BenchSpi:
 
     def _set(self, link: LinkSpec) -> None:
         self._wire.configure(link)
-        self._link = link
+        self._link, self._clocked = link, int(link.mode or 0)
 
-    def _fault_begins(self, _fault: Fault) -> None:
-        self._wire.lose("unplugged by a fault")
+    def _clock_in(self, mode: int) -> None:
+        """Let the next transfers be in this mode: the host's, or the one that a fault has put it in."""
+        if mode != self._clocked:
+            self._wire.configure(msgspec.structs.replace(self._link, mode=mode))
+            self._clocked = mode
 
-    def _fault_ends(self, _fault: Fault) -> None:
-        self._wire.open()
+    def _fault_begins(self, fault: Fault) -> None:
+        if fault.kind == "unplug":
+            self._wire.lose("unplugged by a fault")
+
+    def _fault_ends(self, fault: Fault) -> None:
+        if fault.kind == "unplug":
+            self._wire.open()
 
 
 def _wire_of(name: str, spec: ResourceSpec, new_device: Callable[[], SpiDev]) -> SpiWire | AgentSpiWire:

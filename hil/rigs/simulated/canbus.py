@@ -21,14 +21,15 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, Final
 
-from hil.can_bits import INTERMISSION_BITS, bits_of
+from hil.can_bits import bits_of
 from hil.can_confinement import Controller, Counters, State
 from hil.can_frames import Frame, Report, error_frame, frame_of, given
 from hil.durations import Timeout, timeout_ns
 from hil.faults import can
 from hil.faults.faults import Fault
 from hil.peers.can import CanPeer
-from hil.rigs.base import RigLostError, TxFullError
+from hil.rigs.base import RigLostError
+from hil.rigs.can_queue import need_room
 from hil.rigs.simulated.can_wire import FAST_NS, NOMINAL_NS, Node, Verdict, Wire
 from hil.rigs.simulated.setting import Setting
 
@@ -186,11 +187,7 @@ class SimulatedCan:
     def _put(self, frame: Frame) -> None:
         if self._away:
             raise self._lost()
-        if self._faults.passing(self.name, frame.data, ("tx_full",)):
-            self._note(f"no room for {frame}")
-            raise TxFullError(
-                errno.ENOBUFS, f"{self.name}: no room in the queue (tx_full); end the fault, or send later"
-            )
+        need_room(self._faults, self.name, frame, self._note)
         if self._host.controller.is_off:
             self._drop([frame])
         else:
@@ -335,8 +332,7 @@ class SimulatedCan:
             frame = can.babbled(fault)
             if not node.queue and self._dut.is_powered:
                 self._wire.offer(node, frame)
-            time_ns = self.duration_ns(frame) + INTERMISSION_BITS * NOMINAL_NS
-            self._world.after(int(time_ns / load), tick)
+            self._world.after(can.babble_interval_ns(fault, frame, NOMINAL_NS), tick)
 
         node = self._device_node(None, sent)
         self._babblers[fault] = node

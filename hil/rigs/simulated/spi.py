@@ -51,7 +51,8 @@ class SimulatedSpi:
         self._need_plugged()
         struck = self._faults.passing(self.name, tx, _KINDS)
         self._need_plugged()
-        self._say_what_changes_nothing(struck)
+        for text in physics.notes_of(struck, self.peer.mode):
+            self._world.record(self.name, "note", "note", text=text)
         host_mode = self.peer.mode if self.mode is None else self.mode
         wires = physics.wires(len(tx), struck, host_mode, self.peer.mode)
         rx = physics.transfer(tx, wires, self.peer.exchange)
@@ -76,14 +77,6 @@ class SimulatedSpi:
         listener = object()
         self._lost[listener] = lost
         return lambda: self._lost.pop(listener, None)
-
-    def _say_what_changes_nothing(self, struck: list[Fault]) -> None:
-        for fault in struck:
-            if fault.kind == "mode" and fault.hits == 1 and physics.understand(fault.params["mode"], self.peer.mode):
-                text = (
-                    f"mode {fault.params['mode']} samples as the device's mode {self.peer.mode} does: nothing changes"
-                )
-                self._world.record(self.name, "note", "note", text=text)
 
     def _need_plugged(self) -> None:
         if not self.is_there:

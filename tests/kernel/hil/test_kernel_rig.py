@@ -17,7 +17,7 @@ from hil.rigs.file import load
 ROOT = Path(__file__).parents[3]
 RIG = Path(hil.rigs.kernel.__file__).with_name("buses.toml")
 SUITES = [ROOT / f"tests/hil/rigs/suite/{name}.py" for name in ("any_rig", "can_bus")]
-TESTS = 30
+TESTS = 35
 INNER_S = 150.0  # an emulated processor
 
 
@@ -68,7 +68,7 @@ def test_frames_are_stamped_by_the_kernel_in_order(rig):
 
 def test_an_fd_frame_goes_whole(rig):
     bus = rig.get("can0")
-    bus.peer.send(0x123, bytes(64))
+    bus.peer.send(0x123, bytes(64), fd=True)
     frame = bus.recv(timeout="10s")
     assert (frame.fd, len(frame.data)) == (True, 64)
 

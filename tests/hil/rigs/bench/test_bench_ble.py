@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -139,3 +140,20 @@ def test_a_connect_that_breaks_off_leaves_the_device_to_the_next(rig: BenchRig, 
     sensor.never_connects = False
     with rig.get("ble0").connect() as link:
         assert link.read(RATE) == b"\x01\x02"
+
+
+def test_a_disconnect_by_a_fault_is_a_real_one(rig: BenchRig, bluez: FakeBluez, sensor: Peripheral) -> None:
+    with rig.get("ble0").connect() as link:
+        rig.faults.add("disconnect", during="read")
+        with pytest.raises(BleLinkLostError):
+            link.read(RATE)
+        until_s = time.monotonic() + 30
+        while bluez.is_connected(sensor) and time.monotonic() < until_s:
+            time.sleep(0.01)
+        assert not bluez.is_connected(sensor)
+
+
+def test_what_no_host_can_do_to_a_device_is_refused_with_who_can(rig: BenchRig) -> None:
+    for kind, params in (("key_change", {}), ("stale_cache", {}), ("mtu_shrink", {"mtu": 23})):
+        with pytest.raises(ValueError, match=f"cannot do '{kind}' on ble0, the simulated rig can"):
+            rig.faults.add(kind, **params)

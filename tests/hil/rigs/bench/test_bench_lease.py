@@ -16,6 +16,8 @@ import pytest
 pytest.importorskip("serial")
 pytest.importorskip("can")
 
+import can
+
 from hil.hosts.wire import RigUnavailableError
 from hil.lease.errors import LeaseLostError
 from hil.lease.pool import Pool
@@ -232,6 +234,16 @@ def test_nobody_gets_the_board_while_it_is_switched(bench: Bench, tmp_path: Path
     switching.join()
     bench.pool.take("name=a", ttl_s=60, wait_s=30).put()
     rig.close()
+
+
+def test_a_node_that_babbles_falls_silent_with_the_loss(bench: Bench, tmp_path: Path) -> None:
+    with can.Bus(tmp_path.name, "virtual", ignore_config=True) as other:
+        bench.rig.faults.add("babble", id=0x123, load=50)
+        assert other.recv(30).arbitration_id == 0x123
+        bench.pool.kick("a")
+        until_s = time.monotonic() + 30
+        while other.recv(0.5) is not None:
+            assert time.monotonic() < until_s
 
 
 # ---- Bluetooth

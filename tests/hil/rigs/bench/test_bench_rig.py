@@ -394,3 +394,15 @@ def speed_of(node: str) -> int:
 
 def test_a_quiet_bus_gives_none(can_rig: BenchRig) -> None:
     assert can_rig.get("can0").recv(timeout="20ms") is None
+
+
+def test_a_bus_that_takes_one_socket_only_has_no_second_node_to_babble(tmp_path: Path) -> None:
+    with Cable(tmp_path / "adapter") as cable:
+        file = tmp_path / "rig.toml"
+        port = f"slcan:{cable.path}?sleep_after_open=0"
+        file.write_text(f'{HEAD}[target.a.resource.can0]\nprotocol = "can"\nport = "{port}"\n')
+        rig = BenchRig(load(file), "a")
+        rig.begin(Round("t", 1, tmp_path), None)
+        with pytest.raises(ValueError, match="cannot do 'babble' on can0, the simulated rig can; here there are dlc"):
+            rig.faults.add("babble", id=1, load=10)
+        rig.close()

@@ -103,3 +103,53 @@ def test_mode_and_speed_are_set_on_the_bus_until_the_test_is_over(rig: BenchRig,
     with pytest.raises(RigError, match="the controller refuses speed_hz"):
         spi.speed_hz = 4_000_000_000
     assert spi.speed_hz == 1_000_000
+
+
+def test_a_stuck_input_and_a_slipped_bit_change_what_is_read_and_recorded(rig: BenchRig, line: Line) -> None:
+    spi = rig.get("spi0")
+    whole = spi.transfer(READ_ID)
+    slip = rig.faults.add("bit_slip", bits=1, count=1)
+    slipped = spi.transfer(READ_ID)
+    assert int.from_bytes(slipped, "big") == (1 << 31) | int.from_bytes(whole, "big") >> 1
+    stuck = rig.faults.add("stuck_miso", value=0x00)
+    assert spi.transfer(READ_ID) == bytes(4)
+    stuck.remove()
+    assert (spi.transfer(READ_ID), slip.hits, stuck.hits) == (whole, 1, 1)
+    assert [each.tx for each in line.transfers] == [READ_ID] * 4  # the device was really asked
+    told = [record for record in rig.trace.records if record.kind != "note"]
+    assert [(record.dir, record.kind) for record in told] == [
+        ("tx", "transfer"),
+        ("fault", "bit_slip"),
+        ("tx", "transfer"),
+        ("fault", "stuck_miso"),
+        ("tx", "transfer"),
+        ("tx", "transfer"),
+    ]
+    assert [record["rx"] for record in told if record.kind == "transfer"] == [
+        whole.hex(),
+        slipped.hex(),
+        "00000000",
+        whole.hex(),
+    ]
+
+
+def test_a_wrong_mode_is_really_set_and_ends_with_the_fault(rig: BenchRig, line: Line) -> None:
+    spi = rig.get("spi0")
+    fault = rig.faults.add("mode", mode=1)
+    spi.transfer(READ_ID)
+    spi.speed_hz = 2_000_000
+    spi.transfer(READ_ID)
+    fault.remove()
+    spi.transfer(READ_ID)
+    assert [each.mode for each in line.transfers] == [1, 1, 0]
+
+
+def test_a_mode_that_samples_alike_says_so_in_the_trace(rig: BenchRig) -> None:
+    rig.faults.add("mode", mode=3, duration="1ms")
+    texts = [record["text"] for record in rig.trace.records if record.kind == "note"]
+    assert "mode 3 samples as the device's mode 0 does: nothing changes" in texts
+
+
+def test_what_only_a_simulated_bus_can_is_refused_with_who_can(rig: BenchRig) -> None:
+    with pytest.raises(ValueError, match=r"cannot do 'cs_glitch' on spi0, the simulated rig can; here there are bit_"):
+        rig.faults.add("cs_glitch")

@@ -93,19 +93,6 @@ def test_a_device_without_power_is_not_heard(ble, power, dut):
     assert ble.next(timeout="1s").address == TAG
 
 
-def test_lost_advertisements_are_as_many_as_the_fault_says(ble, faults):
-    loss = faults.add("adv_loss", probability=0.3)
-    assert heard(ble) == 100 - loss.hits
-    assert 15 < loss.hits < 45
-    loss.remove()
-    assert heard(ble) == 100
-
-
-def test_a_duplicated_advertisement_is_heard_twice(ble, faults):
-    faults.add("adv_duplicate", count=1)
-    assert heard(ble, 3) == 4
-
-
 def test_strength_walks_and_comes_back_with_the_end_of_the_fault(ble, faults):
     walk = faults.add("rssi_walk", step=4)
     found = []

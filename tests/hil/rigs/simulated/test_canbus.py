@@ -8,7 +8,7 @@ import pytest
 
 from hil import timing
 from hil.can_frames import frame_of
-from hil.rigs.base import RigLostError, TxFullError
+from hil.rigs.base import RigLostError
 
 BIT_NS = 2_000
 
@@ -228,32 +228,3 @@ def test_a_gateway_and_the_test_hear_the_same(can_bus):
     can_bus.peer.send(0x1, b"b")
     can_bus.settle()
     assert (heard, lost) == ([frame], [])
-
-
-def test_a_full_queue_is_an_error_that_says_so(can_bus, faults):
-    fault = faults.add("tx_full")
-    with pytest.raises(TxFullError, match="tx_full") as full:
-        can_bus.send(0x1, b"")
-    assert full.value.errno == errno.ENOBUFS
-    fault.remove()
-    can_bus.send(0x1, b"x")
-    assert data_of(can_bus.peer.received) == [b"x"]
-
-
-def test_each_frame_that_a_full_queue_refuses_is_a_hit_and_may_be_counted_out(can_bus, faults):
-    fault = faults.add("tx_full", count=2)
-    for _ in range(2):
-        with pytest.raises(TxFullError):
-            can_bus.send(0x1, b"x")
-    can_bus.send(0x1, b"y")
-    assert data_of(can_bus.peer.received) == [b"y"]
-    assert fault.hits == 2
-
-
-def test_a_queue_that_is_full_after_a_few_frames_counts_what_is_sent(can_bus, faults):
-    fault = faults.add("tx_full", after=2)
-    can_bus.send(0x1, b"1")
-    can_bus.send(0x1, b"2")
-    with pytest.raises(TxFullError):
-        can_bus.send(0x1, b"3")
-    assert fault.hits == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hil.rigs.base import RigLostError
 from hil.rigs.radio import BleLinkLostError, BleRefusedError, BleTimeoutError
 
 pytestmark = pytest.mark.hil(needs=["ble"])
@@ -181,3 +182,111 @@ def test_what_cannot_be_asked_of_a_link_is_a_value_error(ble, strap):
         for ask in (lambda: link.read("zz"), lambda: link.write(RATE, "text"), lambda: link.write(RATE, bytes(513))):
             with pytest.raises(ValueError, match=r"UUID|bytes"):
                 ask()
+
+
+# ---- faults
+
+
+def heard(ble, device, count=40):
+    """Return how strong those were that came of so many advertisements."""
+    for number in range(count):
+        device.advertise(TAG, rssi=-60, manufacturer_data={0x0499: bytes([number])})
+    found = []
+    while (advert := ble.next(timeout="1s")) is not None:
+        found.append(advert.rssi)
+    return found
+
+
+def struck(rig):
+    return [(record.kind, record["params"]) for record in rig.trace.records if record.dir == "fault"]
+
+
+def test_lost_advertisements_are_as_many_as_the_fault_says(ble, device, faults, rig):
+    loss = faults.add("adv_loss", probability=0.3)
+    assert len(heard(ble, device)) == 40 - loss.hits
+    assert struck(rig) == [("adv_loss", {"probability": 0.3})] * loss.hits
+    assert 2 < loss.hits < 25
+    loss.remove()
+    assert len(heard(ble, device)) == 40
+
+
+def test_a_duplicated_advertisement_is_heard_twice(ble, device, faults, rig):
+    faults.add("adv_duplicate", count=1)
+    assert heard(ble, device, 3) == [-60] * 4
+    assert len([each for each in rig.trace.records if each.kind == "adv"]) == 4
+
+
+def test_strength_walks_and_comes_back_with_the_end_of_the_fault(ble, device, faults):
+    walk = faults.add("rssi_walk", step=4)
+    found = heard(ble, device)
+    assert len(found) == 40
+    assert max(found) - min(found) > 4
+    walk.remove()
+    assert heard(ble, device, 2) == [-60, -60]
+
+
+def test_notifications_in_a_gap_are_lost_without_a_word(ble, strap, faults, rig):
+    strap.characteristic(RATE, notify=True)
+    with ble.connect(STRAP) as link:
+        kept = link.notifications(RATE)
+        gap = faults.add("notify_gap", count=2)
+        for number in range(4):
+            strap.notify(RATE, bytes([number]))
+        assert [kept.next(timeout=SOON) for _ in range(2)] == [b"\2", b"\3"]
+        assert (gap.hits, kept.received, link.is_connected) == (2, [b"\2", b"\3"], True)
+    assert [each["data"] for each in told(rig) if each["kind"] == "notify"][-2:] == ["02", "03"]
+
+
+@pytest.mark.parametrize("during", ["read", "write"])
+def test_a_disconnect_in_the_middle_fails_at_once_and_reconnecting_works(ble, strap, faults, rig, during):
+    strap.characteristic(RATE, b"\1")
+    fault = faults.add("disconnect", during=during)
+    with ble.connect(STRAP) as link:
+        with pytest.raises(BleLinkLostError, match="the device disconnected"):
+            link.read(RATE) if during == "read" else link.write(RATE, b"\1")
+        assert not link.is_connected
+    assert (fault.hits, struck(rig)) == (1, [("disconnect", {"during": during})])
+    assert told(rig)[-1] == record("rx", "disconnect", reason="the device disconnected")
+    with ble.connect(STRAP) as link:
+        assert link.read(RATE) == b"\1"
+
+
+def test_a_disconnect_in_a_connect_is_a_lost_link(ble, strap, faults):
+    strap.characteristic(RATE)
+    faults.add("disconnect", during="connect")
+    with pytest.raises(BleLinkLostError):
+        ble.connect(STRAP)
+    ble.connect(STRAP).close()
+
+
+def test_a_disconnect_in_a_notification_ends_the_wait_for_it(ble, strap, faults):
+    strap.characteristic(RATE, notify=True)
+    with ble.connect(STRAP) as link:
+        kept = link.notifications(RATE)
+        faults.add("disconnect", during="notify")
+        strap.notify(RATE, b"x")
+        assert kept.next(timeout="60s") is None
+        assert (kept.received, link.is_connected) == ([], False)
+
+
+def test_a_disconnect_without_more_happens_now(ble, strap, faults):
+    strap.characteristic(RATE)
+    with ble.connect(STRAP) as link:
+        faults.add("disconnect")
+        assert not link.is_connected
+        with pytest.raises(BleLinkLostError):
+            link.read(RATE)
+
+
+def test_unplugging_the_adapter_ends_all_and_it_comes_back(ble, strap, faults):
+    strap.characteristic(RATE)
+    with ble.connect(STRAP) as link:
+        fault = faults.add("unplug", bus="ble0")
+        assert (link.is_connected, ble.is_there) == (False, False)
+        with pytest.raises(RigLostError):
+            ble.next(timeout=SOON)
+        with pytest.raises(RigLostError):
+            ble.connect(STRAP)
+    fault.remove()
+    assert ble.is_there
+    ble.connect(STRAP).close()

@@ -7,7 +7,7 @@ import errno
 import pytest
 
 from hil.can_frames import frame_of
-from hil.rigs.base import RigLostError
+from hil.rigs.base import RigLostError, TxFullError
 
 pytestmark = pytest.mark.hil(needs=["can"])
 SOON = "10s"
@@ -136,3 +136,68 @@ def test_a_read_that_waits_is_told_that_the_interface_went_away(can_bus, faults)
     faults.add("unplug", bus="can0", at="100ms")
     with pytest.raises(RigLostError, match="can0"):
         can_bus.recv(timeout="60s")
+
+
+# ---- faults
+
+
+def struck(rig):
+    return [(record.kind, record.data, record["params"]) for record in rig.trace.records if record.dir == "fault"]
+
+
+def test_a_frame_of_the_device_lies_about_its_length(can_bus, faults, rig):
+    fault = faults.add("dlc", dlc=3, count=1)
+    for _ in range(2):
+        can_bus.peer.send(0x1, b"abcdefgh")
+    first, second = can_bus.recv(timeout=SOON), can_bus.recv(timeout=SOON)
+    assert (first.data, first.dlc, second.data, fault.hits) == (b"abc", 3, b"abcdefgh", 1)
+    assert struck(rig) == [("dlc", b"abcdefgh".hex(), {"dlc": 3, "count": 1})]
+
+
+def test_a_classic_frame_may_say_more_than_it_has(can_bus, faults, rig):
+    faults.add("dlc", dlc=15)
+    can_bus.peer.send(0x1, b"ab")
+    frame = can_bus.recv(timeout=SOON)
+    assert (frame.data, frame.dlc) == (b"ab" + bytes(6), 15)
+    assert passed(rig, "rx") == [{"kind": "data", "data": frame.data.hex(), "dlc": 15, "id": "001"}]
+
+
+def test_a_node_babbles_until_the_fault_ends(can_bus, faults, clock, rig):
+    began_ns = clock.monotonic_ns()
+    fault = faults.add("babble", id=0x123, load=30)
+    clock.sleep("300ms")
+    fault.remove()
+    lasted_ns = clock.monotonic_ns() - began_ns
+    frames = list(iter(lambda: can_bus.recv(timeout="500ms"), None))  # until it is quiet
+    assert {(frame.id, len(frame.data), frame.dlc, frame.error) for frame in frames} == {(0x123, 8, 8, False)}
+    assert 10 < len(frames) < lasted_ns / 700_000 + 2  # one takes 228 to 280 us at 500 kbit/s
+    assert len({frame.data for frame in frames}) > 1
+    assert [kind for kind, _, _ in struck(rig)] == ["babble"]
+
+
+def test_a_full_queue_is_an_error_that_says_so(can_bus, faults):
+    fault = faults.add("tx_full")
+    with pytest.raises(TxFullError, match="tx_full") as full:
+        can_bus.send(0x1, b"")
+    assert full.value.errno == errno.ENOBUFS
+    fault.remove()
+    can_bus.send(0x1, b"x")
+    assert data_of(can_bus.peer.received) == [b"x"]
+
+
+def test_each_frame_that_a_full_queue_refuses_is_a_hit_and_may_be_counted_out(can_bus, faults):
+    fault = faults.add("tx_full", count=2)
+    for _ in range(2):
+        with pytest.raises(TxFullError):
+            can_bus.send(0x1, b"x")
+    can_bus.send(0x1, b"y")
+    assert (fault.hits, data_of(can_bus.peer.received)) == (2, [b"y"])
+
+
+def test_a_queue_that_is_full_after_a_few_frames_counts_what_is_sent(can_bus, faults):
+    fault = faults.add("tx_full", after=2)
+    can_bus.send(0x1, b"1")
+    can_bus.send(0x1, b"2")
+    with pytest.raises(TxFullError):
+        can_bus.send(0x1, b"3")
+    assert (fault.hits, data_of(can_bus.peer.received)) == (1, [b"1", b"2"])
