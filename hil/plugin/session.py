@@ -65,6 +65,7 @@ class Hil:
         self.begin_now: Callable[[], Running]  # for the test that is under way, which asks late
         self.last_faults: Faults | None = None  # of the round that ended last
         self.last_results: Path | None = None  # likewise
+        self.updates: list[str] = []  # what the test that runs changed in golden files
         self._file: Any = None
         self.rig_name, self._resources = self._read()
         self.targets = self._chosen()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 import hil.trace
 from tests.hil.plugin.runs import traces
 
@@ -79,6 +81,14 @@ def test_traces_that_nobody_asked_for_are_in_pytests_own_temporary_folder(pytest
     pytester.makepyfile("def test_it(uart): pass")
     pytester.runpytest_subprocess("-p", "no:schemathesis", "--basetemp=own")
     assert len(traces(pytester.path / "own")) == 1
+
+
+@pytest.mark.parametrize("options", [[], ["-n2"], ["--hil-repeat=2"]])
+def test_what_an_update_changes_in_golden_files_is_shown(run, options):
+    test = "def test_it(recorder): recorder.assert_golden('rows', rows=[{'v': 1}])"
+    result = run(test, "--hil-update-golden", *options)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["+++ *rows.jsonl", '+{"v":1}'])
 
 
 def test_workers_report_as_one_process_does(run, cases, pytester):
