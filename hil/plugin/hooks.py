@@ -109,7 +109,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     running = item.stash.get(_RUN, None)
     if running is None:
         return report
-    running.note(report.outcome, call.duration)
+    running.note(report.outcome, call.duration, "" if call.excinfo is None else call.excinfo.exconly())
     if report.failed or report.when == "teardown":
         from hil.plugin import output
 

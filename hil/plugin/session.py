@@ -39,15 +39,16 @@ class Running:
     seed: int
     number: int  # of the round, from 0
     outcome: str = "passed"
+    reason: str = ""  # why it failed or was skipped, as pytest's summary has it
     duration_s: float = 0.0
     measurements: list[Any] = field(default_factory=list)
     covered: dict[str, Any] = field(default_factory=dict)
 
-    def note(self, outcome: str, duration_s: float) -> None:
-        """Take in how a phase went: set-up, call or tear-down; the worst counts."""
+    def note(self, outcome: str, duration_s: float, reason: str) -> None:
+        """Take in how a phase went: set-up, call or tear-down; the worst counts, and of those the first."""
         self.duration_s += duration_s
-        if outcome != "passed" and self.outcome != "failed":
-            self.outcome = outcome
+        if outcome != "passed" and self.outcome not in {"failed", outcome}:
+            self.outcome, self.reason = outcome, reason
 
 
 class Hil:
