@@ -5,6 +5,8 @@ from __future__ import annotations
 import code
 import sys
 import tempfile
+from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,7 +45,9 @@ def command(file: Path | None, target: str | None, trace: Path | None, seed: int
     with tempfile.TemporaryDirectory(prefix="tidegate-hil-") as scratch:
         rig.begin(Round("shell", seed, Path(scratch)), trace or Path(scratch) / "shell.trace")
         try:
-            code.interact(_banner(rig), local=_names(rig), exitmsg="")
+            with closing(rig.make_gateway()) as gateway:
+                names = {**_names(rig), "gateway": gateway}
+                code.interact(_banner(rig, names), local=names, exitmsg="")
         finally:
             rig.end()
             rig.close()
@@ -57,6 +61,7 @@ def _names(rig: Any) -> dict[str, Any]:
     return names
 
 
-def _banner(rig: Any) -> str:
-    names = ", ".join(sorted(_names(rig)))
-    return f"rig {rig.name}, target {rig.target}: {names}\nPython {sys.version.split()[0]}; Ctrl-D ends"
+def _banner(rig: Any, names: Iterable[str]) -> str:
+    return (
+        f"rig {rig.name}, target {rig.target}: {', '.join(sorted(names))}\nPython {sys.version.split()[0]}; Ctrl-D ends"
+    )

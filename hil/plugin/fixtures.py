@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -95,13 +93,8 @@ def recorder(request: pytest.FixtureRequest, rig: Any) -> Any:
 
     hil = hil_of(request.config)
     assert hil.running is not None
-    capture = request.config.pluginmanager.getplugin("capturemanager")
-
-    def show(text: str) -> None:
-        with nullcontext() if capture is None else capture.global_and_fixture_disabled():
-            sys.stdout.write(f"\n{text}\n")
-
-    return Recorder(rig, hil.running, request.node.path, show if hil.options.updates_golden else None)
+    show = hil.updates.append if hil.options.updates_golden else None
+    return Recorder(rig, hil.running, request.node.path, show)
 
 
 def _first(rig: Any, protocol: str) -> Any:

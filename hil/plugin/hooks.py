@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     _spare_from_rewriting(config)
     config.stash[KEY] = Hil(options.read(config), partial(_make_folder, config))
     config.pluginmanager.register(fixtures, "tidegate-hil-fixtures")
-    config.pluginmanager.register(_JunitLog(config), "tidegate-hil-junit")
+    config.pluginmanager.register(_Told(config), "tidegate-hil-told")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -66,6 +66,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """Run a test over its rounds, where there are several."""
     hil = hil_of(item.config)
+    hil.updates.clear()
     if hil.options.repeat == 1 or not _uses_rig(item):
         return None
     from hil.plugin import rounds
@@ -108,7 +109,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     running = item.stash.get(_RUN, None)
     if running is None:
         return report
-    running.note(report.outcome, call.duration)
+    running.note(report.outcome, call.duration, "" if call.excinfo is None else call.excinfo.exconly())
     if report.failed or report.when == "teardown":
         from hil.plugin import output
 
@@ -122,6 +123,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             report.user_properties = list(item.user_properties)
             report.hil_log = output.log_of(records, running.rig.resources)
             hil = hil_of(item.config)
+            report.hil_updates = list(hil.updates)
             if hil.probes is None:
                 hil.last_results = output.write_results(running, item.nodeid)
     return report
@@ -150,15 +152,18 @@ def _spare_from_rewriting(config: pytest.Config) -> None:
         marked -= {"gateway", "drivers", "hil"}
 
 
-class _JunitLog:
-    """Puts bus logs into the JUnit file: where reports arrive, for a worker of pytest-xdist has no such file."""
+class _Told:
+    """Tells what comes with reports where they arrive: a worker of pytest-xdist has no JUnit file and no terminal."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take the log that came with a report."""
+        """Put a bus log into the JUnit file, and what was changed in golden files on the terminal."""
+        terminal: Any = self._config.pluginmanager.getplugin("terminalreporter")
+        for text in getattr(report, "hil_updates", ()) if terminal is not None else ():
+            terminal.write_line(f"\n{text}")
         log = getattr(report, "hil_log", None)
         if log is not None:
             from hil.plugin import output

@@ -17,6 +17,7 @@ from hil.plugin.session import Running
 from hil.rigs.standard import PROTOCOLS
 
 LAST_RECORDS: Final = 50  # of each bus, shown where a test failed
+MOST_REASON: Final = 4_000  # characters, of why a test failed
 LOG_RECORDS: Final = 20_000  # of a test, into JUnit; a trace has all
 BUSES: Final = frozenset(PROTOCOLS) - {"power"}
 
@@ -68,6 +69,7 @@ def write_results(running: Running, test: str) -> Path:
     result = {
         "test": test,
         "outcome": running.outcome,
+        "reason": running.reason[:MOST_REASON].encode(errors="backslashreplace").decode(),
         "duration_s": round(running.duration_s, 6),
         "rig": running.rig.name,
         "target": running.rig.target,

@@ -39,15 +39,16 @@ class Running:
     seed: int
     number: int  # of the round, from 0
     outcome: str = "passed"
+    reason: str = ""  # why it failed or was skipped, as pytest's summary has it
     duration_s: float = 0.0
     measurements: list[Any] = field(default_factory=list)
     covered: dict[str, Any] = field(default_factory=dict)
 
-    def note(self, outcome: str, duration_s: float) -> None:
-        """Take in how a phase went: set-up, call or tear-down; the worst counts."""
+    def note(self, outcome: str, duration_s: float, reason: str) -> None:
+        """Take in how a phase went: set-up, call or tear-down; the worst counts, and of those the first."""
         self.duration_s += duration_s
-        if outcome != "passed" and self.outcome != "failed":
-            self.outcome = outcome
+        if outcome != "passed" and self.outcome not in {"failed", outcome}:
+            self.outcome, self.reason = outcome, reason
 
 
 class Hil:
@@ -65,6 +66,7 @@ class Hil:
         self.begin_now: Callable[[], Running]  # for the test that is under way, which asks late
         self.last_faults: Faults | None = None  # of the round that ended last
         self.last_results: Path | None = None  # likewise
+        self.updates: list[str] = []  # what the test that runs changed in golden files
         self._file: Any = None
         self.rig_name, self._resources = self._read()
         self.targets = self._chosen()

@@ -103,6 +103,7 @@ def _test(result: Result, records: Sequence[Any]) -> str:
     is_open = " open" if result.outcome == "failed" else ""
     about = [f"seed {result.seed}", f"target {result.target}", f"trace {result.trace}"]
     about += [f"round {result.round}"] if result.round else []
+    reason = f"<pre>{escape(result.reason)}</pre>" if result.reason else ""
     minimal = ""
     if result.minimal is not None:
         lines = "\n".join(_fault_call(each) for each in result.minimal)
@@ -110,7 +111,8 @@ def _test(result: Result, records: Sequence[Any]) -> str:
     return (
         f"<details{is_open}><summary><span class='{escape(result.outcome)}'>{escape(result.outcome)}</span> "
         f"{escape(result.test)} <span class='note'>{result.duration_s:.3f} s</span></summary><div>"
-        f"<p class='note'>{escape(' · '.join(about))}</p>{minimal}{timeline(records)}{_log(records)}</div></details>"
+        f"<p class='note'>{escape(' · '.join(about))}</p>{reason}{minimal}"
+        f"{timeline(records)}{_log(records)}</div></details>"
     )
 
 

@@ -17,6 +17,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     test: str
     outcome: str = "unknown"  # passed failed skipped; unknown: its runner did not live to tell
+    reason: str = ""  # why it did not pass
     duration_s: float = 0.0
     rig: str = ""
     target: str = ""

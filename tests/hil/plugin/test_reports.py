@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 import hil.trace
+from hil.report.results import read_results
 from tests.hil.plugin.runs import traces
 
 pytest_plugins = ["pytester"]
@@ -79,6 +82,33 @@ def test_traces_that_nobody_asked_for_are_in_pytests_own_temporary_folder(pytest
     pytester.makepyfile("def test_it(uart): pass")
     pytester.runpytest_subprocess("-p", "no:schemathesis", "--basetemp=own")
     assert len(traces(pytester.path / "own")) == 1
+
+
+def test_results_say_why_a_test_did_not_pass(run, pytester):
+    test = """
+        import pytest
+        @pytest.fixture
+        def board(): yield; raise OSError("stuck")
+        def test_call(uart, board): assert uart.read(4, timeout=0) == b"pong", "caf\\udce9"
+        def test_end(uart, board): pass
+        def test_skip(uart): pytest.skip("not today")
+        def test_good(uart): pass
+    """
+    run(test, "--hil-record=rec")
+    found = {each.test.partition("::")[2]: (each.outcome, each.reason) for each in read_results(pytester.path / "rec")}
+    outcome, reason = found["test_call[sim]"]
+    assert (outcome, reason.partition("\n")[0]) == ("failed", r"AssertionError: caf\udce9")
+    assert found["test_end[sim]"] == ("failed", "OSError: stuck")
+    assert found["test_skip[sim]"] == ("skipped", "Skipped: not today")
+    assert found["test_good[sim]"] == ("passed", "")
+
+
+@pytest.mark.parametrize("options", [[], ["-n2"], ["--hil-repeat=2"]])
+def test_what_an_update_changes_in_golden_files_is_shown(run, options):
+    test = "def test_it(recorder): recorder.assert_golden('rows', rows=[{'v': 1}])"
+    result = run(test, "--hil-update-golden", *options)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["+++ *rows.jsonl", '+{"v":1}'])
 
 
 def test_workers_report_as_one_process_does(run, cases, pytester):

@@ -40,6 +40,7 @@ def made():
     measured = (Measurement("supply", 3.1, "V", minimum=3.0), Measurement("sleep", 9.0, "uA", maximum=5.0))
     result = Result(
         test=f"test_x{HOSTILE}[sim]", outcome="failed", seed=7, trace="x.trace", measurements=measured,
+        reason=f"AssertionError: no pong {HOSTILE}",
         minimal=[{"kind": "drop", "bus": "uart0", "after": 3, "count": 1}],
     )  # fmt: skip
     return page("Run", {"gateway": "1.0", "firmware": HOSTILE}, [result, Result(test="quiet")], [RECORDS, []])
@@ -57,5 +58,5 @@ def test_it_asks_for_nothing_from_anywhere_and_runs_nothing():
 
 def test_it_tells_outcome_seed_limits_records_and_the_faults_that_matter():
     text = made()
-    for told in ("1 failed", "seed 7", "at least 3", "fail", "0102", "drop", "no traffic", "after=3"):
+    for told in ("1 failed", "no pong", "seed 7", "at least 3", "fail", "0102", "drop", "no traffic", "after=3"):
         assert told in text
