@@ -63,8 +63,9 @@ def test_a_watchdog_of_another_process_is_not_ours_to_feed(tmp_path: Path) -> No
 
 
 def test_without_a_manager_nothing_is_sent_and_nothing_waits() -> None:
-    asyncio.run(Notifier({}).run(lambda: "x"))
+    assert asyncio.run(asyncio.wait_for(Notifier({}).run(lambda: "x"), 30)) is None
 
 
 def test_a_manager_that_went_away_stops_nobody(tmp_path: Path) -> None:
     Notifier({"NOTIFY_SOCKET": str(tmp_path / "gone")}).tell("READY=1")
+    assert list(tmp_path.iterdir()) == []
