@@ -30,7 +30,7 @@ def gateway_on(folder: Path, bodies: list[bytes], **tables: Any) -> Gateway:
 def during(gateway: Gateway, scenario: Callable[[], Awaitable[Any]]) -> Any:
     async def run() -> Any:
         stop = asyncio.Event()
-        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             group.create_task(gateway.run(stop))
             result = await scenario()
             stop.set()

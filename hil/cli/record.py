@@ -51,7 +51,8 @@ def command(
       tidegate record -o run.trace --duration 10s
       tidegate record -o pump.trace pump ; tidegate trace show pump.trace
 
-    Exit codes: 0 recorded, 2 wrong use or no such device, 3 no gateway answers, or it ended before the time was over.
+    Exit codes: 0 recorded, 2 wrong use, no such device, or FILE takes no more (it keeps what it has), 3 no gateway
+    answers, or it ended before the time was over.
     """  # noqa: D301 - \b keeps click from filling the example
     if output.suffix.lower() in FORMATS:
         trace = output.with_suffix(".trace")

@@ -121,7 +121,7 @@ def served(
                 running = group.create_task(bench.gateway.run(stop))
                 try:
                     async with asyncio.timeout(limit_s):
-                        await until(bench.gateway.api.is_ready, 20)
+                        await until(bench.gateway.api.is_ready, 30)
                         await bench.up(*devices)
                         await play(bench)
                 finally:

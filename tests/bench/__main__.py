@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import beacons, bluetooth, commands, decode, ledger, north, polling, process, spi, streams, web
+from tests.bench import beacons, bluetooth, commands, decode, hil, ledger, north, polling, process, spi, streams, web
 from tests.bench.rows import Row
 
 ROOT = Path(__file__).parent.parent.parent
@@ -30,6 +30,7 @@ PARTS: dict[str, Callable[[Path], list[Row]]] = {
     "mqtt": north.mqtt_rows,
     "http": web.web_rows,
     "hostile": north.hostile_rows,
+    "hil": hil.hil_rows,
     "run": process.run_rows,
     "start": process.start_rows,
 }

@@ -451,7 +451,7 @@ def test_what_comes_through_a_pipe_is_shown_before_its_end():
         assert json.loads(process.stdout.readline())["n"] == 1
 
         process.stdin.close()
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=60) == 0
 
 
 def test_a_wrong_format_is_hinted_at():

@@ -1,5 +1,7 @@
 """`tidegate ledger init`: what is made, what is refused, and that a failure leaves nothing behind."""
 
+import itertools
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from gateway.cli.ledger_init import init_command
 from gateway.errors import GatewayError
 from gateway.notation import size_bytes
 from gateway.plain import size_text
+from tests.waiting import first_met
 
 TIDEGATE = [sys.executable, "-m", "gateway"]
 KIB = 1024
@@ -56,13 +59,31 @@ def test_a_folder_with_a_ledger_is_refused_and_left_alone(tmp_path):
 
 
 def test_what_a_killed_init_left_is_in_nobody_s_way(tmp_path):
-    command = [*TIDEGATE, "ledger", "init", str(tmp_path / "ledger"), "--ring", "1GiB", "--segment", "4MiB"]
-    with subprocess.Popen(command) as process:
-        while not (tmp_path / "ledger" / "hot" / "00.seg").exists() and process.poll() is None:
-            time.sleep(0.01)
-        process.kill()
-    assert init(str(tmp_path / "ledger"), "--ring", "1MiB", "--segment", "256KiB")[0] == 0
-    assert len(list((tmp_path / "ledger" / "hot").iterdir())) == 4
+    folder, _, _ = begun_and_told(tmp_path, signal.SIGKILL, "hot/00.seg")
+    assert init(str(folder), "--ring", "1MiB", "--segment", "256KiB")[0] == 0
+    assert len(list((folder / "hot").iterdir())) == 4
+
+
+def begun_and_told(tmp_path, number, seen):
+    """Begin an init and send it a signal when `seen` is there; return its folder, exit code and last words.
+
+    Once more where it was quicker than we are.
+    """
+    numbers = itertools.count()
+
+    def attempt():
+        folder = tmp_path / f"ledger{next(numbers)}"
+        command = [*TIDEGATE, "ledger", "init", str(folder), "--ring", "1GiB", "--segment", "4MiB"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            while not (folder / seen).exists() and process.poll() is None:
+                time.sleep(0.001)
+            process.send_signal(number)
+            _, said = process.communicate(timeout=120)
+        if process.returncode == 0:
+            shutil.rmtree(folder)
+        return folder, process.returncode, said
+
+    return first_met(attempt, lambda result: result[1] != 0)
 
 
 def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path):
@@ -113,13 +134,8 @@ def test_a_medium_that_fails_half_way_leaves_nothing_behind(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_interrupted_init_leaves_nothing_behind(tmp_path, number):
-    command = [*TIDEGATE, "ledger", "init", str(tmp_path / "ledger"), "--ring", "1GiB", "--segment", "4MiB"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        while not (tmp_path / "ledger" / "hot").exists() and process.poll() is None:
-            time.sleep(0.01)
-        process.send_signal(number)
-        _, said = process.communicate(timeout=120)
-    assert (process.returncode, list(tmp_path.iterdir())) == (130, []), said
+    _, code, said = begun_and_told(tmp_path, number, "hot")
+    assert (code, list(tmp_path.iterdir())) == (130, []), said
     assert "Traceback" not in said
 
 

@@ -1,7 +1,5 @@
 """`tidegate send` over real pseudo-terminals and a virtual CAN bus."""
 
-import time
-
 import pytest
 from click.testing import CliRunner
 
@@ -9,6 +7,7 @@ from gateway.cli import exit_code_of
 from gateway.cli.send import command
 from gateway.errors import GatewayError
 from hil.sim.pty import Cable
+from tests.waiting import WITHIN_S, heard
 
 
 @pytest.fixture
@@ -33,17 +32,10 @@ def send(*arguments):
     return result
 
 
-def heard(cable, size):
-    data, give_up_s = b"", time.monotonic() + 5
-    while len(data) < size and time.monotonic() < give_up_s:
-        data += cable.receive()
-    return data
-
-
 def test_bytes_arrive_as_they_were_given(cable):
     result = send(cable.path, "00 ff 0a0d 11 13", "--baud", "115200")
 
-    assert heard(cable, 6) == bytes.fromhex("00ff0a0d1113")
+    assert heard(cable.receive, 6) == bytes.fromhex("00ff0a0d1113")
     assert "sent 6 bytes" in result.stderr
 
 
@@ -57,14 +49,14 @@ def test_bytes_arrive_as_they_were_given(cable):
 def test_a_body_is_framed_when_asked(cable, options, body, wire):
     send(cable.path, body, *options)
 
-    assert heard(cable, len(bytes.fromhex(wire))) == bytes.fromhex(wire)
+    assert heard(cable.receive, len(bytes.fromhex(wire))) == bytes.fromhex(wire)
 
 
 def test_a_can_frame_arrives_with_its_id():
     can = pytest.importorskip("can")
     with can.Bus(interface="virtual", channel="send-test") as bus:
         send("virtual:send-test", "0102", "--address", "18FEF100")
-        message = bus.recv(5)
+        message = bus.recv(WITHIN_S)
 
     assert (message.arbitration_id, message.is_extended_id, bytes(message.data)) == (0x18FEF100, True, b"\x01\x02")
 

@@ -54,7 +54,7 @@ def heard(gateway: Gateway, folder: Path, *bodies: bytes) -> None:
         far = FarEnd(folder / "node")
         await until(lambda: of(gateway, "node")["state"] == "CONNECTED", BACK_S)
         far.send(*bodies)
-        await until(lambda: of(gateway, "node")["frames"]["in"] == len(bodies), 5)
+        await until(lambda: of(gateway, "node")["frames"]["in"] == len(bodies), 30)
         far.unplug()
 
     during(gateway, scenario)
@@ -95,14 +95,14 @@ def test_the_last_value_is_there_before_any_port_is_open_and_stale_until_the_dev
     second = site(tmp_path)
 
     async def scenario() -> None:
-        await until(lambda: second.status()["ledger"]["mode"] == "recording", 5)
+        await until(lambda: second.status()["ledger"]["mode"] == "recording", 30)
         back = latest(second)
         assert (back["values"], back["t"], back["stale"]) == (told["values"], told["t"], True)
         assert "coherence.stale" in back["taints"]
         far = FarEnd(tmp_path / "node")
         await until(lambda: of(second, "node")["state"] == "CONNECTED", BACK_S)
         far.send(reading(7))
-        await until(lambda: latest(second)["values"] == {"temperature": 3.5}, 5)
+        await until(lambda: latest(second)["values"] == {"temperature": 3.5}, 30)
         assert latest(second)["stale"] is False
         assert latest(second)["seq"] == told["seq"] + 1
         far.unplug()
@@ -119,7 +119,7 @@ def test_what_was_dropped_is_declared(tmp_path: Path) -> None:
         device = next(iter(gateway._devices()))
         device.lose(3)
         far.send(reading(1))
-        await until(lambda: of(gateway, "node")["frames"]["delivered"] == 1, 5)
+        await until(lambda: of(gateway, "node")["frames"]["delivered"] == 1, 30)
         far.unplug()
 
     during(gateway, scenario)
@@ -159,7 +159,7 @@ def test_a_killed_gateway_loses_no_more_than_its_window_and_says_that_it_was_kil
     second = site(tmp_path)
 
     async def scenario() -> None:
-        await until(lambda: second.status()["ledger"]["mode"] == "recording", 5)
+        await until(lambda: second.status()["ledger"]["mode"] == "recording", 30)
 
     during(second, scenario)
     assert payloads(tmp_path)[: len(before)] == before
@@ -182,7 +182,7 @@ def test_a_second_gateway_on_the_same_ledger_goes_on_in_memory_and_says_why(tmp_
             far = FarEnd(tmp_path / "node")
             await until(lambda: of(gateway, "node")["state"] == "CONNECTED", BACK_S)
             far.send(reading(1))
-            await until(lambda: of(gateway, "node")["frames"]["delivered"] == 1, 5)
+            await until(lambda: of(gateway, "node")["frames"]["delivered"] == 1, 30)
             far.unplug()
             told: dict[str, Any] = gateway.status()["ledger"]
             return told
@@ -204,7 +204,7 @@ def test_a_ledger_of_another_gateway_s_parts_stops_nothing_but_the_recording(tmp
     gateway = site(tmp_path)
 
     async def scenario() -> dict[str, Any]:
-        await until(lambda: gateway.status()["ledger"]["mode"] == "memory", 5)
+        await until(lambda: gateway.status()["ledger"]["mode"] == "memory", 30)
         told: dict[str, Any] = gateway.status()["ledger"]
         return told
 
@@ -231,15 +231,15 @@ def test_frames_that_find_no_room_wait_in_the_ledger_and_come_in_order(tmp_path:
     async def scenario() -> None:
         far = FarEnd(tmp_path / "node")
         await until(lambda: of(gateway, "node")["state"] == "CONNECTED", BACK_S)
-        await until(lambda: gateway.status()["ledger"]["mode"] == "recording", 5)
+        await until(lambda: gateway.status()["ledger"]["mode"] == "recording", 30)
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(watch())
             await asyncio.sleep(0)
             for start in range(0, 200, 20):
                 far.send(*(reading(number) for number in range(start, start + 20)))
                 await asyncio.sleep(0)
-            await until(lambda: of(gateway, "node")["frames"]["delivered"] == 200, 20)
-            await until(lambda: len(seen) == 200, 5)
+            await until(lambda: of(gateway, "node")["frames"]["delivered"] == 200, 30)
+            await until(lambda: len(seen) == 200, 30)
             watching.cancel()
         far.unplug()
 
@@ -284,10 +284,10 @@ def remount(folder: Path, options: str) -> None:
 
 async def heard_while(gateway: Gateway, far: FarEnd, number: int, mode: str) -> None:
     """Wait for a mode, and see that values come whatever it is."""
-    await until(lambda: gateway.status()["ledger"]["mode"] == mode, 20)
+    await until(lambda: gateway.status()["ledger"]["mode"] == mode, 30)
     before = of(gateway, "node")["frames"]["delivered"]
     far.send(reading(number))
-    await until(lambda: of(gateway, "node")["frames"]["delivered"] == before + 1, 5)
+    await until(lambda: of(gateway, "node")["frames"]["delivered"] == before + 1, 30)
     assert latest(gateway)["values"] == {"temperature": number / 2}
 
 
@@ -317,7 +317,7 @@ def test_a_medium_that_becomes_read_only_stops_nothing_but_the_recording(tmp_pat
     gateway = site(tmp_path)
 
     async def scenario() -> None:
-        await until(lambda: latest(gateway)["values"] == {"temperature": 0.5}, 5)
+        await until(lambda: latest(gateway)["values"] == {"temperature": 0.5}, 30)
         assert latest(gateway)["stale"]
         far = FarEnd(tmp_path / "node")
         await until(lambda: of(gateway, "node")["state"] == "CONNECTED", BACK_S)

@@ -193,13 +193,17 @@ def test_a_broker_that_acknowledges_what_was_never_sent_moves_nothing(
 
 
 def test_a_broker_that_takes_the_connection_and_says_nothing_is_left(tmp_path: Path, far: FarEnd) -> None:
+    visits: list[int] = []
+
     async def script(visit: Visit) -> None:
+        visits.append(visit.number)
         if visit.number > 2:
             await visit.behave()
         while True:
             await visit.take()
 
     against(tmp_path, script, in_peace)
+    assert max(visits) > 2
 
 
 def test_a_broker_that_grants_no_subscription_is_told_of(

@@ -250,7 +250,7 @@ def test_a_co2_sensor_is_asked_with_its_own_bytes(tmp_path: Path) -> None:
     async def run() -> None:
         stop = asyncio.Event()
         asyncio.get_running_loop().add_reader(cable.fileno(), far_end)
-        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             group.create_task(gateway.run(stop))
             while gateway.queries.latest()[0]["values"]["co2"] is None:  # noqa: ASYNC110 - watched from outside
                 await asyncio.sleep(0.005)

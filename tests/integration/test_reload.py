@@ -61,7 +61,7 @@ class Files:
         return next(each for each in self.gateway._devices() if each.name == name)
 
     async def up(self, *names: str) -> None:
-        await until(lambda: all(self._speaks(name) for name in names), 20)
+        await until(lambda: all(self._speaks(name) for name in names), 30)
 
     def _speaks(self, name: str) -> bool:
         device = self.device(name)
@@ -290,13 +290,18 @@ def test_one_reload_is_under_way_at_a_time(tmp_path: Path) -> None:
         await files.up("node")
         files.tables["node"] = files.tables["node"].replace('cobs-node"\n', 'no-such-port"\n')
         async with asyncio.TaskGroup() as group:
-            first = group.create_task(files.reload(back_within_s=1.0))
-            await asyncio.sleep(0.3)
+            first = group.create_task(files.reload(back_within_s=2.0))
+            await until(lambda: files.gateway.reloader._is_busy, 30)
             with pytest.raises(UsageError, match="under way"):
                 await files.ask("reload")
         assert first.result()["outcome"] == "returned"
 
     played(tmp_path, play)
+
+
+def is_sent(files: Files) -> bool:
+    """Whether a command has gone to its device, and stands there."""
+    return any(command.attempt for command in files.gateway._dispatch.commander.by_id.values())
 
 
 def test_a_command_under_way_goes_on_at_the_device_that_is_begun_anew(tmp_path: Path) -> None:
@@ -309,7 +314,7 @@ def test_a_command_under_way_goes_on_at_the_device_that_is_begun_anew(tmp_path: 
         assert files.rig.obey("node behave ignores") == "ok"
         async with asyncio.TaskGroup() as group:
             setting = group.create_task(files.ask("set", route=VALVE, value=47.0, expires_s=20.0, wait_s=20.0))
-            await asyncio.sleep(0.3)
+            await until(lambda: is_sent(files), 30)
             files.change_profile("cobs-node", "[lifecycle]\n", '[lifecycle]\nconnect_timeout = "9s"\n')
             assert (await files.reload())["outcome"] == "applied"
             assert files.rig.obey("node behave") == "ok"
@@ -328,7 +333,7 @@ def test_a_command_whose_device_is_taken_away_ends_once_and_says_so(tmp_path: Pa
         assert files.rig.obey("node behave ignores") == "ok"
         async with asyncio.TaskGroup() as group:
             setting = group.create_task(files.ask("set", route=VALVE, value=47.0, expires_s=20.0, wait_s=20.0))
-            await asyncio.sleep(0.3)
+            await until(lambda: is_sent(files), 30)
             del files.tables["node"]
             assert (await files.reload())["outcome"] == "applied"
         told.update(setting.result())
@@ -490,7 +495,7 @@ def test_a_device_that_was_not_there_must_come_with_its_new_profile(tmp_path: Pa
     async def play(files: Files) -> None:
         await files.up("node")
         files.rig.node_cable.unplug()
-        await until(lambda: files.device("node").lifecycle.state != "CONNECTED", 10)
+        await until(lambda: files.device("node").lifecycle.state != "CONNECTED", 30)
         text = find_profile("cobs-node").read_text().replace("cobs-node@1.0.0", "cobs-node@1.1.0")
         text = text.replace("[lifecycle]\n", '[lifecycle]\nconnect_timeout = "9s"\n')
         await files.ask("install_profile", profile=NEXT, text=text)

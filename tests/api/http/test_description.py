@@ -67,6 +67,7 @@ def test_who_may_do_everything_is_answered_as_the_description_says(tmp_path: Pat
         bench.gateway.http.app.allowance = Allowance(per_s=10_000)  # type: ignore[union-attr] # not what is asked here
         token = await bench.token()
         await fuzzed(bench, "--header", f"Authorization: Bearer {token}", cases=12, limit_s=60)
+        assert (await bench.get("/v1/values", token=token)).status == 200
 
     served(tmp_path, play, limit_s=240)
 

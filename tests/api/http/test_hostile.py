@@ -152,7 +152,7 @@ def test_who_asks_and_does_not_read_is_closed_and_counted(tmp_path: Path, monkey
     async def play(bench: HttpBench) -> None:
         many = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1_000
         with linked(bench.port, many, receives=4_096):
-            await until(lambda: bench.gateway.status()["http"]["stalled_connections"] == 1, 20)
+            await until(lambda: bench.gateway.status()["http"]["stalled_connections"] == 1, 30)
             assert bench.gateway.status()["http"]["connections"] == 0
 
     served(tmp_path, play)
@@ -256,12 +256,12 @@ def test_more_connections_than_there_is_room_for_are_told_so_and_others_go_on(tm
     async def play(bench: HttpBench) -> None:
         with contextlib.ExitStack() as held:
             first = held.enter_context(linked(bench.port))
-            await until(lambda: bench.gateway.status()["http"]["connections"] == 1, 5)
+            await until(lambda: bench.gateway.status()["http"]["connections"] == 1, 30)
             await asyncio.to_thread(lambda: [held.enter_context(linked(bench.port)) for _ in range(299)])
-            await until(lambda: bench.gateway.status()["http"]["refused_connections"] == 300 - 32, 10)
+            await until(lambda: bench.gateway.status()["http"]["refused_connections"] == 300 - 32, 30)
             first.sendall(b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n")
             assert b"200 OK" in await asyncio.to_thread(first.recv, 65_536)
-        await until(lambda: bench.gateway.status()["http"]["connections"] == 0, 10)
+        await until(lambda: bench.gateway.status()["http"]["connections"] == 0, 30)
         assert (await bench.get("/healthz")).status == 200
 
     served(tmp_path, play, http=HttpConfig(max_connections=32))

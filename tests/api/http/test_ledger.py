@@ -18,6 +18,12 @@ VALVE = "node/node/valve@desired"
 TEMPERATURE = "node/node/temperature"
 
 
+async def until_recorded(bench: HttpBench) -> None:
+    """Wait until values are on the medium: a window of telemetry at a time."""
+    while len((await bench.get(f"/v1/history?route={TEMPERATURE}&limit=2")).json["points"]) < 2:  # noqa: ASYNC110 - asked by HTTP
+        await asyncio.sleep(0.1)
+
+
 def test_the_ledger_is_read_page_by_page_and_every_record_once(tmp_path: Path) -> None:
     seqs: list[int] = []
     told: dict[str, Any] = {}
@@ -43,7 +49,7 @@ def test_it_is_verified_and_a_value_is_explained_down_to_its_bytes(tmp_path: Pat
     told: dict[str, Any] = {}
 
     async def play(bench: HttpBench) -> None:
-        await asyncio.sleep(6)  # a window of telemetry is on the medium then
+        await until_recorded(bench)
         told["verify"] = (await bench.get("/v1/ledger/verify?deep=true")).json
         history = (await bench.get(f"/v1/history?route={TEMPERATURE}&limit=2")).json
         told["seq"] = history["points"][0]["seq"]
@@ -64,7 +70,7 @@ def test_a_history_comes_in_pages_as_json_and_whole_as_csv_and_as_the_cli_prints
     told: dict[str, Any] = {}
 
     async def play(bench: HttpBench) -> None:
-        await asyncio.sleep(6)
+        await until_recorded(bench)
         first = (await bench.get(f"/v1/history?route={TEMPERATURE}&limit=1")).json
         told["second"] = (await bench.get(f"/v1/history?route={TEMPERATURE}&limit=1&after={first['next']}")).json
         told["all"] = (await bench.get(f"/v1/history?route={TEMPERATURE}")).json

@@ -61,7 +61,7 @@ def test_what_takes_longer_than_three_seconds_has_a_handle(tmp_path: Path) -> No
     first, took_s, then, last = told
     assert (first.status, first.json["outcome"]) == (202, None)
     assert first.headers["location"] == f"/v1/commands/{first.json['id']}"
-    assert 2.9 < took_s < 8
+    assert 2.9 < took_s < 30  # of the 50 that it would wait
     assert then.json["id"] == first.json["id"]
     assert last.json["outcome"] in {"expired", "exhausted"}
 
@@ -111,11 +111,11 @@ def test_a_token_whose_time_is_over_counts_for_nothing(tmp_path: Path) -> None:
     codes: list[tuple[int, str]] = []
 
     async def play(bench: HttpBench) -> None:
-        args = {"principal": "user:root", "routes": "**", "verbs": ["read"], "expires_s": 1.0}
+        args = {"principal": "user:root", "routes": "**", "verbs": ["read"], "expires_s": 2.0}
         me = (await bench.ask("identify"))["principal"]
         token = (await bench.ask("issue_token", **(args | {"principal": me})))["token"]
         assert (await bench.get("/v1/values", token=token)).status == 200
-        await asyncio.sleep(1.1)
+        await asyncio.sleep(2.1)
         codes.append((await bench.get("/v1/values", token=token)).code)
         codes.append((await bench.http("PUT", VALVE, {"value": 1}, token=token)).code)
 

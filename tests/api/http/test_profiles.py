@@ -171,7 +171,7 @@ def test_a_device_uses_another_profile_until_the_site_s_is_chosen_again(tmp_path
         answer = await bench.http(
             "POST", USE, {"profile": "tidegate/cobs-node@1.1.0", "return_after": "20s"}, token=token
         )
-        await until(lambda: not bench.gateway.reloader._is_busy, 20)
+        await until(lambda: not bench.gateway.reloader._is_busy, 30)
         told.extend([answer, await device(bench), (await bench.get(USE)).json])
         after = (await bench.get("/v1/devices/node/shadow")).json
         assert (before["state"]["desired"], before["version"]) == (after["state"]["desired"], after["version"])
@@ -180,7 +180,7 @@ def test_a_device_uses_another_profile_until_the_site_s_is_chosen_again(tmp_path
             "tidegate/cobs-node@1.1.0"
         ]
         again = await bench.http("POST", USE, {"profile": "cobs-node"}, token=token)
-        await until(lambda: not bench.gateway.reloader._is_busy, 20)
+        await until(lambda: not bench.gateway.reloader._is_busy, 30)
         told.extend([again, await device(bench)])
 
     bench = served(tmp_path, play)
@@ -210,7 +210,7 @@ def test_the_previous_profile_returns_where_the_device_does_not_come_back(tmp_pa
         assert (answer.status, answer.headers["location"]) == (202, USE)
         told.append((await bench.get(USE)).json)
         assert (await bench.http("POST", USE, {"profile": "cobs-node"}, token=token)).code == (503, "busy")
-        await until(lambda: not bench.gateway.reloader._is_busy, 20)
+        await until(lambda: not bench.gateway.reloader._is_busy, 30)
         await bench.up("node")
         told.extend([(await bench.get(USE)).json, await device(bench)])
 
@@ -233,7 +233,7 @@ def test_a_choice_outlives_a_restart(tmp_path: Path) -> None:
             token = await bench.token()
             await bench.http("PUT", PATH, TEXT, token=token, **TOML)
             await bench.http("POST", USE, {"profile": "tidegate/cobs-node@1.1.0"}, token=token)
-            await until(lambda: not bench.gateway.reloader._is_busy, 20)
+            await until(lambda: not bench.gateway.reloader._is_busy, 30)
         seen.append((await device(bench))["profile"])
 
     served(tmp_path, play, runs=2)

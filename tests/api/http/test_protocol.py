@@ -12,6 +12,7 @@ import pytest
 from gateway.api.http import protocol
 from gateway.api.settings import HttpConfig
 from tests.api.kit import HttpBench, served
+from tests.integration.test_ports import until
 
 
 def sent(port: int, data: bytes, *, ends: bool = False) -> tuple[int, str]:
@@ -91,11 +92,11 @@ def test_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path, monkeypatch
 def test_one_connection_too_many_is_told_so_and_there_is_room_again_when_one_goes(tmp_path: Path) -> None:
     async def play(bench: HttpBench) -> None:
         held = [socket.create_connection(("127.0.0.1", bench.port)) for _ in range(4)]
-        await asyncio.sleep(0.2)
+        await until(lambda: bench.gateway.status()["http"]["connections"] == 4, 30)
         assert (await bench.get("/healthz")).code == (503, "busy")
         for each in held:
             each.close()
-        await asyncio.sleep(0.2)
+        await until(lambda: bench.gateway.status()["http"]["connections"] == 0, 30)
         assert (await bench.get("/healthz")).status == 200
         assert bench.gateway.status()["http"]["refused_connections"] == 1
 

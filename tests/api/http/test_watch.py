@@ -153,7 +153,7 @@ def test_what_is_desired_and_becomes_of_it_is_told_to_who_asks_for_variants(tmp_
 
     async def play(bench: HttpBench) -> None:
         watching_ = asyncio.ensure_future(events(bench, "/v1/watch?pattern=node@desired", 1))  # noqa: TID251
-        await until(lambda: bench.gateway.status()["http"]["watching"] == 1, 5)
+        await until(lambda: bench.gateway.status()["http"]["watching"] == 1, 30)
         await bench.http("PUT", VALVE, {"value": 12}, token=await bench.token())
         told.extend(await watching_)
 
@@ -184,7 +184,7 @@ def test_a_watch_that_makes_no_sense_is_refused(tmp_path: Path, query: str) -> N
 def test_one_who_leaves_is_counted_and_forgotten(tmp_path: Path) -> None:
     async def play(bench: HttpBench) -> None:
         await events(bench, "/v1/watch?pattern=pump", 1)
-        await until(lambda: bench.gateway.status()["http"]["watching"] == 0, 5)
+        await until(lambda: bench.gateway.status()["http"]["watching"] == 0, 30)
         assert bench.gateway.status()["http"]["watch_closed"] == {"left": 1}
 
     served(tmp_path, play, devices=("pump",))
@@ -214,7 +214,7 @@ def test_a_socket_that_takes_nothing_is_closed_and_counted_and_stops_nobody(
             await until(lambda: gateway.status()["devices"][0]["frames"]["delivered"] >= 60_000, 40)
             stalled = await asyncio.to_thread(Events, port, "/v1/watch?from=1", receives=4096)
             with await asyncio.to_thread(connect, f"ws://127.0.0.1:{port}/v1/watch?from=1") as link:
-                await until(lambda: gateway.status()["http"]["watch_closed"].get("slow") == 2, 20)
+                await until(lambda: gateway.status()["http"]["watch_closed"].get("slow") == 2, 30)
                 with pytest.raises(ConnectionClosed) as closed:
                     await asyncio.to_thread(lambda: [link.recv(5) for _ in range(1_000_000)])
             assert closed.value.rcvd is None or closed.value.rcvd.code == 4008

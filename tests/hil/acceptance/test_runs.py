@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import hil.trace
 from hil.report.results import read_results
 
 LIMIT_S = 120
@@ -32,10 +34,10 @@ def environment(folder, hash_seed="0"):
     return {**os.environ, "TMPDIR": str(folder), "PYTHONHASHSEED": hash_seed, "LC_ALL": "C"}
 
 
-def run(folder, test, *options, hash_seed="0"):
+def run(folder, test, *options, hash_seed="0", before=()):
     (folder / "test_it.py").write_text(textwrap.dedent(test), encoding="utf-8")
     done = subprocess.run(
-        command(*options),
+        [*before, *command(*options)],
         cwd=folder,
         env=environment(folder, hash_seed),
         capture_output=True,
@@ -105,6 +107,27 @@ def test_a_run_that_is_ended_in_mid_test_keeps_what_was_on_the_wire(folder, numb
     assert running.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 2)
     assert [Path(path).name for path in folder.glob("tidegate-hil-*")] == []
     assert "Traceback" not in told
+
+
+def test_a_test_whose_trace_finds_a_full_disk_fails_with_its_name_and_keeps_what_it_had_room_for(folder):
+    status, told = run(
+        folder,
+        """
+        def test_first(uart): uart.write(b"x")
+        def test_long(uart):
+            for _ in range(40):
+                uart.peer.send(bytes(1000)); uart.read(1000)
+        def test_last(uart): uart.write(b"x")
+        """,
+        "--hil-record=run",
+        before=["bash", "-c", 'ulimit -f 50 && exec "$@"', "bash"],  # KiB of a file
+    )
+    assert (status, "1 failed, 2 passed" in told) == (1, True), told
+    assert re.search(r"File too large: '.*test_long\[sim\]\.trace'", told), told
+    [path] = (folder / "run").rglob("test_long*.trace")
+    trace = hil.trace.read(path)
+    assert (trace.torn, len(trace.records) > 10) == (True, True)
+    assert sorted(each.outcome for each in read_results(folder / "run")) == ["failed", "passed", "passed"]
 
 
 def test_a_worker_that_dies_takes_no_other_test_with_it(folder):

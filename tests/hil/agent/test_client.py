@@ -129,7 +129,9 @@ def test_the_port_is_free_when_its_runner_has_left(port):
     with serving(port) as (agent, address):
         connect(address, "uart0").close()
         until(lambda: agent.wire("uart0").user is None)
-        connect(address, "uart0").close()
+        with connect(address, "uart0") as stream:
+            stream.write(b"the next one's")
+    assert port.writes == [(b"the next one's", None)]
 
 
 def test_the_port_is_closed_when_nobody_came_back(port):
@@ -314,8 +316,8 @@ def test_another_version_is_told_which_is_the_older(port):
 def test_a_runner_that_falls_silent_is_let_go(port):
     with serving(port, beat_silence_s=0.3) as (agent, address), raw(address) as silent:
         silent.sendall(encoded(Hello(VERSION, "uart0", "s")))
-        until(lambda: agent.wire("uart0").user is not None)
-        until(lambda: agent.wire("uart0").user is None)
+        assert until(lambda: agent.wire("uart0").user is not None)
+        assert until(lambda: agent.wire("uart0").user is None)
 
 
 def test_a_runner_that_reads_nothing_holds_no_more_than_the_buffer(port):

@@ -89,11 +89,13 @@ def test_an_agent_that_is_not_who_it_should_be_is_not_spoken_to(papers, name, to
 
 
 def test_a_token_over_tls_lets_in(papers):
+    port = PlayedPort()
     with (
-        serving(PlayedPort(), tls=settings(papers), secret=lambda: SECRET) as (_, address),
+        serving(port, tls=settings(papers), secret=lambda: SECRET) as (_, address),
         connect(address, "uart0", keys=keys(papers, token="token")) as stream,
     ):
         stream.write(b"x")
+    assert port.writes == [(b"x", None)]
 
 
 @pytest.mark.parametrize("token", [None, "other-token"])

@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from gateway.environment import token
+from hil.lease import Pool as Targets
 
 RESERVE = [sys.executable, "-m", "gateway", "hil", "reserve"]
 
@@ -44,8 +45,9 @@ def pool(tmp_path, monkeypatch):
     for name in ("TARGET", "TOKEN", "POOL"):
         monkeypatch.delenv(f"TIDEGATE_{name}", raising=False)
     pool = Pool(tmp_path / "pool")
-    assert pool("put", "f4-1", "board=f4").returncode == 0
-    assert pool("put", "c3", "board=c3", "probe=jtag").returncode == 0
+    targets = Targets(pool.folder)  # at once: a command takes as long as Python does to start
+    targets.put("f4-1", ["board=f4"])
+    targets.put("c3", ["board=c3", "probe=jtag"])
     yield pool
     for process in pool.takers:
         process.kill()
@@ -55,7 +57,9 @@ def pool(tmp_path, monkeypatch):
 def test_a_target_is_put_taken_and_read(pool):
     done = pool("take", "board=f4", "--", "sh", "-c", "echo $TIDEGATE_TARGET $TIDEGATE_TOKEN; exit 7")
     assert (done.returncode, done.stdout) == (7, "f4-1 1\n")
+    assert pool("put", "n2", "board=nucleo", "rev=b").returncode == 0
     assert pool.read() == {
+        "n2": {"target": "n2", "facts": {"board": "nucleo", "rev": "b"}, "lease": None},
         "c3": {"target": "c3", "facts": {"board": "c3", "probe": "jtag"}, "lease": None},
         "f4-1": {"target": "f4-1", "facts": {"board": "f4"}, "lease": None},
     }

@@ -24,7 +24,7 @@ def test_a_speed_that_is_set_is_reached_and_reported(gateway, pump):
 def test_it_says_its_status_every_20_ms(rig, pump, clock):
     clock.sleep("2s")
     stamps = [each.t_ns for each in rig.trace.records if each.dir == "rx" and each["id"] == "201"]
-    timing.period(stamps, "20ms", p99="1ms")
+    assert timing.period(stamps, "20ms", p99="1ms").count >= 99
 
 
 def test_without_commands_it_coasts_to_a_stop_while_the_bus_is_off(gateway, pump, faults, clock, can_bus):

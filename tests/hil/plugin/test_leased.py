@@ -23,4 +23,6 @@ sim = true
 )
 def test_the_target_that_was_taken_is_tested_unless_another_is_named(run, monkeypatch, options, expected):
     monkeypatch.setenv("TIDEGATE_TARGET", "b")
-    run("def test_it(uart): pass", "-v", "--hil-rig=rig.toml", *options, rig=RIG).stdout.fnmatch_lines([expected])
+    ran = run("def test_it(uart): pass", "-v", "--hil-rig=rig.toml", *options, rig=RIG)
+    ran.assert_outcomes(passed=1)
+    ran.stdout.fnmatch_lines([expected])

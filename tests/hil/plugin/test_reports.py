@@ -42,6 +42,7 @@ def test_a_failure_shows_the_last_records_the_seed_and_the_trace(run):
             assert uart.read(2) == b""
     """
     result = run(test)
+    result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*last records of uart0*", '*"data":"abcd"*', "*hil*", "seed 1, trace *.trace"])
 
 

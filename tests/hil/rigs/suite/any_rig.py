@@ -81,6 +81,7 @@ def test_a_board_comes_back_from_off(dut):
     assert (dut.state, dut.boots) == ("configured", boots + 1)
 
 
-def test_a_note_and_a_measurement_are_kept(recorder):
+def test_a_note_and_a_measurement_are_kept(rig, recorder):
     recorder.note("all is well")
+    assert "all is well" in [each.get("text") for each in rig.trace.records]
     recorder.measure("supply", 3.31, "V", minimum=3.2, maximum=3.4)
