@@ -147,7 +147,7 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
         "flags": "bit number = name; the value is a list of names",
         "deadband": "smaller changes are not worth recording",
         "class": "Home Assistant device class",
-        "state": "Home Assistant state class",
+        "state": "Home Assistant state class; a total_increasing time that goes back tells of a restart",
     },
     "BitSpec": {
         "at": "'15:5' or '3', 0 = least significant",

@@ -44,6 +44,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(TARGET, targets, indirect=True, ids=targets, scope="session")
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, object, object]:
+    """Keep the order of the files, on each target in turn; what uses no rig stays with the first.
+
+    Pytest itself brings tests with equal parameters of the session together, and puts all others behind them.
+    """
+    scopes = [found for item in items if TARGET in (found := _scopes_of(item))]
+    before = [found[TARGET] for found in scopes]
+    for found in scopes:
+        found[TARGET] = None
+    try:
+        return (yield)
+    finally:
+        for found, scope in zip(scopes, before, strict=True):
+            found[TARGET] = scope
+        hil = hil_of(config)
+        items.sort(key=lambda item: hil.targets.index(_target_of(item, hil)))
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Record each test of a run that is about a rig, or that uses one and is to be reported of."""
     hil = hil_of(session.config)
@@ -205,6 +224,12 @@ def _uses_rig(item: pytest.Item) -> bool:
 def _target_of(item: pytest.Item, hil: Hil) -> str:
     callspec = getattr(item, "callspec", None)
     return hil.targets[0] if callspec is None else callspec.params.get(TARGET, hil.targets[0])
+
+
+def _scopes_of(item: pytest.Item) -> dict[str, Any]:
+    """Return the scope of each parameter of a test, which says how far pytest brings equal ones together."""
+    found = getattr(getattr(item, "callspec", None), "_arg2scope", None)
+    return found if isinstance(found, dict) else {}
 
 
 def _needs(item: pytest.Item) -> Sequence[str]:
