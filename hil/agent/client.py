@@ -48,7 +48,7 @@ from hil.agent.messages import (
 from hil.agent.tls import secret_of
 from hil.lease.errors import LeaseLostError
 
-OPEN_S: Final = 20.0
+OPEN_S: Final = 75.0  # whatever is slow on the way has given up by then
 WRITE_S: Final = 5.0
 PATIENCE_S: Final = 30.0  # for an agent that went away
 MOST_UNREAD: Final = 100_000  # records; the oldest of more are dropped, and told

@@ -17,7 +17,8 @@ from hil.agent.errors import AgentLostError
 from hil.agent.tls import client_context, is_loopback
 
 PORT: Final = 4716
-_SSH_ALIVE_S: Final = 5
+_SSH_CONNECT_S: Final = 10
+_SSH_ALIVE_S: Final = 5  # ssh gives up after three of them
 _KEPT_ERROR_CHARS: Final = 500
 _NOT_FOUND: Final = 127  # what a shell says of a command that it does not find, POSIX 2.8.2; ssh hands it on
 
@@ -129,7 +130,8 @@ def ssh_command(agent: str, target: str | None) -> list[str]:
     remote = ["tidegate", "hil", "agent", "--stdio"]
     remote += ["--rig", url.path] if url.path.strip("/") else []
     remote += ["--target", target] if target else []
-    options = ["-T", "-o", "BatchMode=yes", "-o", f"ServerAliveInterval={_SSH_ALIVE_S}"]
+    options = ["-T", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={_SSH_CONNECT_S}"]
+    options += ["-o", f"ServerAliveInterval={_SSH_ALIVE_S}"]
     options += ["-p", str(port)] if port else []
     return ["ssh", *options, "--", f"{url.username}@{host}" if url.username else host, shlex.join(remote)]
 
