@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from gateway.clock import Clock
 from gateway.errors import DriverError, GatewayError, PortError, PortOptionError
 from gateway.port import AskingPort, Port
-from hil.agent.errors import AgentProtocolError, AgentRefusedError
+from hil.agent.errors import AgentBusyError, AgentProtocolError, AgentRefusedError
 from hil.agent.messages import (
     MOST_BYTES,
     MOST_WRITE_BYTES,
@@ -98,7 +98,7 @@ class Connection:
             wire, lease = await self._admitted(first)
         except (GatewayError, PortError, DriverError) as error:
             self.refused = str(error)
-            await self._say(No(self.refused))
+            await self._say(No(self.refused, is_passing=isinstance(error, (AgentBusyError, PortError))))
             return
         wire.user = self
         try:
@@ -134,10 +134,10 @@ class Connection:
         return wire, lease
 
     def _may_have(self, wire: Wire) -> None:
-        """Raise AgentRefusedError unless the wire is free, was this runner's before, or is lent to it by now."""
+        """Raise AgentBusyError unless the wire is free, was this runner's before, or is lent to it by now."""
         user = wire.user
         if user is not None and user.session != self.session and user.token >= self.token:
-            raise AgentRefusedError(f"{wire.name} is in use by {user.peer}")
+            raise AgentBusyError(f"{wire.name} is in use by {user.peer}")
 
     async def _welcome(self, hello: Hello, wire: Wire) -> None:
         self._next = wire.history.next_sequence
@@ -145,10 +145,9 @@ class Connection:
             self._next = max(1, hello.next_sequence)
         clock = self._host.clock
         port = wire.port
+        now_ns, wall_ns = clock.monotonic_ns(), clock.wall_ns()
         await self._say(
-            Welcome(
-                VERSION, wire.instance, self._next, wire.protocol, port.is_stream, clock.monotonic_ns(), clock.wall_ns()
-            )
+            Welcome(VERSION, wire.instance, self._next, wire.protocol, port.is_stream, now_ns, wall_ns, port.name)
         )
         log.info("runner let in: peer=%s resource=%s", self.peer, wire.name)
 
@@ -200,7 +199,7 @@ class Connection:
                 clock = self._host.clock
                 await self._say(Beat(message.runner_ns, clock.monotonic_ns(), clock.wall_ns()))
             case Write() if len(message.data) <= MOST_WRITE_BYTES:
-                await self._say(await _written(message, port, guarded))
+                await self._say(await _written(message, port, guarded, self._host.clock.monotonic_ns()))
             case _:
                 raise AgentProtocolError(f"a {type(message).__name__} where none belongs")
 
@@ -227,7 +226,7 @@ class Connection:
         await self._writer.drain()
 
 
-async def _written(message: Write, port: Port, guarded: Any) -> FromAgent:
+async def _written(message: Write, port: Port, guarded: Any, now_ns: int) -> FromAgent:
     try:
         if not message.asks:
             await guarded.write(message.data, message.address)
@@ -237,7 +236,7 @@ async def _written(message: Write, port: Port, guarded: Any) -> FromAgent:
             return _failed(message.number, PortOptionError(port.name, "it answers no requests; write and read"))
     except (PortError, LeaseLostError) as error:
         return _failed(message.number, error)
-    return Wrote(message.number)
+    return Wrote(message.number, now_ns)
 
 
 def _failed(number: int, error: PortError | LeaseLostError) -> Failed:

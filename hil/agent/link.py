@@ -16,7 +16,7 @@ from hil.agent.dialling import Line
 from hil.agent.errors import AgentLostError, AgentProtocolError
 from hil.agent.messages import Beat, FromRunner, Hello, Incoming, Message, encoded
 
-START_S: Final = 15.0  # for ssh and an agent that it starts, on a small machine
+START_S: Final = 15.0  # for ssh and an agent that it starts, on a small machine; for a port that opens slowly
 
 _READ_BYTES: Final = 65_536
 _FIRST_PAUSE_S: Final = 0.1
@@ -111,7 +111,7 @@ class Link:
         wire, incoming = line.socket, Incoming(from_agent=True)
         self._say(wire, self._talk.hello())
         heard_s = time.monotonic()
-        silence_s = self._silence_s if line.process is None else max(START_S, self._silence_s)
+        silence_s = max(START_S, self._silence_s)  # until it has said something
         beat_due_s = heard_s + self._beat_s
         while not self._stopping.is_set():
             now_s = time.monotonic()

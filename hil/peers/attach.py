@@ -14,9 +14,11 @@ from gateway.profile.load import find_profile, load_profile
 from gateway.registry import transforms_of
 from hil.durations import Duration, ns
 from hil.peers.from_profile import Order, ProfilePeer
+from hil.peers.sealing import Sealer
 from hil.peers.surroundings import Board, Times
 from hil.peers.wire import ANY_COMPANY, Said, element_of
 from hil.rigs.agenda import Event
+from hil.rigs.radio import address_of
 
 CLASSIC_BYTES: Final = 8
 
@@ -78,6 +80,14 @@ class Simulated:
     def set(self, name: str, value: Any) -> None:
         """Let it say this from now on: `family/value`, `message.field` or `field`. Raises: ValueError."""
         self._device.set(name, value)
+
+    def behave(self, **facts: Any) -> None:
+        """Treat orders so from now on; `behave()`: obey again. Raises: ValueError.
+
+        `ignores=True`, `refuses=True`, `lies=True` (says yes and does nothing), `clamp=(low, high)`. To refuse is to
+        ignore where the profile has no ack in which a device could say no.
+        """
+        self._device.behave(**facts)
 
     def say(self, message: str) -> None:
         """Let it say a message now. Raises: ValueError for none that it has."""
@@ -158,16 +168,16 @@ def on_transfers(peer: Any, times: Times, board: Board, wanted: Wanted) -> Simul
 def on_air(peer: Any, times: Times, board: Board, wanted: Wanted, address: str) -> Simulated:
     """Simulate a device that advertises, or one that can be connected to."""
     compiled = _on_bus(profile_of(wanted.profile, wanted.params), "ble")
-    if compiled.profile.link.cipher != "none":
-        raise ValueError(f"{compiled.profile.profile.id} encrypts what it says, and that is not simulated")
     device = ProfilePeer(compiled, wanted.values)
+    sealer = Sealer(device.link, address_of(address))
     if device.link.mode == "gatt":
         return _connectable(peer, times, board, device, _period_ns(wanted.period))
     usual = device.link.match.name if device.link.match else None
 
     def put(said: Said) -> None:
-        element, body = said.address, said.payload
+        element = said.address
         assert isinstance(element, Element)
+        body, encrypted_from = sealer.seal(element, said.payload)
         if element.manufacturer is not None:
             company = element.manufacturer
             if company == ANY_COMPANY:
@@ -176,7 +186,8 @@ def on_air(peer: Any, times: Times, board: Board, wanted: Wanted, address: str) 
         else:
             data = {"service_data": {element.service: body}}
         name = element.name or usual
-        peer.advertise(address, name=None if name is None else name.replace("*", "1").replace("?", "1"), **data)
+        heard_name = None if name is None else name.replace("*", "1").replace("?", "1")
+        peer.advertise(address, name=heard_name, encrypted_from=encrypted_from, **data)
 
     return Simulated(device, put, times, board, _period_ns(wanted.period))
 
@@ -196,7 +207,12 @@ def _connectable(peer: Any, times: Times, board: Board, device: ProfilePeer, per
             notify=device.messages[name].ask is None,
             on_write=partial(simulated.hear, address=Element("", characteristic=uuid)),
         )
-    simulated.until(lambda: [peer.forget(uuid) for uuid in by_uuid])
+    orders = {uuid for uuid in device.ordered_at if uuid not in by_uuid}
+    for uuid in orders:
+        peer.characteristic(
+            uuid, readable=False, on_write=partial(simulated.hear, address=Element("", characteristic=uuid))
+        )
+    simulated.until(lambda: [peer.forget(uuid) for uuid in (*by_uuid, *orders)])
     simulated.begin(period_ns)
     return simulated
 

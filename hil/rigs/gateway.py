@@ -19,7 +19,7 @@ from gateway.authority.settings import GrantConfig
 from gateway.config import DeviceConfig, GatewayConfig, SecretConfig, SiteConfig
 from gateway.errors import UsageError
 from gateway.ledger.settings import LedgerConfig
-from gateway.profile.load import INSTALLED, find_profile
+from gateway.profile.load import INSTALLED, example_profile, find_profile
 from gateway.route import RoutePattern, Variant, parse_route
 from gateway.spelling import did_you_mean
 from hil.durations import Timeout, timeout_ns
@@ -61,14 +61,15 @@ class RigGateway(ABC):
     def add(self, name: str, profile: str | Path = "", port: str = "", params: Params | None = None) -> None:
         """Add a device: a profile's name or file, and the resource that it is on.
 
-        The gateway opens the port at once. Raises: ValueError for what cannot be, naming the nearest that can.
+        The gateway opens the port at once. A key among `params` may be given as hex digits: it goes into a file, as a
+        site keeps it. Raises: ValueError for what cannot be, naming the nearest that can.
         """
         if not profile or not port:
             raise ValueError(f"device {name!r}: give profile= and port=, for example port='uart0'")
         if name in self._site.devices:
             raise ValueError(f"there is a device {name!r} already")
         path = self._profile(str(profile))
-        config = DeviceConfig(profile=str(path), port=self._port_text(port), params=dict(params or {}))
+        config = DeviceConfig(profile=str(path), port=self._port_text(port), params=self._given_to(name, path, params))
         before = self._site
         self._site = msgspec.structs.replace(before, devices={**before.devices, name: config})
         try:
@@ -221,6 +222,19 @@ class RigGateway(ABC):
             if folder is not None and (folder / name).is_file():
                 return (folder / name).resolve()
         return find_profile(name, None, self.data_dir / INSTALLED)
+
+    def _given_to(self, device: str, profile: Path, params: Params | None) -> dict[str, int | str | SecretConfig]:
+        """Return what a device's parameters are set to: a key by reference only, as the gateway wants it."""
+        given = dict(params or {})
+        texts = {name: value for name, value in given.items() if isinstance(value, str)}
+        specs = example_profile(profile).params if texts else {}
+        for name, value in texts.items():
+            if name in specs and specs[name].type == "key":
+                file = self.data_dir / f"{device}.{name}.secret"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(value, encoding="ascii")
+                given[name] = SecretConfig(file=str(file))
+        return given
 
     def _known(self, device: str) -> None:
         if device not in self._site.devices:

@@ -45,9 +45,10 @@ class SerialWire(Wire):
         return self._node
 
     @leased
-    def write(self, data: bytes) -> None:
-        """Send all of it. Raises: RigLostError, RigError where the line takes nothing."""
+    def write(self, data: bytes, sending: Callable[[int], None] = lambda _at_ns: None) -> None:
+        """Send all of it; `sending` hears when. Raises: RigLostError, RigError where the line takes nothing."""
         self.check()
+        sending(time.monotonic_ns())
         rest = memoryview(data)
         give_up_s = time.monotonic() + STALL_S + 12 * len(data) / self._link.baud
         while rest:
@@ -67,6 +68,7 @@ class SerialWire(Wire):
                 )
             select.select([], [self._fd], [], min(left_s, POLL_S))
 
+    @leased
     def send_break(self) -> None:
         """Hold the line low for a quarter of a second. Raises: RigLostError."""
         self.check()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from drivers._spi_device import ChipSelect, SpiDev, node_of, open_chip_select, path_of, transfer_limit_bytes
 from gateway.errors import PortError, PortLostError
@@ -15,6 +18,9 @@ from hil.rigs.base import RigError
 from hil.rigs.bench.wire import Wire, leased, no_peer
 from hil.rigs.bench.world import BenchWorld
 from hil.rigs.model import ResourceSpec
+
+if TYPE_CHECKING:
+    from hil.rigs.bench.agent_wire import AgentSpiWire
 
 STALL_S: Final = 1.0  # beyond the time on the wire: the bus is stuck
 
@@ -31,9 +37,22 @@ class SpiWire(Wire):
         self._node = ""
         self._device: ChipSelect | None = None
 
+    @property
+    def most_bytes(self) -> int:
+        """Of one transfer."""
+        return transfer_limit_bytes()
+
+    def set_up(self, link: LinkSpec) -> None:
+        """Talk like this from now on. Raises: RigError, RigLostError."""
+        if link != self._link:
+            self._link = link
+            if self.is_open:
+                self.close()
+                self.open()
+
     @leased
-    def transfer(self, tx: bytes) -> bytes:
-        """Return what was read while `tx` went out. Raises: RigLostError, RigError."""
+    def transfer(self, tx: bytes) -> tuple[int, bytes]:
+        """Return when it began and what was read while `tx` went out. Raises: RigLostError, RigError."""
         self.check()
         if not os.path.exists(self._node):  # noqa: PTH110 - one stat
             self.lose("its device node is gone")
@@ -48,6 +67,7 @@ class SpiWire(Wire):
                 answer.append(error)
 
         working = threading.Thread(target=carry_out, name=f"hil {self.name}", daemon=True)
+        begun_ns = time.monotonic_ns()
         working.start()
         working.join(STALL_S + 16 * len(tx) / self._link.speed_hz)
         if not answer:
@@ -58,7 +78,7 @@ class SpiWire(Wire):
             self.check()
         if isinstance(answer[0], PortError):
             raise RigError(f"{self.name}: {answer[0]}") from answer[0]
-        return bytes(answer[0])
+        return begun_ns, bytes(answer[0])
 
     def _open(self) -> None:
         self._node, _ = node_of(self.identity, path_of(self.identity))
@@ -74,9 +94,9 @@ class BenchSpi:
     """The host's side of a chip select."""
 
     def __init__(self, name: str, target: str, spec: ResourceSpec, new_device: Callable[[], SpiDev]) -> None:
-        assert spec.port is not None
         self._name = name
-        self._wire = SpiWire(f"{target}.{name}", spec.port, spec.link(), new_device)
+        self._spec = spec
+        self._wire = _wire_of(f"{target}.{name}", spec, new_device)
         self.wires: list[Wire] = [self._wire]
 
     @property
@@ -84,15 +104,37 @@ class BenchSpi:
         """Nobody: the device is real. Raises: RigError."""
         return no_peer(self._wire)
 
+    @property
+    def is_there(self) -> bool:
+        """Whether it can be used."""
+        return self._wire.is_open
+
+    @property
+    def most_bytes(self) -> int:
+        """Of one transfer."""
+        return self._wire.most_bytes
+
+    def suit(self, link: LinkSpec) -> None:
+        """Let what the rig file leaves open be as a profile says. Raises: ValueError for a contradiction, RigError."""
+        told = {"mode": self._spec.mode, "bits": self._spec.bits}
+        for key, value in told.items():
+            wanted = getattr(link, key) or 0
+            if value is not None and value != wanted:
+                raise ValueError(f"the rig file says {key} = {value}, and the profile {wanted}; correct the wrong one")
+        if isinstance(self._wire, SpiWire):
+            speed_hz = self._spec.speed_hz or link.speed_hz
+            self._wire.set_up(
+                msgspec.structs.replace(self._spec.link(), mode=link.mode, bits=link.bits, speed_hz=speed_hz)
+            )
+
     def transfer(self, tx: bytes) -> bytes:
         """Return what the device answers while `tx` goes out. Raises: ValueError, RigLostError, RigError."""
-        if not 0 < len(tx) <= transfer_limit_bytes():
-            raise ValueError(f"a transfer of {len(tx)} bytes; the kernel takes 1 to {transfer_limit_bytes()} at once")
+        if not 0 < len(tx) <= self._wire.most_bytes:
+            raise ValueError(f"a transfer of {len(tx)} bytes; the kernel takes 1 to {self._wire.most_bytes} at once")
         world = self._wire.world
         assert world is not None, "a test has begun"
-        stamp_ns = world.now_ns
-        rx = self._wire.transfer(bytes(tx))
-        world.record_at(stamp_ns, self._name, "tx", "transfer", bytes(tx), rx=rx.hex())
+        begun_ns, rx = self._wire.transfer(bytes(tx))
+        world.record_at(world.since_start_ns(begun_ns), self._name, "tx", "transfer", bytes(tx), rx=rx.hex())
         return rx
 
     def begin(self, world: BenchWorld, faults: Faults) -> None:
@@ -109,3 +151,12 @@ class BenchSpi:
 
     def _fault_ends(self, _fault: Fault) -> None:
         self._wire.open()
+
+
+def _wire_of(name: str, spec: ResourceSpec, new_device: Callable[[], SpiDev]) -> SpiWire | AgentSpiWire:
+    if spec.agent is not None:
+        from hil.rigs.bench.agent_wire import AgentSpiWire
+
+        return AgentSpiWire(name, spec.agent)
+    assert spec.port is not None
+    return SpiWire(name, spec.port, spec.link(), new_device)

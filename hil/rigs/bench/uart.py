@@ -28,7 +28,7 @@ PASSING: Final = (
 )
 
 if TYPE_CHECKING:
-    from hil.rigs.bench.agent_wire import AgentWire
+    from hil.rigs.bench.agent_wire import AgentUartWire
 
 
 class BenchUart:
@@ -46,11 +46,11 @@ class BenchUart:
         self._listeners: list[Callable[[bytes], None]] = []
         self.wires: list[Wire] = [self._wire] if self._peer is None else [self._wire, self._peer.wire]
 
-    def _wire_of(self, name: str, spec: ResourceSpec) -> SerialWire | AgentWire:
+    def _wire_of(self, name: str, spec: ResourceSpec) -> SerialWire | AgentUartWire:
         if spec.agent is not None:
-            from hil.rigs.bench.agent_wire import AgentWire
+            from hil.rigs.bench.agent_wire import AgentUartWire
 
-            return AgentWire(name, spec.agent, self._received)
+            return AgentUartWire(name, spec.agent, self._received)
         assert spec.port is not None
         return SerialWire(name, spec.port, spec.link(), self._received)
 
@@ -62,6 +62,7 @@ class BenchUart:
     @property
     def errors(self) -> Counter[str]:
         """What the receiver counted in this test: `framing`, `parity`, `break`, `overrun`."""
+        self._wire.need_lease()
         return Counter(self._errors)
 
     @property
@@ -73,8 +74,10 @@ class BenchUart:
         """Send to the board; return how many bytes. Raises: RigLostError, RigError."""
         raw = bytes_of(data)
         self._wire.check()
-        self._world().record(self._name, "tx", "bytes", raw)
-        self._wire.write(raw)
+        world = self._world()
+        self._wire.write(
+            raw, lambda at_ns: world.record_at(world.since_start_ns(at_ns), self._name, "tx", "bytes", raw)
+        )
         return len(raw)
 
     def read(self, n: int, timeout: Timeout | None = None) -> bytes:
@@ -124,9 +127,9 @@ class BenchUart:
         return self._wire.world
 
     def _received(self, data: bytes, stamp_ns: int, errors: tuple[str, ...]) -> None:
-        world, faults = self._wire.world, self._faults
+        world, faults = self._wire.hearing(), self._faults
         if world is None or faults is None:
-            return  # between two tests
+            return
         now_ns = world.since_start_ns(stamp_ns)
         struck = faults.passing(self._name, data, PASSING)
         if not struck and now_ns >= self._due_ns:
@@ -141,6 +144,8 @@ class BenchUart:
             world.at(self._due_ns, lambda: self._arrive(world, arrival))
 
     def _arrive(self, world: BenchWorld, arrival: Arrival) -> None:
+        if self._wire.hearing() is not world:
+            return
         errors = arrival.errors
         for read in arrival.reads():
             self._hear(world, world.now_ns, read, errors)

@@ -22,6 +22,13 @@ class BenchUartPeer(UartPeer):
         self._line = _Line(name, self.wire)
         super().__init__(self._line, self._thread_times, PlayedBoard())
 
+    @property
+    def received(self) -> bytes:
+        """All that it heard in this test, the last 1 MiB of it. Raises: LeaseLostError."""
+        self.wire.need_lease()
+        with self._thread_times.lock:
+            return super().received
+
     def on(self, *args: Any, **kwargs: Any) -> Any:
         """Answer a request, as `UartPeer.on` says."""
         with self._thread_times.lock:
@@ -35,6 +42,8 @@ class BenchUartPeer(UartPeer):
             self._thread_times.end()
 
     def _came(self, data: bytes, _stamp_ns: int, _errors: tuple[str, ...]) -> None:
+        if self.wire.hearing() is None:
+            return
         with self._thread_times.lock:
             for left in tuple(self._line.watchers):
                 left(data)
@@ -54,7 +63,7 @@ class _Line:
         """Nobody knows what is on a real wire."""
 
     def hear_device(self, data: bytes, errors: tuple[str, ...], *, is_recorded: bool = False) -> None:
-        """Send. Raises: ValueError for line errors but `break`, which no adapter sends; RigLostError."""
+        """Send. Raises: ValueError for errors but `break`, which no adapter sends; RigLostError, LeaseLostError."""
         del is_recorded
         strange = [flag for flag in errors if flag != "break"]
         if strange:

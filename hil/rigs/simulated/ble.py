@@ -27,8 +27,8 @@ from hil.faults.catalogue import KINDS
 from hil.faults.faults import Fault
 from hil.peers.ble import BlePeer, Table
 from hil.peers.ble_script import Written
+from hil.rigs.ble_connection import Connection, waited
 from hil.rigs.radio import Advertisement, BleTimeoutError, address_of
-from hil.rigs.simulated.ble_connection import Connection, waited
 from hil.rigs.simulated.ble_link import LINK_KINDS, Link
 from hil.rigs.simulated.setting import Setting, gone
 from hil.trace.record import Record

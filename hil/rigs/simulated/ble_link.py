@@ -110,6 +110,10 @@ class Link:
         """The characteristics that the host sees."""
         return self._host.seen.uuids(self.address)
 
+    def wait(self, condition: Callable[[], T | None], until_ns: int) -> T | None:
+        """Let time pass until `condition` returns something true."""
+        return self._world.wait_for(condition, until_ns)
+
     def when_lost(self, lost: Callable[[str], None]) -> None:
         """Call `lost` with the reason when the link ends by itself."""
         self._lost.append(lost)

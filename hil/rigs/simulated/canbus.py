@@ -23,12 +23,12 @@ from typing import Any, Final
 
 from hil.can_bits import INTERMISSION_BITS, bits_of
 from hil.can_confinement import Controller, Counters, State
-from hil.can_frames import Frame, Report, error_frame, filled, frame_of
+from hil.can_frames import Frame, Report, error_frame, frame_of, given
 from hil.durations import Timeout, timeout_ns
 from hil.faults import can
 from hil.faults.faults import Fault
 from hil.peers.can import CanPeer
-from hil.rigs.base import RigError, RigLostError
+from hil.rigs.base import RigLostError, TxFullError
 from hil.rigs.simulated.can_wire import FAST_NS, NOMINAL_NS, Node, Verdict, Wire
 from hil.rigs.simulated.setting import Setting
 
@@ -40,10 +40,6 @@ MOST_UNREAD: Final = 1 << 17  # frames
 MAILBOXES: Final = 3  # of the device, while nobody hears it
 HOST: Final = "host"
 DEVICE: Final = "device"
-
-
-class TxFullError(RigError, OSError):
-    """The host's queue has no room for a frame."""
 
 
 def make(name: str, setting: Setting) -> SimulatedCan:
@@ -153,9 +149,7 @@ class SimulatedCan:
 
     def host_send(self, item: Any) -> None:
         """Send a frame, its data filled up to a length that FD has. Raises: as `send`."""
-        frame = filled(Frame(item.id, bytes(item.data), fd=bool(item.fd)))
-        dlc = getattr(item, "dlc", 0) if item.remote else None
-        self._put(frame_of(item.id, frame.data, item.extended, item.fd, item.remote, dlc=dlc))
+        self._put(given(item))
 
     # ---- what the device does
 

@@ -12,7 +12,8 @@ from hil.agent.client import connect
 from hil.agent.dialling import Keys, address_of, ssh_command
 from hil.agent.errors import AgentLostError, AgentRefusedError
 from hil.agent.tls import check_listening, is_loopback, secret_of, server_context
-from tests.hil.agent.agents import PlayedPort, payloads, serving, until
+from tests.hil.agent.agents import PlayedPort, payloads, serving
+from tests.waiting import until
 
 SECRET = "0123456789abcdef0123456789abcdef"
 

@@ -12,7 +12,9 @@ from hil.peers.from_profile import ProfilePeer
 
 BUSES = {name: load_profile(path).link.bus for name, path in shipped_profiles().items()}
 ON = {bus: sorted(name for name, its in BUSES.items() if its == bus) for bus in ("uart", "can", "spi", "ble")}
-SEALED = [name for name in ON["ble"] if profile_of(name).profile.link.cipher != "none"]
+SEALED = {"bthome": "bthome", "xiaomi-lywsd03mmc": "mibeacon", "victron-ble": "solar_charger"}  # and what is encrypted
+KEY = "231d39c1d7cc1ab1aee224cd096db932"
+OTHER_KEY = "aff4d0995b7d1e176c0c33ecb9e70dcd"
 ENOUGH = "20s"
 
 
@@ -20,6 +22,10 @@ def is_same(told: Any, found: Any) -> bool:
     if isinstance(told, float | int) and not isinstance(told, bool) and isinstance(found, float | int):
         return bool(found == pytest.approx(told, rel=1e-6, abs=1e-6))
     return bool(told == found)
+
+
+def test_every_profile_that_can_encrypt_is_tried_so() -> None:
+    assert sorted(SEALED) == [name for name in ON["ble"] if profile_of(name).profile.link.cipher != "none"]
 
 
 @pytest.mark.parametrize("name", sorted(BUSES))
@@ -65,7 +71,7 @@ def test_a_gateway_reads_from_a_can_bus_what_the_device_was_given(
     assert read_back(gateway, simulated) == {}
 
 
-@pytest.mark.parametrize("name", [name for name in ON["ble"] if name not in SEALED])
+@pytest.mark.parametrize("name", [name for name in ON["ble"] if name != "victron-ble"])
 def test_a_gateway_reads_from_the_air_what_the_device_was_given(name: str, gateway: Any, ble: Any, clock: Any) -> None:
     simulated = ble.peer.simulate(name, period="1s")
     gateway.add("node", profile=name, port="ble0")
@@ -74,9 +80,49 @@ def test_a_gateway_reads_from_the_air_what_the_device_was_given(name: str, gatew
 
 
 @pytest.mark.parametrize("name", SEALED)
-def test_a_device_that_encrypts_is_refused(name: str, ble: Any) -> None:
-    with pytest.raises(ValueError, match="encrypts what it says"):
-        ble.peer.simulate(name)
+def test_a_gateway_with_the_key_reads_what_the_device_encrypted(name: str, gateway: Any, ble: Any, clock: Any) -> None:
+    simulated = ble.peer.simulate(name, params={"key": KEY}, period="1s")
+    gateway.add("node", profile=name, port="ble0", params={"key": KEY})
+    clock.sleep(ENOUGH)
+    assert read_back(gateway, simulated) == {}
+    assert gateway.status()["ports"][0]["garbage"] == 0
+
+
+@pytest.mark.parametrize(("params", "reason"), [({"key": OTHER_KEY}, "wrong key"), ({}, "no key")])
+@pytest.mark.parametrize("name", SEALED)
+def test_a_gateway_without_the_key_counts_each_message_by_its_reason(
+    name: str, params: dict[str, str], reason: str, gateway: Any, ble: Any, clock: Any
+) -> None:
+    simulated = ble.peer.simulate(name, params={"key": KEY}, period=None)
+    gateway.add("node", profile=name, port="ble0", params=params)
+    simulated.say(SEALED[name])
+    clock.sleep("1s")
+    simulated.say(SEALED[name])
+    clock.sleep("1s")
+    assert gateway.status()["ports"][0]["garbage_by_reason"] == {reason: 2}
+    latest = next(each["values"] for each in gateway.latest("node") if each["message"] == SEALED[name])
+    assert {key: value for key, value in latest.items() if value is not None} == {}
+
+
+@pytest.mark.parametrize("name", SEALED)
+def test_while_its_key_is_another_nothing_opens_and_afterwards_all_does(
+    name: str, gateway: Any, ble: Any, clock: Any, faults: Any
+) -> None:
+    simulated = ble.peer.simulate(name, params={"key": KEY}, period=None)
+    gateway.add("node", profile=name, port="ble0", params={"key": KEY})
+    changed = faults.add("key_change", bus="ble0")
+    simulated.say(SEALED[name])
+    clock.sleep("1s")
+    assert gateway.status()["ports"][0]["garbage_by_reason"] == {"wrong key": 1}
+    changed.remove()
+    simulated.say(SEALED[name])
+    clock.sleep("1s")
+    assert read_back(gateway, simulated) == {}
+
+
+def test_a_device_that_always_encrypts_needs_its_key(ble: Any) -> None:
+    with pytest.raises(ValueError, match="give its key: params="):
+        ble.peer.simulate("victron-ble")
 
 
 def test_values_that_a_test_gives_come_out_of_the_gateway(gateway: Any, uart: Any) -> None:
