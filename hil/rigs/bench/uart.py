@@ -122,6 +122,10 @@ class BenchUart:
         for wire in self.wires:
             wire.world = None
 
+    def left_wrong(self) -> list[str]:
+        """Return what a test must not end with."""
+        return [] if self._peer is None else self._peer.left_wrong()
+
     def _world(self) -> BenchWorld:
         assert self._wire.world is not None, "a test has begun"
         return self._wire.world
