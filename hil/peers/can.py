@@ -160,6 +160,11 @@ class CanPeer(ScriptedPeer[CanRule, Frame]):
         playing.begin()
         return playing
 
+    def reset(self) -> None:
+        """Forget everything that a test has told it, and what it heard."""
+        super().reset()
+        self._received.clear()
+
     def hear(self, frame: Frame) -> None:
         """Take what the host sent, when it has arrived."""
         self._received.append(frame)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -14,14 +15,14 @@ HEADER_KEYS: Final = ("trace", "started", "seed", "buses")
 _HEX: Final = re.compile(r"(?:[0-9a-f]{2})*").fullmatch
 
 
-class _Line:
+class _Line(ABC):
     """What stands in a line: its keys are attributes and items alike."""
 
     __slots__ = ()
 
+    @abstractmethod
     def items(self) -> Iterator[tuple[str, Any]]:
         """Give keys and values in the order of the line."""
-        raise NotImplementedError
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return a key's value, or `default` where the line has no such key."""

@@ -8,6 +8,7 @@ import termios
 import threading
 import time
 import tty
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -64,7 +65,7 @@ def open_target(bus: str, facts: Mapping[str, Any], port: str) -> Target:
     raise UsageError(f"--to {bus}={port}: {bus} is {protocol or 'of no protocol'}; uart and can are played into ports")
 
 
-class _Listening:
+class _Listening(ABC):
     """A target with a thread that hears: `_take` waits a little and puts what came."""
 
     def __init__(self, bus: str, port: str) -> None:
@@ -78,8 +79,9 @@ class _Listening:
         self._thread = threading.Thread(target=self._work, args=(put,), name=f"hear {self._bus}", daemon=True)
         self._thread.start()
 
+    @abstractmethod
     def _take(self, put: Put) -> None:
-        raise NotImplementedError
+        """Wait a little, and put what came."""
 
     def _end(self) -> None:
         self._ended.set()

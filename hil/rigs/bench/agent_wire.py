@@ -20,13 +20,13 @@ from hil.agent.messages import MOST_WRITE_BYTES
 from hil.lease.errors import LeaseLostError
 from hil.rigs.base import RigError
 from hil.rigs.bench.serial_wire import Receive
-from hil.rigs.bench.wire import POLL_S, GoneError, Wire, leased
+from hil.rigs.bench.wire import POLL_S, GoneError, ReadWire, leased
 
 ANSWER_S: Final = 5.0  # for what a port that was asked has answered already
 _KNOWN_GAPS: Final = 100  # told of one interruption
 
 
-class AgentWire(Wire):
+class AgentWire(ReadWire):
     """One resource of an agent's target."""
 
     def __init__(self, name: str, agent: str) -> None:

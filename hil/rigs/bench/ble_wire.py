@@ -22,8 +22,6 @@ T = TypeVar("T")
 class BleWire(Wire):
     """One adapter, or one device behind it."""
 
-    reads = False  # the radio's thread does
-
     def __init__(self, name: str, identity: str, heard: Listener) -> None:
         super().__init__(name, identity)
         self.where = target_of(identity)

@@ -17,7 +17,7 @@ from gateway.profile.model import LinkSpec
 from gateway.registry import require
 from hil.can_frames import Frame
 from hil.rigs.base import RigError, TxFullError
-from hil.rigs.bench.wire import POLL_S, GoneError, Wire, leased
+from hil.rigs.bench.wire import POLL_S, GoneError, ReadWire, leased
 from hil.rigs.bench.world import BenchWorld
 
 SEND_S: Final = 1.0
@@ -27,7 +27,7 @@ STUCK_NS: Final = 200_000_000  # without a frame arriving: what is under way doe
 BELIEVABLE_NS: Final = 5_000_000_000  # an adapter's stamp that is older, or of the future, is of another clock
 
 
-class CanWire(Wire):
+class CanWire(ReadWire):
     """One bus by python-can."""
 
     def __init__(self, name: str, identity: str, link: LinkSpec, receive: Callable[[Frame, int], None]) -> None:

@@ -19,6 +19,7 @@ from hil.durations import Timeout, timeout_ns
 from hil.faults import can
 from hil.faults.faults import Fault, Faults
 from hil.rigs.bench.babbler import Babbler
+from hil.rigs.bench.can_peer import BenchCanPeer
 from hil.rigs.bench.can_wire import CanWire, UnderWay
 from hil.rigs.bench.wire import SEEN_NS, Wire, no_peer
 from hil.rigs.bench.world import BenchWorld
@@ -144,7 +145,7 @@ class BenchCan:
         self.coming.clear()
         self.going.clear()
         if self._peer is not None:
-            self._peer.begin()
+            self._peer.end()
         for wire in self.wires:
             wire.world = world
         self._faults = faults
@@ -154,8 +155,14 @@ class BenchCan:
 
     def end(self) -> None:
         """End a run."""
+        if self._peer is not None:
+            self._peer.end()
         for wire in self.wires:
             wire.world = None
+
+    def left_wrong(self) -> list[str]:
+        """Return what a test must not end with."""
+        return [] if self._peer is None else self._peer.left_wrong()
 
     def _put(self, frame: Frame) -> None:
         world = self._wire.world
@@ -212,50 +219,3 @@ class BenchCan:
             self._counters = Counters(*report.counters)
         elif report.restarted:
             self._counters = Counters(0, 0)
-
-
-class BenchCanPeer:
-    """Another node of the bus, played by a second adapter."""
-
-    def __init__(self, name: str, spec: ResourceSpec, bus: BenchCan) -> None:
-        assert spec.peer is not None
-        self._bus = bus
-        self.wire = CanWire(name, spec.peer, spec.link(), self._received)
-        self._heard: deque[Frame] = deque(maxlen=MOST_RECEIVED)
-
-    @property
-    def received(self) -> list[Frame]:
-        """The frames that it heard, the last 131072; what is under way arrives first. Raises: LeaseLostError."""
-        self._bus.settle()
-        return list(self._heard)
-
-    def send(
-        self,
-        id: int,  # noqa: A002 - as python-can calls it, too
-        data: bytes = b"",
-        extended: bool = False,
-        fd: bool = False,
-        **more: Any,
-    ) -> None:
-        """Send as the board. `more`: `remote brs esi dlc`.
-
-        Raises: ValueError for what is no frame, RigLostError, TxFullError.
-        """
-        self.say(frame_of(id, data, extended, fd, **more))
-
-    def say(self, frame: Frame) -> None:
-        """Send a frame that is one already."""
-        with self._bus.coming.sending(frame):
-            self.wire.send(frame)
-
-    def begin(self) -> None:
-        """Begin a run: nothing of the one before is left."""
-        self._heard.clear()
-
-    def _received(self, frame: Frame, stamp_ns: int) -> None:
-        world = self.wire.hearing()
-        if world is None or frame.error:
-            return
-        self._heard.append(frame._replace(t_ns=world.since_start_ns(stamp_ns)))
-        self._bus.going.heard(frame)
-        world.wake()

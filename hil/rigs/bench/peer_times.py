@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
+from hil.durations import Duration
+from hil.peers.script import Rule
+from hil.peers.scripted import ScriptedPeer
 from hil.rigs.agenda import Event
 from hil.rigs.bench.wire import Wire
 from hil.rigs.bench.world import BenchWorld
+
+R = TypeVar("R", bound=Rule)
+H = TypeVar("H")
 
 
 class PeerTimes:
@@ -59,3 +65,28 @@ class PlayedBoard:
 
     is_powered = is_answering = True
     boots = 1
+
+
+class ThreadedPeer(ScriptedPeer[R, H]):
+    """What a peer on a bench does under the lock of its times, so that it is told one thing after the other."""
+
+    thread_times: PeerTimes
+
+    def end(self) -> None:
+        """Forget everything: the test is over."""
+        with self.thread_times.lock:
+            self.reset()
+            self.thread_times.end()
+
+    def _add(self, rule: R) -> R:
+        with self.thread_times.lock:
+            return super()._add(rule)
+
+    def _each(self, interval: Duration, say: Callable[[], object]) -> Callable[[], None]:
+        stop = super()._each(interval, say)
+
+        def stop_in_turn() -> None:
+            with self.thread_times.lock:
+                stop()
+
+        return stop_in_turn

@@ -105,6 +105,7 @@ class BenchRig:
             return []
         left = self._clear_faults()
         left += [f"{wire.name} went away: {wire.loss}" for wire in self._wires if wire.loss is not None]
+        left += [each for handle in self._handles.values() for each in getattr(handle, "left_wrong", list)()]
         self.dut.end()
         world.end()
         for handle in self._handles.values():

@@ -16,7 +16,7 @@ from drivers._serial import is_url, open_tty, port_error, set_line
 from gateway.profile.model import LinkSpec
 from gateway.registry import require
 from hil.rigs.base import RigError
-from hil.rigs.bench.wire import POLL_S, GoneError, Wire, leased
+from hil.rigs.bench.wire import POLL_S, GoneError, ReadWire, leased
 from hil.uart_bits import Format
 
 CHUNK_BYTES: Final = 65536
@@ -28,7 +28,7 @@ _FLAGS: Final = {"framing": 6, "overrun": 7, "parity": 8, "break": 9}  # places 
 Receive = Callable[[bytes, int, tuple[str, ...]], None]  # bytes, monotonic stamp, flags of line errors since the last
 
 
-class SerialWire(Wire):
+class SerialWire(ReadWire):
     """One tty, or one serial port behind a URL."""
 
     def __init__(self, name: str, identity: str, link: LinkSpec, receive: Receive) -> None:

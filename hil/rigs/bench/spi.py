@@ -33,8 +33,6 @@ STALL_S: Final = 1.0  # beyond the time on the wire: the bus is stuck
 class SpiWire(Wire):
     """One chip select."""
 
-    reads = False
-
     def __init__(self, name: str, identity: str, link: LinkSpec, new_device: Callable[[], SpiDev]) -> None:
         super().__init__(name, identity)
         self._link = link

@@ -173,6 +173,10 @@ class BenchUart:
             if has_other is not None:
                 wire.configure(self._link)
 
+    def left_wrong(self) -> list[str]:
+        """Return what a test must not end with."""
+        return [] if self._peer is None else self._peer.left_wrong()
+
     def _world(self) -> BenchWorld:
         assert self._wire.world is not None, "a test has begun"
         return self._wire.world

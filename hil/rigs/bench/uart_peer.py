@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from hil.peers.uart import UartPeer
+from hil.peers.uart_script import UartRule
 from hil.rigs.base import RigError
-from hil.rigs.bench.peer_times import PeerTimes, PlayedBoard
+from hil.rigs.bench.peer_times import PeerTimes, PlayedBoard, ThreadedPeer
 from hil.rigs.bench.serial_wire import SerialWire
 from hil.rigs.model import ResourceSpec
 
@@ -22,40 +23,33 @@ class Line(Protocol):
         """Let what is under way arrive. Raises: LeaseLostError."""
 
 
-class BenchUartPeer(UartPeer):
+class BenchUartPeer(ThreadedPeer[UartRule, bytes], UartPeer):
     """Answers what it was told to answer, and speaks when a test lets it: as the simulated one, on a real line."""
 
     def __init__(self, name: str, spec: ResourceSpec, line: Line) -> None:
         assert spec.peer is not None
         self.wire = SerialWire(name, spec.peer, spec.link(), self._came)
-        self._thread_times = PeerTimes(self.wire)
+        self.thread_times = PeerTimes(self.wire)
         self._line = _Way(name, self.wire, line)
-        super().__init__(self._line, self._thread_times, PlayedBoard())
+        super().__init__(self._line, self.thread_times, PlayedBoard())
 
     @property
     def received(self) -> bytes:
         """As `UartPeer.received` says. Raises: LeaseLostError."""
         self._line.settle()  # without the lock: what arrives is heard under it
-        with self._thread_times.lock:
+        with self.thread_times.lock:
             return bytes(self._received)
 
-    def on(self, *args: Any, **kwargs: Any) -> Any:
-        """Answer a request, as `UartPeer.on` says."""
-        with self._thread_times.lock:
-            return super().on(*args, **kwargs)
-
-    def end(self) -> None:
-        """Forget everything: the test is over."""
-        with self._thread_times.lock:
-            self.reset()
-            self._line.watchers.clear()
-            self._thread_times.end()
+    def reset(self) -> None:
+        """Forget everything that a test has told it, and what it heard."""
+        super().reset()
+        self._line.watchers.clear()
 
     def _came(self, data: bytes, _stamp_ns: int, _errors: tuple[str, ...]) -> None:
         if self.wire.hearing() is None:
             return
         self._line.passed()
-        with self._thread_times.lock:
+        with self.thread_times.lock:
             for left in tuple(self._line.watchers):
                 left(data)
             self.hear(data)

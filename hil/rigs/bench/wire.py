@@ -27,12 +27,10 @@ W = TypeVar("W", bound="Wire")
 
 
 class Wire(ABC):
-    """A port, read by a thread of its own where anything comes unasked.
+    """A port on which nothing comes unasked; `ReadWire` is one on which something does.
 
     Kept open between tests: opening it may restart a board.
     """
-
-    reads = True  # whether anything comes unasked
 
     def __init__(self, name: str, identity: str) -> None:
         """Take what messages call it, for example `a.uart0`, and its port text."""
@@ -72,10 +70,7 @@ class Wire(ABC):
         except GatewayError as error:
             raise RigError(f"{self.name} ({self.identity}): {error}") from error
         self._lost, self._is_closing, self._was_opened = None, False, True
-        if not self.reads:
-            return
-        self._thread = threading.Thread(target=self._run, name=f"hil {self.name}", daemon=True)
-        self._thread.start()
+        self._begin_to_hear()
 
     def close(self) -> None:
         """Give the port back, whatever state it is in."""
@@ -128,6 +123,21 @@ class Wire(ABC):
             self.check()
         return found
 
+    @abstractmethod
+    def _open(self) -> None:
+        """Open and configure. Raises: PortError, DriverError."""
+
+    @abstractmethod
+    def _close(self) -> None:
+        """Give it back."""
+
+    def _begin_to_hear(self) -> None:  # noqa: B027 - that is all
+        """Do nothing: nothing comes unasked."""
+
+
+class ReadWire(Wire):
+    """A port that is read by a thread of its own."""
+
     def _run(self) -> None:
         cause = "its reader ended"
         try:
@@ -140,17 +150,13 @@ class Wire(ABC):
         if not self._is_closing:
             self.lose(cause)
 
-    @abstractmethod
-    def _open(self) -> None:
-        """Open and configure. Raises: PortError, DriverError."""
+    def _begin_to_hear(self) -> None:
+        self._thread = threading.Thread(target=self._run, name=f"hil {self.name}", daemon=True)
+        self._thread.start()
 
     @abstractmethod
-    def _close(self) -> None:
-        """Give it back."""
-
     def _read_some(self) -> None:
         """Wait a moment for something, and take it in. Raises: GoneError."""
-        raise NotImplementedError
 
 
 def leased(method: Callable[Concatenate[W, P], T]) -> Callable[Concatenate[W, P], T]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -92,7 +93,7 @@ def port_text(rig: Any, port: str) -> str:
     raise ValueError(f"{rig.target} has no resource {name!r}{did_you_mean(name, list(rig.resources))}")
 
 
-class RigPort:
+class RigPort(ABC):
     """What the ports of all buses share."""
 
     is_stream = False
@@ -146,11 +147,13 @@ class RigPort:
                 raise PortLostError(self.name, error.strerror or str(error)) from error
             raise PortTimeoutError(self.name, str(error)) from error
 
+    @abstractmethod
     def _heard(self, item: Any) -> None:
-        raise NotImplementedError
+        """Take what the fixture of the bus hears."""
 
+    @abstractmethod
     def _send(self, data: bytes, address: Address) -> None:
-        raise NotImplementedError
+        """Send by way of the fixture. Raises: OSError."""
 
 
 class UartPort(RigPort):

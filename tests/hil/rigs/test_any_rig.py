@@ -13,7 +13,7 @@ from hil.sim.null_modem import NullModem
 
 ROOT = Path(__file__).parents[3]
 SUITES = [Path(__file__).with_name("suite") / f"{name}.py" for name in ("any_rig", "can_bus", "ble")]
-TESTS = 62
+TESTS = 67
 SIMULATED = """\
 [rig]
 name = "simulated"

@@ -72,6 +72,64 @@ def test_a_bus_without_trouble_is_active(can_bus):
     assert can_bus.state == "active"
 
 
+HEAD = '{"trace":1,"started":"2026-01-01T00:00:00Z","seed":1,"buses":{"x":{"protocol":"%s"}}}\n'
+LINE = '{"t_ns":%d,"bus":"x","dir":"%s","kind":"%s","data":"%s","id":"010"}\n'
+
+
+def diverged(device, clock):
+    for _ in range(200):
+        if device.diverged is not None:
+            return device.diverged
+        clock.sleep("50ms")
+    return None
+
+
+@pytest.mark.hil(needs=["uart"])
+def test_a_beat_of_a_board_is_heard(uart):
+    stop = uart.peer.every("20ms", b".")
+    assert uart.read(3, timeout="10s") == b"..."
+    stop()
+    uart.peer.send(b"!")
+    while uart.read(1, timeout="10s") == b".":  # those that were on their way
+        pass
+
+
+@pytest.mark.hil(needs=["uart"])
+def test_a_recorded_board_answers_as_it_did_until_it_is_asked_otherwise(uart, clock, tmp_path):
+    told = ((0, "tx", b"ask"), (5_000_000, "rx", b"answer"), (9_000_000, "tx", b"bye"))
+    lines = [LINE % (at_ns, way, "bytes", data.hex()) for at_ns, way, data in told]
+    (tmp_path / "board.trace").write_text(HEAD % "uart" + "".join(lines))
+    device = uart.peer.play(tmp_path / "board.trace")
+    uart.write(b"ask")
+    assert uart.read(6, timeout="10s") == b"answer"
+    uart.write(b"bad")
+    found = diverged(device, clock)
+    assert (found.record, found.expected.payload, found.got.payload[:2]) == (3, b"bye", b"ba")
+
+
+@pytest.mark.hil(needs=["can"])
+def test_a_node_answers_by_its_state(can_bus):
+    can_bus.peer.on((0x10, b"go"), (0x11, b"up"), when="idle", then="busy")
+    can_bus.peer.on((0x10, b"go"), (0x11, b"no"), when="busy", delay="5ms")
+    for reply in (b"up", b"no"):
+        can_bus.send(0x10, b"go")
+        frame = can_bus.recv(timeout="10s")
+        assert (frame.id, frame.data) == (0x11, reply)
+
+
+@pytest.mark.hil(needs=["can"])
+def test_a_recorded_node_answers_as_it_did_until_it_is_asked_otherwise(can_bus, clock, tmp_path):
+    told = ((0, "tx", b"ask"), (5_000_000, "rx", b"answer"), (9_000_000, "tx", b"bye"))
+    lines = [LINE % (at_ns, way, "data", data.hex()) for at_ns, way, data in told]
+    (tmp_path / "node.trace").write_text(HEAD % "can" + "".join(lines))
+    device = can_bus.peer.play(tmp_path / "node.trace")
+    can_bus.send(0x10, b"ask")
+    assert can_bus.recv(timeout="10s").data == b"answer"
+    can_bus.send(0x10, b"bad")
+    found = diverged(device, clock)
+    assert (found.record, found.expected.payload, found.got.payload) == (3, b"bye", b"bad")
+
+
 @pytest.mark.hil(needs=["power"])
 def test_a_board_comes_back_from_off(dut):
     boots = dut.boots
