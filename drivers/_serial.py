@@ -111,6 +111,16 @@ def open_tty(target: str, link: LinkSpec) -> tuple[Any, str]:
     return opened, node
 
 
+def set_line(opened: Any, link: LinkSpec) -> None:
+    """Set baud rate, data bits, parity and stop bits of an open port anew. Raises: OSError, ValueError."""
+    wanted = settings(link)
+    try:
+        opened.apply_settings({key: wanted[key] for key in ("baudrate", "bytesize", "parity", "stopbits")})
+        _finish_settings(opened)
+    except (termios.error, OverflowError) as error:
+        raise ValueError(str(error)) from error
+
+
 def _open(serial: Any, node: str, link: LinkSpec, wanted: dict[str, Any]) -> Any:
     return serial.Serial(node, timeout=0, write_timeout=0, exclusive=link.exclusive or None, **wanted)
 

@@ -138,14 +138,15 @@ def open_chip_select(name: str, node: str, link: LinkSpec, device: SpiDev) -> Ch
     except OSError as error:
         raise _unopened(name, error) from error
     try:
-        _set_up(name, link, device)
+        set_up(name, link, device)
     except PortError:
         device.close()
         raise
     return ChipSelect(name, device, link)
 
 
-def _set_up(name: str, link: LinkSpec, device: SpiDev) -> None:
+def set_up(name: str, link: LinkSpec, device: SpiDev) -> None:
+    """Set mode, bits and speed of an open device. Raises: PortNotFoundError, PortOptionError."""
     mode = link.mode or 0
     settings = (
         ("mode", "mode", mode, mode in (0, 1, 2, 3)),

@@ -45,6 +45,7 @@ class Event(StrEnum):
     REFUSED = "refused"  # there, but busy, forbidden or silent
     LOST = "lost"  # went away while open
     CLOSED = "closed"  # we closed it, or its log ended
+    RESTARTED = "restarted"  # it began anew while its port stayed open
     BROKEN = "broken"  # a fault of ours, or options that can never work
     QUIESCE = "quiesce"
     RESUME = "resume"
@@ -62,7 +63,11 @@ TRANSITIONS: Final[dict[State, dict[Event, State]]] = {
     State.ABSENT: {Event.SEEK: State.DISCOVERING, **_LOOKING},  # an attempt at nothing connects to nothing
     State.DISCOVERING: {Event.ATTEMPT: State.CONNECTING, **_LOOKING},
     State.CONNECTING: {Event.LOST: State.DISCONNECTED, **_LOOKING},
-    State.CONNECTED: {Event.LOST: State.DISCONNECTED, **_LOOKING},  # a port may refuse, or be gone, while it is open
+    State.CONNECTED: {  # a port may refuse, or be gone, while it is open
+        Event.LOST: State.DISCONNECTED,
+        Event.RESTARTED: State.CONNECTING,
+        **_LOOKING,
+    },
     State.BACKING_OFF: {Event.SEEK: State.DISCOVERING, Event.ATTEMPT: State.CONNECTING, **_LOOKING},
     State.DISCONNECTED: {Event.SEEK: State.DISCOVERING, Event.ATTEMPT: State.CONNECTING, **_LOOKING},
     State.FAILED: {Event.SEEK: State.DISCOVERING, Event.ATTEMPT: State.CONNECTING, **_LOOKING},

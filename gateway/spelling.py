@@ -12,7 +12,7 @@ def nearest(word: str, options: Iterable[str]) -> str | None:
     from difflib import get_close_matches
 
     by_folded = {option.lower().replace("-", "_"): option for option in options}
-    folded = word.lower().replace("-", "_")
+    folded = str(word).lower().replace("-", "_")  # a test may give anything
     matches = [folded] if folded in by_folded else get_close_matches(folded[:80], by_folded, n=1, cutoff=0.6)
     return by_folded[matches[0]] if matches else None
 

@@ -107,6 +107,13 @@ def frame_of(  # noqa: PLR0917 - in the order in which they are given
     return Frame(number, payload, bool(extended), fd=bool(fd), brs=is_fast, esi=bool(esi), dlc=len(payload))
 
 
+def given(item: Any) -> Frame:
+    """Return what a gateway's driver sends as a frame, FD data filled up to a length there is. Raises: ValueError."""
+    frame = filled(Frame(item.id, bytes(item.data), fd=bool(item.fd)))
+    dlc = getattr(item, "dlc", 0) if item.remote else None
+    return frame_of(item.id, frame.data, item.extended, item.fd, item.remote, dlc=dlc)
+
+
 def filled(frame: Frame) -> Frame:
     """Return an FD frame of any length up to 64 with zeros up to the next one there is, as drivers send it."""
     if frame.fd and len(frame.data) not in FD_LENGTHS and len(frame.data) < FD_LENGTHS[-1]:

@@ -129,6 +129,14 @@ def _stop(text: str, stop: str) -> Fraction:
     return _STOPS[stop]
 
 
+def byte_format(text: str) -> Format:
+    """Return the format of a port that hands over bytes. Raises: ValueError."""
+    form = Format.parse(text)
+    if form.bits > 8:
+        raise ValueError(f"{text}: a port hands over bytes, so at most 8 data bits")
+    return form
+
+
 def _wrong(text: str, part: str, value: str, allowed: str) -> ValueError:
     return ValueError(f"{text[:40]!r}: {part} {value[:20]!r} is not {allowed}")
 

@@ -21,7 +21,7 @@ PAIRS = [
     (State[row.split()[0]], Event[event], next_name)
     for row in TABLE.strip().splitlines()
     for event, next_name in zip(COLUMNS, row.split()[1:], strict=True)
-]
+] + [(state, Event.RESTARTED, "CONNECTING" if state is State.CONNECTED else STAY) for state in State]
 
 
 @pytest.mark.parametrize(("state", "event", "expected"), PAIRS)

@@ -25,7 +25,7 @@ def run(script: str, folder: Path, **more: str) -> subprocess.CompletedProcess[s
         env={**os.environ, "PATH": path, "TIDEGATE_DATA": str(folder / "data"), **more},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=120,
         check=False,
     )
 

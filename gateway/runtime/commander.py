@@ -107,6 +107,11 @@ class Commander:
         """Take that a device comes and goes."""
         twin.device.listeners.append(partial(self._changed, twin))
 
+    def is_trying(self, twin: Twin, name: str) -> bool:
+        """Return whether an open command of a setpoint may still be sent: what is desired is its to apply."""
+        running = self.open.get(twin.route(name))
+        return running is not None and running.command.attempt < running.policy.attempts
+
     def _changed(self, twin: Twin, before: Lifecycle, _event: Change) -> None:
         if not twin.changed(before):
             return

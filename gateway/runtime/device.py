@@ -7,6 +7,7 @@ refused before it ever was a frame of a message (garbage, unknown) is counted by
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from gateway.clock import Clock
@@ -55,6 +56,7 @@ class Device(Connection):
         self.watchers: list[Watcher] = []
         self._has_store = has_store
         self.polls = PollCounts()
+        self.on_restarted: Callable[[str], None] | None = None  # told that it began anew, before its frame is heard
         self.in_hand = 0  # frames offered that the pipeline has not put yet: it waits for room
         self._in = self._delivered = self._dropped = 0
         self._refused = 0  # before they came into a mailbox: garbage, unknown
@@ -208,6 +210,7 @@ class Device(Connection):
 
     def _settle(self, keys: list[str], rows: list[Row], parcel: Parcel) -> None:
         last = dict(zip(keys, rows, strict=True))
+        self._look_for_restart(last, parcel.received_ns)
         if self.watchers:
             self._tell(keys, rows, parcel, [self.messages[key] for key in last])
         for key, row in last.items():
@@ -224,6 +227,17 @@ class Device(Connection):
             if message.heard is not None:
                 mine = [place for place, each in enumerate(keys) if each == key]
                 message.heard([rows[place] for place in mine], [parcel.items[place] for place in mine], parcel)
+
+    def _look_for_restart(self, last: dict[str, Row], received_ns: int) -> None:
+        """Tell of a device that its own running time shows to have begun anew since it stands CONNECTED."""
+        if not self.is_up or received_ns < self.lifecycle.since_ns:
+            return
+        for key, row in last.items():
+            uptime = self.messages[key].uptime
+            why = "" if uptime is None else uptime.went_back(row, received_ns)
+            if why and self.on_restarted is not None:
+                self.on_restarted(f"it restarted: {key}.{why}")
+                return
 
     def _tell(self, keys: list[str], rows: list[Row], parcel: Parcel, messages: list[Message]) -> None:
         """Number the rows, once for all who look on."""
@@ -278,6 +292,10 @@ class Device(Connection):
                 message.lost_ns = self.lost_ns
         if event in {Event.LOST, Event.CLOSED, Event.MISSING} or (was_up and not self.is_up):
             self.forget()
+        if was_up is not self.is_up:
+            for message in self.messages.values():
+                if message.uptime is not None:
+                    message.uptime.forget()
         if self.is_up and not was_up and self._delivered:
             self._owed_each = {key: self._owed_each.get(key, 0) | DELIVERY_RECONNECTED for key in self.messages}
 

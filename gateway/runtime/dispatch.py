@@ -66,8 +66,9 @@ class Dispatch:
             on_written=lambda running, held_ns: self.standing.of(running.twin, running.name).written(held_ns),
         )  # fmt: skip
         self.standing = Standing(
-            clock, setter=self._set_by_itself, spawn=self.commander.spawn, way_out=way_out, is_walled=self._is_walled
-        )
+            clock, setter=self._set_by_itself, spawn=self.commander.spawn, way_out=way_out, is_walled=self._is_walled,
+            is_trying=self.commander.is_trying,
+        )  # fmt: skip
         self.routes: dict[str, tuple[Twin, str]] = {}  # setpoints by the route of their desired value
         self._clock = clock
         self._durable = durable

@@ -13,6 +13,7 @@ from gateway.profile.build import CompiledProfile
 from gateway.profile.recorded import Adjust, adjusted
 from gateway.route import Route, RoutePattern, segment_of
 from gateway.runtime.parcel import Parcel
+from gateway.runtime.uptime import Uptime
 from gateway.schema.plan import ABSENT, MessagePlan, Refused, Row
 from gateway.schema.spec import FieldSpec, MessageSpec
 from gateway.taint import COHERENCE_STALE, names_of
@@ -76,6 +77,7 @@ class Message:
         "stale_after_ns",
         "streams_of_device",
         "taints",
+        "uptime",
         "wall_ns",
     )
 
@@ -111,6 +113,7 @@ class Message:
         self.runtime: str | None = None  # that run's boot id; None: this one's
         self.recording: Records | None = None  # what keeps it in the ledger
         self.heard: Callable[[list[Row], list[bytes], Parcel], None] | None = None  # who waits for what it says
+        self.uptime: Uptime | None = None  # what it tells of for how long its device has run; known with its layout
         self._plan: MessagePlan | None = None
         self._plan_of = plan_of
         self._decoder_of = decoder_of or (lambda: self.plan.decode)
@@ -226,6 +229,7 @@ class Message:
     def _first_decode(self, body: bytes) -> Row:
         """Compile, then be out of the way: later frames go straight to the plan."""
         self.decode = self._adjusted() if self._adjust else self._decoder_of()
+        self.uptime = Uptime.of(self.plan)
         return self.decode(body)
 
     def _adjusted(self) -> Callable[[bytes], Row]:

@@ -3,6 +3,8 @@
 A decode or transform that raises is restarted with the next frames. One that raises again and again, or while it is
 being tried, makes its device FAILED: its frames are refused and it is asked nothing, until it is tried again, from the
 beginning, with one connect or one frame. A device that says nothing then is believed to work.
+
+A device that itself began anew, though its port stayed open, is connected anew: its steps are run again.
 """
 
 from __future__ import annotations
@@ -54,6 +56,7 @@ class Restarts:
         self._is_down = False  # left alone until it is tried again
         self._is_tried = False  # tried again: the next parcel decides
         self._timer: asyncio.TimerHandle | None = None
+        device.on_restarted = self._restarted
 
     def serve(self, parcel: Parcel) -> None:
         """Serve a parcel; never raises."""
@@ -70,6 +73,16 @@ class Restarts:
             return
         if self._is_tried:
             self._believe()
+
+    def _restarted(self, reason: str) -> None:
+        """Let the device be connected anew, with its steps where it has such."""
+        device, wire = self._device, self._wire
+        log.info("%s: %s", device.name, reason)
+        device.health.erred(reason, self._clock.monotonic_ns())
+        device.tell(Event.RESTARTED, wire.name, reason)
+        if not wire.sets_up(device):
+            device.tell(Event.OPENED, wire.name)
+        wire.led_on(device)
 
     def _broke(self, error: Exception) -> None:
         device, now_ns = self._device, self._clock.monotonic_ns()

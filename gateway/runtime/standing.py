@@ -71,9 +71,9 @@ class Stand:
         self._repeat_later()
 
     def up(self) -> None:
-        """The device is back: apply what is desired again, where the profile says so."""
+        """The device is back: apply what is desired again, where the profile says so and no open command will."""
         desired = self.twin.shadow.of(self.name).wanted
-        if self.spec.restore and desired is not None:
+        if self.spec.restore and desired is not None and not self._host.is_trying(self.twin, self.name):
             self._host.spawn(self._host.setter(self.twin, self.name, desired, RESTORE))
 
     def pause(self) -> None:
@@ -164,13 +164,18 @@ class Standing:
         spawn: Callable[[Any], None],
         way_out: Callable[[str], WayOut | None],
         is_walled: Callable[[Twin, str], bool],
+        is_trying: Callable[[Twin, str], bool],
     ) -> None:
-        """Take who sets a value in the gateway's name, who starts tasks, and how the wire of a device is found."""
+        """Take who sets a value in the gateway's name, who starts tasks, and how the wire of a device is found.
+
+        `is_walled`, `is_trying`: whether a setpoint may not be written, and whether a command is about to write it.
+        """
         self.clock = clock
         self.setter = setter
         self.spawn = spawn
         self.way_out = way_out
         self.is_walled = is_walled
+        self.is_trying = is_trying
         self._stands: dict[str, Stand] = {}
 
     def of(self, twin: Twin, name: str) -> Stand:

@@ -6,7 +6,9 @@ nothing. Times are monotonic; the intent holds spans, so that a wall clock that 
 
 What ends a command with a report to come is a report at the desired value (after the ack, where the profile declares
 one, or when the attempt's time is over), or a settled one elsewhere after an ack. What still tells the old value says
-nothing yet; what keeps changing is not settled. `restart` has what becomes of a command that a crash left open.
+nothing yet; what keeps changing is not settled. A device that was away may have restarted: what it acknowledged and
+told before is void, what it tells then is where it begins, and a report at the desired value counts when the attempt's
+time is over. `restart` has what becomes of a command that a crash left open.
 """
 
 from __future__ import annotations
@@ -71,6 +73,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     told_ns: int = 0
     candidate: Any = None  # the last report after the ack that is neither old nor desired
     is_moving: bool = False  # the candidate took the place of another one
+    is_doubted: bool = False  # it was away since the last grant: time must show whether it does what it was sent
+    has_lost_ack: bool = False  # and it had acknowledged that
     finish: Finish | None = None
 
     @property
@@ -243,8 +247,7 @@ def _after(command: Command, policy: Policy, event: Event, now_ns: int) -> Comma
         case Barred() | Postponed():
             return _on_barred(command, policy, event, now_ns)
         case Reachable(is_up):
-            is_lost = command.phase is Phase.SENDING and not is_up
-            return _replace(command, is_up=is_up, phase=Phase.HELD if is_lost else command.phase)
+            return _on_reachable(command, is_up=is_up)
     return command
 
 
@@ -256,7 +259,8 @@ def _on_report(command: Command, policy: Policy, report: Report) -> Command:
         return _replace(command, old=value)
     if report.received_ns < command.told_ns:
         return command
-    told = _replace(command, told=value, told_ns=report.received_ns)
+    old = value if command.is_doubted and command.told is None else command.old
+    told = _replace(command, old=old, told=value, told_ns=report.received_ns)
     if policy.ends_by != "report":
         return told
     if _agree(policy, value, command.intent.value):
@@ -264,11 +268,11 @@ def _on_report(command: Command, policy: Policy, report: Report) -> Command:
     if command.acked_ns is None or report.received_ns < command.acked_ns:
         return told
     if _agree(policy, value, command.old):
-        return _replace(told, candidate=None, is_moving=False)
-    is_first = command.candidate is None
-    if (is_first and command.is_overdue) or (not is_first and _agree(policy, value, command.candidate)):
+        return _replace(told, candidate=None, is_moving=command.candidate is not None)  # it may only pass by
+    is_first, is_moving = command.candidate is None, command.is_moving
+    if _agree(policy, value, command.candidate) or (is_first and command.is_overdue and not is_moving):
         return _reported(told, is_clamped=True)
-    return _replace(told, candidate=value, is_moving=not is_first)
+    return _replace(told, candidate=value, is_moving=is_moving or not is_first)
 
 
 def _on_ack(command: Command, policy: Policy, ack: Ack) -> Command:
@@ -279,7 +283,7 @@ def _on_ack(command: Command, policy: Policy, ack: Ack) -> Command:
     if policy.ends_by == "ack":
         return ended(command, Outcome.ACKED)
     acked_ns = ack.received_ns if command.acked_ns is None else command.acked_ns
-    return _settled(_replace(command, has_sent=True, acked_ns=acked_ns), policy)
+    return _settled(_replace(command, has_sent=True, acked_ns=acked_ns, is_doubted=False), policy)
 
 
 def _on_bus(command: Command, policy: Policy, event: Granted | Written | WriteFailed, now_ns: int) -> Command:
@@ -287,7 +291,10 @@ def _on_bus(command: Command, policy: Policy, event: Granted | Written | WriteFa
     is_sending = command.phase is Phase.SENDING and event.attempt == command.attempt + 1
     if isinstance(event, Granted) and is_sending:
         baseline_ns = now_ns if command.baseline_ns is None else command.baseline_ns
-        return _replace(command, phase=Phase.WRITING, attempt=event.attempt, baseline_ns=baseline_ns)
+        return _replace(
+            command, phase=Phase.WRITING, attempt=event.attempt, baseline_ns=baseline_ns,
+            is_doubted=False, has_lost_ack=False,
+        )  # fmt: skip
     if isinstance(event, Written) and is_writing:
         return _on_written(command, policy, event, now_ns)
     if isinstance(event, WriteFailed) and (is_writing or is_sending):
@@ -328,6 +335,16 @@ def _on_barred(command: Command, policy: Policy, event: Barred | Postponed, now_
     return barred  # what was sent may still be confirmed
 
 
+def _on_reachable(command: Command, *, is_up: bool) -> Command:
+    if not is_up or command.is_up or command.baseline_ns is None:
+        is_lost = command.phase is Phase.SENDING and not is_up
+        return _replace(command, is_up=is_up, phase=Phase.HELD if is_lost else command.phase)
+    return _replace(
+        command, is_up=True, old=command.last_told, told=None, acked_ns=None, candidate=None, is_moving=False,
+        is_doubted=True, has_lost_ack=command.has_lost_ack or command.acked_ns is not None,
+    )  # fmt: skip
+
+
 # --- ends
 
 
@@ -344,7 +361,7 @@ def _is_confirmed(command: Command, policy: Policy) -> bool:
 def _settled(command: Command, policy: Policy) -> Command:
     """Return the command ended, if it is confirmed and no ack is awaited any more."""
     awaits_ack = policy.has_ack and command.acked_ns is None and not command.is_overdue
-    if awaits_ack or not _is_confirmed(command, policy):
+    if awaits_ack or command.is_doubted or not _is_confirmed(command, policy):
         return command
     return _reported(command, is_clamped=False)
 
@@ -373,6 +390,8 @@ def _missing(command: Command, policy: Policy) -> str:
         return "unreachable"
     if not command.may_have_sent:
         return "write_failed" if command.attempt else "not_sent"
+    if command.has_lost_ack and command.acked_ns is None:
+        return "restarted"
     if policy.has_ack and command.acked_ns is None:
         return "no_ack"
     if not command.has_told:

@@ -18,12 +18,15 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
+import msgspec
+
 from gateway import errors as gateway_errors
 from gateway.environment import variable
 from gateway.errors import GatewayError, PortError, PortLostError, PortTimeoutError
 from gateway.frame import Address
+from hil.agent.clocks import ClockOffset, OtherClock
 from hil.agent.dialling import Keys, Line, dial
-from hil.agent.errors import AgentLostError, AgentProtocolError, AgentRefusedError
+from hil.agent.errors import AgentBusyError, AgentLostError, AgentProtocolError, AgentRefusedError
 from hil.agent.link import Link
 from hil.agent.messages import (
     BEAT_S,
@@ -51,13 +54,12 @@ PATIENCE_S: Final = 30.0  # for an agent that went away
 MOST_UNREAD: Final = 100_000  # records; the oldest of more are dropped, and told
 MOST_GAPS: Final = 1000
 MOST_WAITING: Final = 1000  # writes of threads at once
-_OFFSETS: Final = 32  # measurements of the clocks, of which the quickest counts
 
 
 class Received(NamedTuple):
     """One record of the port."""
 
-    stamp_ns: int  # the agent's monotonic clock, when it was read
+    stamp_ns: int  # the agent's monotonic clock, when it came
     payload: bytes
     address: Address
 
@@ -70,21 +72,24 @@ class Lack(NamedTuple):
     why: str
 
 
-class ClockOffset(NamedTuple):
-    """What the agent's monotonic clock is ahead of ours."""
-
-    offset_ns: int
-    uncertainty_ns: int
+Taken = Callable[[int], None]  # hears the agent's stamp of a write, in the link's thread, before what came after it
 
 
 class _Pending:
     """A write that somebody waits for."""
 
-    def __init__(self, message: Write) -> None:
+    def __init__(self, message: Write, taken: Taken | None) -> None:
         self.message = message
         self.is_sent = False
         self.is_done = False
         self.error: GatewayError | None = None
+        self._taken = taken
+
+    def end(self, error: GatewayError | None, stamp_ns: int = 0) -> None:
+        """Come to an end: with an error, or taken at a time of the agent's."""
+        self.error, self.is_done = error, True
+        if error is None and self._taken is not None:
+            self._taken(stamp_ns)
 
 
 class Stream:
@@ -94,6 +99,7 @@ class Stream:
         self.agent = agent
         self.resource = resource
         self.protocol = ""
+        self.port = ""  # what the agent calls it
         self.is_stream = True
         self.gaps: deque[Lack] = deque(maxlen=MOST_GAPS)
         self.lost_records = 0  # that are known to be lost
@@ -108,11 +114,13 @@ class Stream:
         self._next = 0
         self._numbers = 0
         self._pending: dict[int, _Pending] = {}
-        self._offsets: deque[ClockOffset] = deque(maxlen=_OFFSETS)
+        self._clock = OtherClock()
         self._dead: GatewayError | None = None
         self._is_linked = False
+        self._hello_ns = 0
         self._asks_clock = False
         self._away_since_s: float | None = None
+        self._why_away: AgentLostError | None = None
         self._link: Link | None = None
 
     def open(self, line: Callable[[], Line], *, beat_s: float, silence_s: float) -> None:
@@ -121,9 +129,9 @@ class Stream:
         self._link = Link(line, self, beat_s=beat_s, silence_s=silence_s, name=name)
         self._link.start()
         with self._changed:
-            self._changed.wait_for(lambda: bool(self._offsets) or self._dead is not None, OPEN_S)
+            self._changed.wait_for(lambda: self._clock.is_known or self._dead is not None, OPEN_S)
             dead = self._dead
-            if dead is None and not self._offsets:
+            if dead is None and not self._clock.is_known:
                 dead = AgentLostError(f"{self.agent} did not answer within {OPEN_S:g} s")
         if dead is not None:
             self.close()
@@ -143,16 +151,18 @@ class Stream:
             self._unread.clear()
         return found
 
-    def write(self, data: bytes, address: Address = None, *, timeout_s: float = WRITE_S) -> None:
+    def write(
+        self, data: bytes, address: Address = None, *, timeout_s: float = WRITE_S, taken: Taken | None = None
+    ) -> None:
         """Return when the port at the agent has taken it. Raises: PortError, LeaseLostError, AgentError.
 
         After a timeout or a loss nobody knows whether it was written; it will not be written later.
         """
-        self._send(data, address, asks=False, timeout_s=timeout_s)
+        self._send(Write(0, bytes(data), address), timeout_s, taken)
 
     def ask(self, request: bytes, address: Address = None, *, timeout_s: float = WRITE_S) -> None:
         """Send a request whose answer comes by `read`: an SPI transfer, a GATT read. Raises as `write` does."""
-        self._send(request, address, asks=True, timeout_s=timeout_s)
+        self._send(Write(0, bytes(request), address, asks=True), timeout_s, None)
 
     def close(self) -> None:
         """Give the port back. May be called twice."""
@@ -160,10 +170,16 @@ class Stream:
             self._link.stop()
 
     @property
+    def away(self) -> str:
+        """Why the agent is not to be had at the moment, "" where it is."""
+        with self._changed:
+            return "" if self._is_linked or self._why_away is None else str(self._why_away)
+
+    @property
     def clock_offset(self) -> ClockOffset:
         """What the agent's monotonic clock is ahead of ours, as the quickest of the latest beats told."""
         with self._changed:
-            return min(self._offsets, key=lambda offset: offset.uncertainty_ns)
+            return self._clock.offset
 
     def local_ns(self, stamp_ns: int) -> int:
         """Return what our monotonic clock showed at a stamp of the agent's, as well as `clock_offset` is known."""
@@ -177,9 +193,9 @@ class Stream:
     ) -> None:
         self.close()
 
-    def _send(self, data: bytes, address: Address, *, asks: bool, timeout_s: float) -> None:
-        if len(data) > MOST_WRITE_BYTES:
-            raise ValueError(f"{len(data)} bytes in one write; at most {MOST_WRITE_BYTES}")
+    def _send(self, message: Write, timeout_s: float, taken: Taken | None) -> None:
+        if len(message.data) > MOST_WRITE_BYTES:
+            raise ValueError(f"{len(message.data)} bytes in one write; at most {MOST_WRITE_BYTES}")
         with self._changed:
             if self._dead is not None:
                 raise self._dead
@@ -187,12 +203,16 @@ class Stream:
                 raise PortTimeoutError(self._name, f"{MOST_WAITING} writes wait for it already")
             self._numbers += 1
             number = self._numbers
-            pending = self._pending[number] = _Pending(Write(number, bytes(data), address, asks))
+            numbered = msgspec.structs.replace(message, number=number)
+            pending = self._pending[number] = _Pending(numbered, taken)
             if self._link is not None:
                 self._link.wake()
             self._changed.wait_for(lambda: pending.is_done, timeout_s)
             del self._pending[number]
+            away = None if self._is_linked else self._why_away
         if not pending.is_done:
+            if away is not None:
+                raise PortLostError(self._name, f"no agent for {timeout_s:g} s: {away}")
             raise PortTimeoutError(self._name, f"no answer from its agent within {timeout_s:g} s")
         if pending.error is not None:
             raise pending.error
@@ -205,6 +225,7 @@ class Stream:
 
     def hello(self) -> Hello:
         """Return who we are and how far we have got."""
+        self._hello_ns = time.monotonic_ns()
         return Hello(VERSION, self.resource, self._session, self._secret, self._lease_token, self._instance, self._next)
 
     def next_out(self) -> FromRunner | None:
@@ -228,7 +249,7 @@ class Stream:
                 case Data():
                     self._take(message)
                 case Wrote():
-                    self._answer(message.number, None)
+                    self._answer(message.number, None, message.stamp_ns)
                 case Failed(number=0):
                     raise _error_of(message)
                 case Failed():
@@ -237,11 +258,12 @@ class Stream:
                     self._lack(message.count, message.why)
                     self._next += message.count
                 case Beat():
-                    self._measure(message)
+                    if message.runner_ns:
+                        self._clock.answered(message.runner_ns, message.monotonic_ns, time.monotonic_ns())
                 case Welcome():
                     self._welcomed(message)
                 case No():
-                    raise AgentRefusedError(f"{self._name} is refused: {message.why}")
+                    raise self._refusal(message)
                 case _:
                     raise AgentProtocolError(f"a {type(message).__name__} from an agent")
             self._changed.notify_all()
@@ -251,12 +273,12 @@ class Stream:
         with self._changed:
             now_s = time.monotonic()
             is_first = not self._instance
-            self._is_linked = False
+            self._is_linked, self._why_away = False, why
             self._away_since_s = self._away_since_s or now_s
             unknown = PortLostError(self._name, f"{why}; whether it was written nobody knows")
             for pending in self._pending.values():
                 if pending.is_sent and not pending.is_done:
-                    pending.error, pending.is_done = unknown, True
+                    pending.end(unknown)
             self._changed.notify_all()
         if is_first:
             self.ended(AgentLostError(f"{self._name}: {why}"))
@@ -274,26 +296,39 @@ class Stream:
             self._is_linked = False
             for pending in self._pending.values():
                 if not pending.is_done:
-                    pending.error, pending.is_done = self._dead, True
+                    pending.end(self._dead)
             self._changed.notify_all()
+
+    def _refusal(self, message: No) -> GatewayError:
+        """Return what a refusal means: to one that was let in before, what passes is an interruption that goes on."""
+        why = f"{self._name} is refused: {message.why}"
+        if not message.is_passing:
+            return AgentRefusedError(why)
+        return AgentLostError(why) if self._instance else AgentBusyError(why)
 
     def _welcomed(self, message: Welcome) -> None:
         if message.version != VERSION:
             raise AgentRefusedError(f"{self.agent} speaks version {message.version}, we {VERSION}; update the older")
+        if self._instance:  # its machine may have slept or been started anew
+            self._clock.forget()
+            self._clock.answered(self._hello_ns, message.monotonic_ns, time.monotonic_ns())
         if self._instance not in {"", message.instance}:
             self._lack(0, "the agent or its port was started anew")
         elif self._instance and message.next_sequence > self._next:
             self._lack(message.next_sequence - self._next, "the agent kept them no longer")
         self._instance, self._next = message.instance, message.next_sequence
-        self.protocol, self.is_stream = message.protocol, message.is_stream
+        self.protocol, self.is_stream, self.port = message.protocol, message.is_stream, message.port
         self._is_linked, self._asks_clock, self._away_since_s = True, True, None
 
     def _take(self, data: Data) -> None:
         if data.sequence > self._next:
             self._lack(data.sequence - self._next, "they did not come")
         self._next = data.sequence + len(data.payloads)
-        addresses = data.addresses or [None] * len(data.payloads)
-        self._unread.extend(map(Received, [data.stamp_ns] * len(addresses), data.payloads, addresses))
+        count = len(data.payloads)
+        addresses, stamps = data.addresses or [None] * count, data.stamps_ns or [data.stamp_ns] * count
+        if not len(addresses) == len(stamps) == count:
+            raise AgentProtocolError(f"{count} records with {len(addresses)} addresses and {len(stamps)} stamps")
+        self._unread.extend(map(Received, stamps, data.payloads, addresses))
         self._last_ns = data.stamp_ns
         too_many = len(self._unread) - MOST_UNREAD
         if too_many > 0:
@@ -305,16 +340,10 @@ class Stream:
         self.lost_records += count
         self.gaps.append(Lack(self._last_ns, count, why))
 
-    def _answer(self, number: int, error: GatewayError | None) -> None:
+    def _answer(self, number: int, error: GatewayError | None, stamp_ns: int = 0) -> None:
         pending = self._pending.get(number)  # None: it was not waited for any longer
         if pending is not None:
-            pending.error, pending.is_done = error, True
-
-    def _measure(self, beat: Beat) -> None:
-        round_trip_ns = time.monotonic_ns() - beat.runner_ns
-        if beat.runner_ns and round_trip_ns >= 0:
-            middle_ns = beat.runner_ns + round_trip_ns // 2
-            self._offsets.append(ClockOffset(beat.monotonic_ns - middle_ns, (round_trip_ns + 1) // 2))
+            pending.end(error, stamp_ns)
 
 
 def connect(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 from typing import Any, Final, Protocol
 
 from gateway.clock import Clock
 from gateway.errors import DriverError, GatewayError, PortError, PortOptionError
 from gateway.port import AskingPort, Port
-from hil.agent.errors import AgentProtocolError, AgentRefusedError
+from hil.agent.errors import AgentBusyError, AgentProtocolError, AgentRefusedError
 from hil.agent.messages import (
     MOST_BYTES,
     MOST_WRITE_BYTES,
@@ -45,12 +44,15 @@ class _OverError(Exception):
 class Host(Protocol):
     """What a connection asks of its agent."""
 
-    secret: str | None
     clock: Clock
     beat_silence_s: float
 
     def wire(self, resource: str) -> Wire:
         """Return a wire. Raises: AgentRefusedError naming those there are."""
+        ...
+
+    def knows(self, secret: str) -> bool:
+        """Return whether this is the agent's token, as it is now."""
         ...
 
     def lease(self, token: int) -> Lease | None:
@@ -98,7 +100,7 @@ class Connection:
             wire, lease = await self._admitted(first)
         except (GatewayError, PortError, DriverError) as error:
             self.refused = str(error)
-            await self._say(No(self.refused))
+            await self._say(_refusal(first, error))
             return
         wire.user = self
         try:
@@ -119,8 +121,7 @@ class Connection:
         """Return what the runner may use. Raises: GatewayError, saying why it may not."""
         if hello.version != VERSION:
             raise AgentRefusedError(f"it speaks version {hello.version}, this agent {VERSION}; update the older")
-        secret = self._host.secret
-        if secret is not None and not hmac.compare_digest(hello.secret.encode(), secret.encode()):
+        if not self._host.knows(hello.secret):
             raise AgentRefusedError("its token is not this agent's")
         self._incoming.most_bytes = MOST_BYTES
         self.session, self.token = hello.session, hello.token
@@ -134,10 +135,10 @@ class Connection:
         return wire, lease
 
     def _may_have(self, wire: Wire) -> None:
-        """Raise AgentRefusedError unless the wire is free, was this runner's before, or is lent to it by now."""
+        """Raise AgentBusyError unless the wire is free, was this runner's before, or is lent to it by now."""
         user = wire.user
         if user is not None and user.session != self.session and user.token >= self.token:
-            raise AgentRefusedError(f"{wire.name} is in use by {user.peer}")
+            raise AgentBusyError(f"{wire.name} is in use by {user.peer}")
 
     async def _welcome(self, hello: Hello, wire: Wire) -> None:
         self._next = wire.history.next_sequence
@@ -145,10 +146,9 @@ class Connection:
             self._next = max(1, hello.next_sequence)
         clock = self._host.clock
         port = wire.port
+        now_ns, wall_ns = clock.monotonic_ns(), clock.wall_ns()
         await self._say(
-            Welcome(
-                VERSION, wire.instance, self._next, wire.protocol, port.is_stream, clock.monotonic_ns(), clock.wall_ns()
-            )
+            Welcome(VERSION, wire.instance, self._next, wire.protocol, port.is_stream, now_ns, wall_ns, port.name)
         )
         log.info("runner let in: peer=%s resource=%s", self.peer, wire.name)
 
@@ -159,7 +159,7 @@ class Connection:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._give(wire), name=f"{hello.resource}/give")
                 group.create_task(self._take(wire.port, port), name=f"{hello.resource}/take")
-                group.create_task(self._watch(lease), name=f"{hello.resource}/watch")
+                group.create_task(self._watch(hello, lease), name=f"{hello.resource}/watch")
         except BaseExceptionGroup as errors:
             for error in errors.exceptions:
                 if isinstance(error, AgentProtocolError):
@@ -200,15 +200,18 @@ class Connection:
                 clock = self._host.clock
                 await self._say(Beat(message.runner_ns, clock.monotonic_ns(), clock.wall_ns()))
             case Write() if len(message.data) <= MOST_WRITE_BYTES:
-                await self._say(await _written(message, port, guarded))
+                await self._say(await _written(message, port, guarded, self._host.clock.monotonic_ns()))
             case _:
                 raise AgentProtocolError(f"a {type(message).__name__} where none belongs")
 
-    async def _watch(self, lease: Lease | None) -> None:
-        """End what nobody is behind any more, and what is somebody else's by now."""
+    async def _watch(self, hello: Hello, lease: Lease | None) -> None:
+        """End what nobody is behind any more, what is somebody else's by now, and who is not welcome any more."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(min(WATCH_S, self._host.beat_silence_s / 4))
+            if not self._host.knows(hello.secret):
+                self._writer.write(encoded(No("its token was withdrawn")))
+                raise _OverError("its token was withdrawn")
             if self._displaced is not None:
                 raise _OverError(self._displaced)
             if loop.time() - self._heard_s >= self._host.beat_silence_s:
@@ -227,7 +230,7 @@ class Connection:
         await self._writer.drain()
 
 
-async def _written(message: Write, port: Port, guarded: Any) -> FromAgent:
+async def _written(message: Write, port: Port, guarded: Any, now_ns: int) -> FromAgent:
     try:
         if not message.asks:
             await guarded.write(message.data, message.address)
@@ -237,7 +240,13 @@ async def _written(message: Write, port: Port, guarded: Any) -> FromAgent:
             return _failed(message.number, PortOptionError(port.name, "it answers no requests; write and read"))
     except (PortError, LeaseLostError) as error:
         return _failed(message.number, error)
-    return Wrote(message.number)
+    return Wrote(message.number, now_ns)
+
+
+def _refusal(hello: Hello, error: Exception) -> No | Failed:
+    if isinstance(error, LeaseLostError) and hello.token:
+        return _failed(0, error)
+    return No(str(error), is_passing=isinstance(error, (AgentBusyError, PortError)))
 
 
 def _failed(number: int, error: PortError | LeaseLostError) -> Failed:

@@ -19,6 +19,7 @@ from hil.agent.tls import client_context, is_loopback
 PORT: Final = 4716
 _SSH_ALIVE_S: Final = 5
 _KEPT_ERROR_CHARS: Final = 500
+_NOT_FOUND: Final = 127  # what a shell says of a command that it does not find, POSIX 2.8.2; ssh hands it on
 
 
 class Keys(NamedTuple):
@@ -61,7 +62,10 @@ class Line(NamedTuple):
         except subprocess.TimeoutExpired:
             return ""
         said = self.process.stderr.read(65_536).decode(errors="replace").strip()
-        return said.rpartition("\n")[2][:_KEPT_ERROR_CHARS]
+        last = said.rpartition("\n")[2][:_KEPT_ERROR_CHARS]
+        if self.process.returncode == _NOT_FOUND:
+            return f"{last}; there an ssh session needs tidegate on its PATH, for example in /usr/local/bin"
+        return last
 
 
 def dial(agent: str, target: str | None, keys: Keys, timeout_s: float) -> Line:

@@ -4,6 +4,7 @@ GatewayError
 └── AgentError
     ├── AgentLostError (ConnectionError)     no agent answers, or none does any more
     ├── AgentRefusedError (PermissionError)  it answers that it will not
+    │   └── AgentBusyError                   not now: the port is somebody else's, or cannot be opened
     └── AgentProtocolError                   what came is nothing that an agent or runner says
 """
 
@@ -22,6 +23,10 @@ class AgentLostError(AgentError, ConnectionError):
 
 class AgentRefusedError(AgentError, PermissionError):
     """The agent answers that it will not."""
+
+
+class AgentBusyError(AgentRefusedError):
+    """The agent answers that it cannot now: the port is somebody else's, or cannot be opened."""
 
 
 class AgentProtocolError(AgentError):

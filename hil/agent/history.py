@@ -15,6 +15,8 @@ from hil.agent.messages import Data, Gap
 KEPT_BYTES: Final = 1 << 20
 MOST_RECORDS: Final = 512  # in one message
 
+BELIEVABLE_NS: Final = 5_000_000_000  # a stamp that is older, or of the future, is of another clock
+
 _RECORD_BYTES: Final = 64  # what keeping one costs beside its payload
 _MOST_PAYLOAD_BYTES: Final = 64 << 10  # in one message
 
@@ -35,11 +37,12 @@ class History:
         if batch.dropped:
             self.dropped += batch.dropped
             self._append(Gap(batch.dropped, "the port lost them"), batch.dropped)
-        start = 0
+        start, stamps = 0, _stamps(batch)
         for end in _cuts(batch.payloads):
             payloads = batch.payloads[start:end]
             addresses = batch.addresses[start:end] if batch.addresses is not None else None
-            part = Data(self.next_sequence, batch.received_ns, batch.wall_ns, payloads, addresses)
+            stamped = stamps[start:end] if stamps is not None else None
+            part = Data(self.next_sequence, batch.received_ns, batch.wall_ns, payloads, addresses, stamped)
             self._append(part, len(payloads))
             start = end
         self._forget_oldest()
@@ -72,6 +75,14 @@ class History:
         del self._places[:forgotten]
 
 
+def _stamps(batch: Batch) -> list[int] | None:
+    """Return when each payload came, on the monotonic clock, where the port knows."""
+    if batch.stamps_ns is None:
+        return None
+    ages_ns = (batch.wall_ns - stamp_ns for stamp_ns in batch.stamps_ns)
+    return [batch.received_ns - (age_ns if 0 <= age_ns < BELIEVABLE_NS else 0) for age_ns in ages_ns]
+
+
 def _cuts(payloads: list[bytes]) -> list[int]:
     """Return where a batch is cut so that each part fits into a message."""
     ends, size, start = [], 0, 0
@@ -99,4 +110,5 @@ def _rest(part: Data | Gap, skipped: int) -> Data | Gap:
     if isinstance(part, Gap):
         return Gap(part.count - skipped, part.why)
     addresses = part.addresses[skipped:] if part.addresses is not None else None
-    return Data(part.sequence + skipped, part.stamp_ns, part.wall_ns, part.payloads[skipped:], addresses)
+    stamps = part.stamps_ns[skipped:] if part.stamps_ns is not None else None
+    return Data(part.sequence + skipped, part.stamp_ns, part.wall_ns, part.payloads[skipped:], addresses, stamps)

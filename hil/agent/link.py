@@ -16,7 +16,7 @@ from hil.agent.dialling import Line
 from hil.agent.errors import AgentLostError, AgentProtocolError
 from hil.agent.messages import Beat, FromRunner, Hello, Incoming, Message, encoded
 
-START_S: Final = 15.0  # for ssh and an agent that it starts, on a small machine
+START_S: Final = 15.0  # for ssh and an agent that it starts, on a small machine; for a port that opens slowly
 
 _READ_BYTES: Final = 65_536
 _FIRST_PAUSE_S: Final = 0.1
@@ -56,6 +56,7 @@ class Link:
         self._beat_s = beat_s
         self._silence_s = silence_s
         self._stopping = threading.Event()
+        self._has_heard = False  # anything over the line that is open
         self._bell, self._rope = socket.socketpair()  # rung when there is something to say
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -102,7 +103,7 @@ class Link:
         except OSError as error:
             if isinstance(error, GatewayError):
                 raise
-            raise AgentLostError(line.last_words() or f"the connection broke: {error}") from error
+            raise self._broken(line, f"the connection broke: {error}") from error
         finally:
             line.close()
         return True
@@ -111,7 +112,8 @@ class Link:
         wire, incoming = line.socket, Incoming(from_agent=True)
         self._say(wire, self._talk.hello())
         heard_s = time.monotonic()
-        silence_s = self._silence_s if line.process is None else max(START_S, self._silence_s)
+        silence_s = max(START_S, self._silence_s)  # until it has said something
+        self._has_heard = False
         beat_due_s = heard_s + self._beat_s
         while not self._stopping.is_set():
             now_s = time.monotonic()
@@ -126,7 +128,14 @@ class Link:
             if self._bell in ready:
                 self._bell.recv(_READ_BYTES)
             if wire in ready and self._hear(wire, incoming, line):
-                heard_s, silence_s = time.monotonic(), self._silence_s
+                heard_s, silence_s, self._has_heard = time.monotonic(), self._silence_s, True
+
+    def _broken(self, line: Line, how: str) -> AgentLostError:
+        """Return what is known of a line that broke."""
+        said = line.last_words()
+        if not said and isinstance(line.socket, ssl.SSLSocket) and not self._has_heard:
+            how += " before it said anything; does it take our certificate (TIDEGATE_AGENT_CERT)?"
+        return AgentLostError(said or how)
 
     def _say(self, wire: socket.socket, message: FromRunner) -> None:
         wire.settimeout(self._silence_s)
@@ -142,7 +151,7 @@ class Link:
             except (BlockingIOError, ssl.SSLWantReadError):
                 return has_heard
             if not data:
-                raise AgentLostError(line.last_words() or "the agent closed the connection")
+                raise self._broken(line, "the agent closed the connection")
             has_heard = True
             try:
                 for message in incoming.feed(data):

@@ -52,6 +52,7 @@ class Welcome(_Message, frozen=True, tag="welcome"):
     is_stream: bool
     monotonic_ns: int
     wall_ns: int
+    port: str = ""  # as the agent's rig file calls it: "can0", "slcan:/dev/ttyACM0"
 
 
 class Data(_Message, frozen=True, tag="data"):
@@ -61,7 +62,8 @@ class Data(_Message, frozen=True, tag="data"):
     stamp_ns: int  # the agent's monotonic clock
     wall_ns: int
     payloads: list[bytes]
-    addresses: list[Address] | None = None
+    addresses: list[Address] | None = None  # of each payload, on a port that has them
+    stamps_ns: list[int] | None = None  # monotonic, of each payload, where the port knows more than `stamp_ns`
 
 
 class Gap(_Message, frozen=True, tag="gap"):
@@ -84,6 +86,7 @@ class Wrote(_Message, frozen=True, tag="wrote"):
     """The port has taken it."""
 
     number: int
+    stamp_ns: int = 0  # the agent's monotonic clock, when the port was given it
 
 
 class Failed(_Message, frozen=True, tag="failed"):
@@ -100,6 +103,7 @@ class No(_Message, frozen=True, tag="no"):
     """Not welcome."""
 
     why: str
+    is_passing: bool = False  # what is in the way may go by itself: somebody else has the port, or it is not there
 
 
 class Beat(_Message, frozen=True, tag="beat"):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import logging
 import os
 import socket
-import ssl
 import stat
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,6 +18,7 @@ from gateway.spelling import did_you_mean
 from hil.agent.connection import Connection
 from hil.agent.errors import AgentRefusedError
 from hil.agent.messages import SILENCE_S
+from hil.agent.tls import Papers
 from hil.agent.wire import Wire
 from hil.lease.errors import LeaseLostError
 from hil.lease.held import Lease
@@ -25,6 +26,7 @@ from hil.lease.pool import Pool
 
 MOST_CONNECTIONS: Final = 32
 HANDSHAKE_S: Final = 5.0
+RENEW_S: Final = 1.0  # how often the papers are looked at
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,7 @@ class Agent:
     """Serves `wires` of one target.
 
     With `pool` a runner needs the lease of `target`, and loses its streams when it loses that. With `lease` the agent
-    itself runs under one, which every write needs.
+    itself runs under one, which every write needs. `secret` returns the token of runners, as it is at that moment.
     """
 
     def __init__(
@@ -41,27 +43,42 @@ class Agent:
         target: str,
         wires: Sequence[Wire],
         *,
-        secret: str | None = None,
+        secret: Callable[[], str] | None = None,
         pool: Pool | None = None,
         lease: Lease | None = None,
         clock: Clock | None = None,
         beat_silence_s: float = SILENCE_S,
     ) -> None:
         self.target = target
-        self.secret = secret
         self.clock = clock or SystemClock()
         self.beat_silence_s = beat_silence_s
         self.counts: Counter[str] = Counter()  # connections: accepted, refused, too many
+        self._secret = secret
         self._wires = {wire.name: wire for wire in wires}
         self._pool = pool
         self._lease = lease
         self._open = 0
+
+    @property
+    def has_token(self) -> bool:
+        """Whether runners need one."""
+        return self._secret is not None
 
     def wire(self, resource: str) -> Wire:
         """Return a wire. Raises: AgentRefusedError naming those there are."""
         if resource not in self._wires:
             raise AgentRefusedError(f"{self.target} has no {resource!r}{did_you_mean(resource, self._wires)}")
         return self._wires[resource]
+
+    def knows(self, secret: str) -> bool:
+        """Return whether this is the agent's token, as it is now; any is, where it has none."""
+        if self._secret is None:
+            return True
+        try:
+            return hmac.compare_digest(secret.encode(), self._secret().encode())
+        except UsageError as error:
+            log.warning("nobody is let in: reason=%s", error)
+            return False
 
     def lease(self, token: int) -> Lease | None:
         """Return the lease by which a runner may write, None where none is needed. Raises: LeaseError."""
@@ -72,12 +89,14 @@ class Agent:
         return self._pool.lease(self.target, token)
 
     async def listen(
-        self, host: str, port: int, tls: ssl.SSLContext | None, on_ready: Callable[[str, int], None] | None = None
+        self, host: str, port: int, papers: Papers | None, on_ready: Callable[[str, int], None] | None = None
     ) -> None:
-        """Serve until cancelled. Raises: OSError when the address cannot be had."""
-        timeout_s = HANDSHAKE_S if tls is not None else None
+        """Serve until cancelled, over TLS with `papers`. Raises: OSError when the address cannot be had."""
+        tls, timeout_s = (papers.context, HANDSHAKE_S) if papers is not None else (None, None)
         server = await asyncio.start_server(self._accepted, host, port, ssl=tls, ssl_handshake_timeout=timeout_s)
         async with server, asyncio.TaskGroup() as group:
+            if papers is not None:
+                group.create_task(_renewing(papers), name="papers")
             for wire in self._wires.values():
                 group.create_task(wire.run(), name=wire.name)
             if on_ready is not None:
@@ -110,6 +129,12 @@ class Agent:
         finally:
             self._open -= 1
             self.counts["refused" if connection.refused else "accepted"] += 1
+
+
+async def _renewing(papers: Papers) -> None:
+    while True:
+        await asyncio.sleep(RENEW_S)
+        papers.renew()
 
 
 async def _standard_streams() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

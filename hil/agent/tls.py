@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import ssl
 from pathlib import Path
 from typing import Final
@@ -10,6 +11,8 @@ from typing import Final
 from gateway.errors import UsageError
 
 _LEAST_SECRET_CHARS: Final = 16
+
+log = logging.getLogger(__name__)
 
 
 def is_loopback(host: str) -> bool:
@@ -43,6 +46,32 @@ def server_context(certificate: Path, key: Path, client_ca: Path | None) -> ssl.
     return context
 
 
+class Papers:
+    """The agent's certificate and its key: files that may be renewed while it runs."""
+
+    def __init__(self, certificate: Path, key: Path, client_ca: Path | None) -> None:
+        """Load them. Raises: UsageError."""
+        self.context = server_context(certificate, key, client_ca)
+        self._files = (certificate, key)
+        self._loaded = self._stamps()
+
+    def renew(self) -> None:
+        """Show what the files hold by now to whoever connects next, where they changed and belong together."""
+        stamps = self._stamps()
+        if stamps == self._loaded:
+            return
+        self._loaded = stamps
+        try:
+            for context in (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self.context):  # the first to see whether it goes
+                _load_own(context, *self._files)
+            log.info("certificate renewed: file=%s", self._files[0])
+        except UsageError as error:
+            log.warning("certificate not renewed: reason=%s", error)
+
+    def _stamps(self) -> list[tuple[int, int, int] | None]:
+        return [_stamp_of(file) for file in self._files]
+
+
 def client_context(authority: Path | None, certificate: Path | None, key: Path | None) -> ssl.SSLContext:
     """Return the runner's settings. Raises: UsageError.
 
@@ -68,6 +97,14 @@ def secret_of(file: Path) -> str:
     if len(secret) < _LEAST_SECRET_CHARS:
         raise UsageError(f"{file} holds a token of {len(secret)} characters; make one: openssl rand -hex 32 > {file}")
     return secret
+
+
+def _stamp_of(file: Path) -> tuple[int, int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _load_own(context: ssl.SSLContext, certificate: Path, key: Path) -> None:

@@ -64,11 +64,13 @@ def command(
     if (listen is None) is not stdio:
         raise click.UsageError("either --listen HOST:PORT or --stdio")
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
+    if token_file is not None:
+        secret_of(token_file)
     name, wires = _wires(rig_file, target)
     agent = Agent(
         name,
         wires,
-        secret=secret_of(token_file) if token_file is not None else None,
+        secret=partial(secret_of, token_file) if token_file is not None else None,
         pool=Pool(pool) if pool is not None else None,
         lease=current() if pool is None else None,
     )
@@ -83,22 +85,21 @@ def _listen(  # noqa: PLR0917 - as they come
     agent: Agent, listen: str, certificate: Path | None, key: Path | None, client_ca: Path | None, resources: list[str]
 ) -> Coroutine[None, None, None]:
     from hil.agent.dialling import address_of
-    from hil.agent.tls import check_listening, server_context
+    from hil.agent.tls import Papers, check_listening
 
     host, port = address_of(listen)
     if (certificate is None) is not (key is None):
         raise UsageError("a certificate needs its key: give both --cert and --key")
     if client_ca is not None and certificate is None:
         raise UsageError("--client-ca asks runners for certificates, which only TLS can: give --cert and --key too")
-    knows = client_ca is not None or agent.secret is not None
-    check_listening(host, has_tls=certificate is not None, knows_runners=knows)
-    tls = None if certificate is None or key is None else server_context(certificate, key, client_ca)
+    check_listening(host, has_tls=certificate is not None, knows_runners=client_ca is not None or agent.has_token)
+    papers = None if certificate is None or key is None else Papers(certificate, key, client_ca)
 
     def ready(at_host: str, at_port: int) -> None:
-        how = "TLS" if tls is not None else "plain, this machine only"
+        how = "TLS" if papers is not None else "plain, this machine only"
         click.echo(f"serving {agent.target} ({', '.join(resources)}) on {at_host}:{at_port}, {how}", err=True)
 
-    return agent.listen(host, port, tls, ready)
+    return agent.listen(host, port, papers, ready)
 
 
 def _run(serving: Coroutine[None, None, None]) -> None:

@@ -23,7 +23,9 @@ def command(a: Path, b: Path, limits: tuple[str, ...], *, as_json: bool) -> None
 
     Both are folders of `--hil-record`. The figures: latency_p99 (send to answer), retries, errors, drops (sends that
     nothing answered), coverage (values and setpoints of the profiles that the run exercised), failed_tests, and
-    measure.NAME of each measurement. Only what gets worse fails, by more than its limit; the standard limit is 0.
+    measure.NAME of each measurement. Only what gets worse fails, by more than its limit; the standard limit is 0. A
+    measurement with one limit gets worse towards it; of others the sign of --limit says what is worse: +5%, -5%, or 5%
+    for both.
 
     \b
     For example:

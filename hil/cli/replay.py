@@ -60,8 +60,8 @@ def command(
       tidegate hil replay pump.trace --to uart0=/dev/ttyUSB1
       tidegate hil replay drive.blf --to can0=vcan0 --speed 2x --json
 
-    Exit codes: 0 all as in FILE, 1 something was sent otherwise (shown with what stood before it), 2 FILE is no trace
-    or wrong use, 3 a port is not there or went away.
+    Exit codes: 0 all as in FILE, 1 something was sent otherwise (shown with what stood before it) or FILE is damaged
+    in its middle (what could be read is played), 2 FILE is no trace or wrong use, 3 a port is not there or went away.
     """  # noqa: D301 - \b keeps click from filling the example
     outcome = Outcome()
     with told(), as_trace(file, outcome) as stream:
@@ -84,7 +84,7 @@ def command(
     for kind, count in playing.skipped.items():
         say(f"{count} x {kind} cannot be sent on such a port")
     _tell(playing, as_json=as_json)
-    sys.exit(EXIT_NO if player.diverged is not None else 0)
+    sys.exit(EXIT_NO if player.diverged is not None or outcome.is_damaged or outcome.unread else 0)
 
 
 def _buses(ports: tuple[str, ...], header: Header, records: list[Record]) -> dict[str, str]:

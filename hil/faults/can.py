@@ -1,5 +1,9 @@
 """What the faults of a CAN bus do. Pure, but for the chance that each fault brings along.
 
+On what the host gives its controller to send:
+
+- `tx_full`: its queue has no room: `send` raises
+
 On each attempt to send, retries included, so that `after` and `count` count attempts; `pattern` is of the data:
 
 - `lost_ack`: nobody acknowledges a frame of the host; it tries again, and its transmit errors rise until it is passive
@@ -19,7 +23,6 @@ As long as they last:
 - `babble`: the device sends frames with `id` for `load` percent of the time: what has a higher id waits, and starves
   at 100
 - `bitrate`: the device is at `factor` times the bit rate; beyond what receivers tolerate nobody understands the other
-- `tx_full`: the host's queue has no room: `send` raises
 - `unplug`: the host's interface is gone; `reenumerate`: for a quarter of a second, and it comes back as it was made
 """
 

@@ -62,7 +62,7 @@ class Strike(NamedTuple):
     t_ns: int
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Fault:
     """One fault that a test added; `hits` says how often it struck."""
 
@@ -86,6 +86,11 @@ class Fault:
     def hits(self) -> int:
         """How often it struck."""
         return self.struck
+
+    def __repr__(self) -> str:
+        """Return what a failed assertion shows of it."""
+        given = "".join(f", {name}={value!r}" for name, value in self.given.items())
+        return f"<fault {self.kind!r} on {self.bus}{given}: {self.hits} hits>"
 
     def remove(self) -> None:
         """End it; once more does nothing."""

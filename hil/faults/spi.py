@@ -36,8 +36,10 @@ class Wires(NamedTuple):
     device_mode: int = 0
 
 
-def wires(length: int, struck: Sequence[Striking], stuck: int | None, host_mode: int, device_mode: int) -> Wires:
-    """Return the wires of a transfer of `length` bytes under what strikes it."""
+def wires(length: int, struck: Sequence[Striking], host_mode: int, device_mode: int) -> Wires:
+    """Return the wires of a transfer of `length` bytes under what strikes it; at most one is `stuck_miso` or `mode`."""
+    stuck = next((fault.params["value"] for fault in struck if fault.kind == "stuck_miso"), None)
+    host_mode = next((fault.params["mode"] for fault in struck if fault.kind == "mode"), host_mode)
     cuts = {_cut(length, fault.chance) for fault in struck if fault.kind == "cs_glitch"}
     slip = sum(fault.params["bits"] for fault in struck if fault.kind == "bit_slip")
     return Wires(tuple(sorted(cuts)), slip, stuck, host_mode, device_mode)

@@ -46,9 +46,9 @@ def pairs(texts: Iterable[str], *, what: str, example: str) -> dict[str, str]:
     return found
 
 
-def facts_of(texts: Iterable[str]) -> dict[str, str]:
-    """Return the facts of `board=nucleo-f4 probe=stlink`. Raises: UsageError."""
-    facts = pairs(texts, what="fact", example="board=nucleo-f4")
+def facts_of(given: str | Iterable[str] | Facts) -> dict[str, str]:
+    """Return the facts of `board=nucleo-f4 probe=stlink`, however they were given. Raises: UsageError."""
+    facts = pairs(_texts_of(given), what="fact", example="board=nucleo-f4")
     if NAME_KEY in facts:
         raise UsageError("a target's name is no fact of it; leave `name=` out, templates know it anyway")
     return facts
@@ -59,15 +59,18 @@ def template_texts(template: Template) -> tuple[str, ...]:
 
     One text may hold several: `board=nucleo-* site=lab 1`.
     """
-    if isinstance(template, str):
-        texts = _BETWEEN.split(template.strip())
-    elif isinstance(template, Mapping):
-        texts = [f"{key}={glob}" for key, glob in template.items()]
-    else:
-        texts = [str(text) for text in template]
+    texts = _texts_of(template)
     for text in texts:  # the same key may stand twice: `board=nucleo* board=*f4`
         pairs([text], what="template", example="board=nucleo-*, or name=NAME for one target")
     return tuple(texts)
+
+
+def _texts_of(given: str | Iterable[str] | Facts) -> list[str]:
+    if isinstance(given, str):
+        return _BETWEEN.split(given.strip())
+    if isinstance(given, Mapping):
+        return [f"{key}={value}" for key, value in given.items()]
+    return [str(text) for text in given]
 
 
 def matches(texts: Sequence[str], name: str, facts: Facts) -> bool:

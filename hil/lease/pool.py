@@ -20,7 +20,7 @@ from gateway.errors import UsageError
 from hil.lease.errors import LeaseBusyError, LeaseLostError
 from hil.lease.folder import PoolFolder, boottime_ns
 from hil.lease.held import Lease
-from hil.lease.matching import Template, facts_of, matches, matching, target_name, template_texts
+from hil.lease.matching import Facts, Template, facts_of, matches, matching, target_name, template_texts
 from hil.lease.table import (
     KICK_GRACE_NS,
     MOST_FACTS,
@@ -72,8 +72,8 @@ class Pool:
         self.path = Path(folder).absolute()
         self._folder = PoolFolder(self.path)
 
-    def put(self, name: str, facts: Sequence[str] = ()) -> bool:
-        """Add a target, or give the one of that name other facts: texts `key=value`. Return whether it is new.
+    def put(self, name: str, facts: str | Sequence[str] | Facts = ()) -> bool:
+        """Add a target, or give the one of that name other facts, as texts or by key. Return whether it is new.
 
         A holder keeps its lease. The folder is made where there is none. Raises: UsageError, LeaseError.
         """
@@ -141,9 +141,11 @@ class Pool:
     ) -> Lease:
         """Return a lease that nobody keeps alive yet: the caller calls `beat`."""
         texts = template_texts(template)
-        if not SHORTEST_TTL_S <= ttl_s <= LONGEST_S or not 0 <= wait_s <= LONGEST_S:
+        are_numbers = all(isinstance(each, int | float) for each in (ttl_s, wait_s))
+        if not are_numbers or not SHORTEST_TTL_S <= ttl_s <= LONGEST_S or not 0 <= wait_s <= LONGEST_S:
             raise UsageError(
-                f"a lease lives {SHORTEST_TTL_S:g} s to 366 days without a sign of life, and waits at most so"
+                f"ttl_s={ttl_s!r}, wait_s={wait_s!r}: a lease lives {SHORTEST_TTL_S:g} s to 366 days without a sign of "
+                "life, and waits at most so; write seconds"
             )
         turn = _Turn(self._folder, texts, round(ttl_s * 1e9))
         try:

@@ -30,6 +30,9 @@ from hil.rigs.radio import (
 
 if TYPE_CHECKING:
     from hil.peers.attach import Simulated
+    from hil.peers.ble_playing import BlePlaying
+    from hil.peers.playing import TracePeer
+    from hil.trace import Record, Trace
 
 STANDARD_RSSI_DBM: Final = -60
 SHORTEST_NS: Final = 20_000_000  # between two advertisements (Core specification, Vol 6 Part B, 4.4.2.2)
@@ -40,7 +43,7 @@ Manufacturer = Mapping[int, bytes] | bytes | None
 
 
 class Air(Protocol):
-    """What carries away what a device sends."""
+    """What carries away what a device sends; `air_ns` and `answer` are for `ble_playing.py`."""
 
     @property
     def name(self) -> str:
@@ -51,6 +54,12 @@ class Air(Protocol):
 
     def notify(self, address: str | None, uuid: str, value: bytes) -> None:
         """Bring a value to those that have subscribed."""
+
+    def air_ns(self, advertisement: Advertisement) -> int:
+        """Return how long an advertisement is on the air."""
+
+    def answer(self, record: Record) -> None:
+        """Bring what the host waits for, a notification, or the end of a link, at once."""
 
 
 @dataclass(slots=True)
@@ -149,6 +158,7 @@ class BlePeer(ScriptedPeer[BleRule, Written]):
         self._script = BleScript()
         super().__init__(air.name, times, board, self._script)
         self._air = air
+        self._playing: BlePlaying | None = None
         self._addresses: set[str] = set()
         self.table = Table()
 
@@ -260,6 +270,35 @@ class BlePeer(ScriptedPeer[BleRule, Written]):
         found.value = bytes_of(value, most=MOST_VALUE_BYTES)
         if self._board.is_answering:
             self._air.notify(at, short, found.value)
+
+    def play(
+        self, trace: Trace | str | Path, bus: str | None = None, order: str = "strict", speed: object = 1
+    ) -> TracePeer:
+        """Let the device do what it did in a trace, from now on; `diverged` of what this returns is None, or where.
+
+        It advertises and notifies, and answers what is read and written, as in the trace; it has the addresses and the
+        characteristics that the trace names. `order`: "strict" as it was, or "matched", each request with its replies;
+        `speed`: 1, "2x", or "max" for at once. `trace`: a file, or what `hil.trace.read` gives. Raises: ValueError,
+        TraceError.
+        """
+        from hil.peers.ble_playing import BlePlaying, named
+        from hil.peers.playing import trace_peer
+
+        at, around = (self._bus_name, "ble"), (self._times, self._board)
+        playing = BlePlaying(self._air)
+        trace_of_it = trace_peer(trace, bus, order, speed, at, around, playing.do, playing.lead_ns)
+        addresses = named(trace_of_it.records, "address", address_of)
+        self._addresses.update(addresses)
+        for uuid in named(trace_of_it.records, "uuid", uuid_of):
+            for address in addresses:
+                self.table.put(address, Characteristic(uuid, b"", notify=True, encrypted=False))
+        self._playing = playing
+        playing.begin(trace_of_it)
+        return trace_of_it
+
+    def is_played(self, kind: str, data: bytes = b"", **facts: Any) -> bool:
+        """Take what the host does; return whether a trace answers it."""
+        return self._playing is not None and self._playing.takes(kind, data, facts)
 
     def on(  # noqa: PLR0917 - in the order of the sentence
         self,

@@ -16,6 +16,8 @@ from hil.peers.surroundings import Board, Times
 
 if TYPE_CHECKING:
     from hil.peers.attach import Simulated
+    from hil.peers.playing import TracePeer
+    from hil.trace import Record, Trace
 
 MOST_RECEIVED: Final = 1 << 17  # frames
 
@@ -32,6 +34,12 @@ class Bus(Protocol):
 
     def hear_device(self, frame: Frame) -> None:
         """Take what the device sends."""
+
+    def watch(self, sent: Callable[[Frame], object]) -> Callable[[], None]:
+        """Call `sent` with each frame of the host that went through; return what ends it."""
+
+    def duration_ns(self, frame: Frame) -> int:
+        """Return how long a frame is on the bus, where `hear_device` takes that long."""
 
     def peer_counters(self) -> Counters:
         """Return the error counters of the device's controller."""
@@ -125,6 +133,33 @@ class CanPeer(ScriptedPeer[CanRule, Frame]):
 
         return on_can(self, self._times, self._board, Wanted(profile, values, params, period))
 
+    def play(
+        self, trace: Trace | str | Path, bus: str | None = None, order: str = "strict", speed: object = 1
+    ) -> TracePeer:
+        """Let the device do what it did in a trace, from now on; `diverged` of what this returns is None, or where.
+
+        `order`: "strict" as it was, or "matched", each request with its replies; `speed`: 1, "2x", or "max" for at
+        once. `trace`: a file, also of another format, or what `hil.trace.read` gives. Raises: ValueError, TraceError.
+        """
+        from hil.peers.playing import trace_peer
+
+        def say(record: Record) -> bool:
+            frame = frame_in(record)
+            if frame is not None:
+                self.say(frame)
+            return frame is not None
+
+        def lead_ns(record: Record) -> int:
+            frame = frame_in(record)
+            return 0 if frame is None else self._bus.duration_ns(frame)
+
+        at, around = (self._bus_name, "can"), (self._times, self._board)
+        playing = trace_peer(trace, bus, order, speed, at, around, say, lead_ns)
+        playing.settle = self._bus.settle
+        playing.until = self._bus.watch(lambda frame: playing.hear(frame.kind, frame.data, **frame.facts()))
+        playing.begin()
+        return playing
+
     def hear(self, frame: Frame) -> None:
         """Take what the host sent, when it has arrived."""
         self._received.append(frame)
@@ -139,3 +174,26 @@ class CanPeer(ScriptedPeer[CanRule, Frame]):
         replies = self._told(f"reply to {rule.request!r:.60}", rule.answer, request, found)
         if replies:
             self._later(rule.delay_ns, lambda: self.say(*replies))
+
+
+def frame_in(record: Record) -> Frame | None:
+    """Return the frame of a record; None where no node can send such a thing: an error frame, damage."""
+    from hil.trace.formats.frames import Frame as Logged
+
+    try:
+        logged = Logged(record, 0)
+        if logged.is_error:
+            return None
+        known = frame_of(
+            logged.id,
+            logged.data,
+            logged.is_extended,
+            logged.is_fd,
+            logged.is_remote,
+            brs=logged.brs,
+            esi=logged.esi,
+            dlc=logged.dlc if logged.is_remote else None,
+        )
+    except ValueError:
+        return None
+    return known if logged.is_remote else known._replace(dlc=logged.dlc)

@@ -29,7 +29,7 @@ class TracePeer:
     """
 
     def __init__(self, player: Player, bus: tuple[str, str], times: Times, board: Board, do: Do) -> None:
-        """Take the bus as the trace calls it and as the rig does, and what the device can do, False where it cannot."""
+        """Take the bus as the trace calls it and as the rig does; `do` returns False for what the device cannot do."""
         self.skipped: dict[str, int] = {}
         """What the device cannot do of the trace, by kind: error frames, packets of a controller."""
         self._player = player
@@ -38,20 +38,26 @@ class TracePeer:
         self._board = board
         self._do = do
         self._coming: Event | None = None
-        self._is_stopped = False
+        self.is_stopped = False
         self._is_told = False
-        self.until: Callable[[], object] = bool
+        self.until: Callable[[], object] = _nothing
         """What takes it off its bus."""
+        self.settle: Callable[[], object] = _nothing
+        """What lets everything arrive that is under way."""
 
     @property
     def diverged(self) -> Divergence | None:
-        """The first record that differs, as `record expected got context`; `str` of it shows them."""
+        """The first record that differs, as `record expected got context`; `str` of it shows them.
+
+        What is under way arrives first. None, and not `is_over`: the host has not done everything yet.
+        """
+        self.settle()
         return self._player.diverged
 
     @property
     def is_over(self) -> bool:
         """Whether all of the trace was said and heard, or it diverged, or was stopped."""
-        return self._is_stopped or self._player.is_over
+        return self.is_stopped or self._player.is_over
 
     @property
     def sent(self) -> int:
@@ -65,12 +71,17 @@ class TracePeer:
 
     def stop(self) -> None:
         """Play no more."""
-        self._is_stopped = True
+        self.is_stopped = True
         if self._coming is not None:
             self._coming.cancel()
         self.until()
 
     # ---- for the bus
+
+    @property
+    def records(self) -> list[Record]:
+        """What is played and expected."""
+        return self._player.played
 
     def begin(self) -> None:
         """Play from now on."""
@@ -79,7 +90,7 @@ class TracePeer:
 
     def hear(self, kind: str, data: bytes, **facts: Any) -> Record | None:
         """Take what the host did; return the trace's record of it, None where it has none, or is of a stream."""
-        if self._is_stopped:
+        if self.is_stopped:
             return None
         record = self._player.heard(self._times.now_ns, self._recorded_bus, kind, data, **facts)
         self._plan()
@@ -100,9 +111,10 @@ class TracePeer:
             self._coming.cancel()
         next_ns = self._player.next_ns()
         self._coming = None if next_ns is None else self._times.at(next_ns, self._go)
-        if self.diverged is not None and not self._is_told:
+        diverged = self._player.diverged
+        if diverged is not None and not self._is_told:
             self._is_told = True
-            self._times.record(self._bus, "note", "note", text=f"the trace that is the device {self.diverged.line}")
+            self._times.record(self._bus, "note", "note", text=f"the trace that is the device {diverged.line}")
 
 
 def trace_peer(  # noqa: PLR0917 - a test's words, then the bus's
@@ -131,6 +143,10 @@ def trace_peer(  # noqa: PLR0917 - a test's words, then the bus's
         text = f"{recorded.path}:{recorded.torn_line}: torn off; the rest is played"
         around[0].record(name, "note", "note", text=text)
     return TracePeer(player, (chosen, name), *around, do)
+
+
+def _nothing() -> None:
+    """It is on a bus where nothing is under way."""
 
 
 def _bus_of(trace: Trace, bus: str | None, name: str, protocol: str) -> str:

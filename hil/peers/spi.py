@@ -18,6 +18,8 @@ from hil.sim.spi.model import SpiModel
 
 if TYPE_CHECKING:
     from hil.peers.attach import Simulated
+    from hil.peers.playing import TracePeer
+    from hil.trace import Trace
 
 MOST_RECEIVED: Final = 65_536  # transfers that are remembered
 _NS: Final = 1_000_000_000
@@ -41,6 +43,7 @@ class SpiPeer(ScriptedPeer[SpiRule, bytes]):
         super().__init__(bus, times, board, self._script)
         self._model: SpiModel | None = None
         self._prepared: _Prepared | None = None
+        self._playing: TracePeer | None = None
         self.mode = 0  # the SPI mode in which the device works
         self.received: deque[bytes] = deque(maxlen=MOST_RECEIVED)  # what it heard, each time it was selected
         watchers.append(self._board_changed)
@@ -98,6 +101,22 @@ class SpiPeer(ScriptedPeer[SpiRule, bytes]):
         self._model = model
         return model
 
+    def play(
+        self, trace: Trace | str | Path, bus: str | None = None, order: str = "strict", speed: object = 1
+    ) -> TracePeer:
+        """Let the device answer as it did in a trace, from now on; `diverged` of what this returns is None, or where.
+
+        As long as that is not stopped, nothing else answers. `order`: "strict" as it was, or "matched", each transfer
+        once, whatever the order; `speed` matters to how long a transfer is waited for. `trace`: a file, or what
+        `hil.trace.read` gives. Raises: ValueError, TraceError.
+        """
+        from hil.peers.playing import trace_peer
+
+        at, around = (self._bus_name, "spi"), (self._times, self._board)
+        self._playing = playing = trace_peer(trace, bus, order, speed, at, around, lambda _: False)
+        playing.begin()
+        return playing
+
     def exchange(self, tx: bytes) -> bytes:
         """Return what the device puts out from being selected to being released."""
         if not self._board.is_powered:
@@ -109,6 +128,8 @@ class SpiPeer(ScriptedPeer[SpiRule, bytes]):
 
     def _answer(self, tx: bytes) -> bytes:
         """Return what it drives, from the first bit on."""
+        if self._playing is not None and not self._playing.is_stopped:
+            return _played(self._playing, tx)
         if self._prepared is not None:
             ready_ns, rx = self._prepared
             if self._times.now_ns < ready_ns:
@@ -140,3 +161,15 @@ class SpiPeer(ScriptedPeer[SpiRule, bytes]):
         """A model restarts when its power comes, not when somebody looks."""
         if self._board.is_powered:
             self._notice_restart()
+
+
+def _played(trace: TracePeer, tx: bytes) -> bytes:
+    """Return what a trace has for a transfer; nothing where it has none, or no bytes."""
+    record = trace.hear("transfer", tx)
+    if record is None:
+        return b""
+    try:
+        return bytes.fromhex(record.get("rx", ""))
+    except (ValueError, TypeError):
+        trace.skip(record.kind)
+        return b""

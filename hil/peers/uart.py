@@ -58,10 +58,10 @@ class UartPeer(ScriptedPeer[UartRule, bytes]):
     def send(self, data: bytes, errors: Iterable[str] = ()) -> None:
         """Let the device send; time does not pass by that.
 
-        `errors`: flags that the host's receiver counts with it, each as often as it stands there.
+        `errors`: flags that the host's receiver counts with it, each as often as it stands there; a text is one flag.
         Raises: ValueError for a flag that is none.
         """
-        flags = tuple(sorted(errors))
+        flags = (errors,) if isinstance(errors, str) else tuple(sorted(errors, key=str))
         for flag in flags:
             if flag not in FLAGS:
                 raise ValueError(f"no error flag {flag!r}{did_you_mean(flag, FLAGS)}; there are {', '.join(FLAGS)}")
@@ -126,6 +126,7 @@ class UartPeer(ScriptedPeer[UartRule, bytes]):
 
         at, around = (self._bus_name, "uart"), (self._times, self._board)
         playing = trace_peer(trace, bus, order, speed, at, around, say)
+        playing.settle = self._port.settle
         playing.until = self._port.watch(lambda data: playing.hear("bytes", data))
         playing.begin()
         return playing

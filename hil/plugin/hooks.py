@@ -36,9 +36,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that uses the rig over each target."""
+    """Run a test that uses the rig over each target; of several, also one that only says what it needs of it."""
+    targets = hil_of(metafunc.config).targets
+    if TARGET not in metafunc.fixturenames and len(targets) > 1 and metafunc.definition.get_closest_marker("hil"):
+        metafunc.fixturenames.append(TARGET)
     if TARGET in metafunc.fixturenames:
-        targets = hil_of(metafunc.config).targets
         metafunc.parametrize(TARGET, targets, indirect=True, ids=targets, scope="session")
 
 
@@ -181,7 +183,7 @@ def _begin(item: pytest.Item, hil: Hil, target: str) -> Running:
     try:
         item.stash[_RUN] = running = hil.begin(item.nodeid, target)
     except (GatewayError, OSError) as error:  # the latter of a disk that keeps no more traces
-        pytest.fail(f"hil: {error}", pytrace=False)
+        raise pytest.fail.Exception(f"hil: {error}", pytrace=False) from None
     return running
 
 

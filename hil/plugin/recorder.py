@@ -25,8 +25,8 @@ class Recorder:
         self._show = show
 
     def note(self, text: str) -> None:
-        """Write a note into the trace."""
-        self._rig.record_note(text)
+        """Write a note into the trace; half a character, as a wrongly decoded name has them, as its escape."""
+        self._rig.record_note(str(text).encode(errors="backslashreplace").decode())
 
     def measure(
         self, name: str, value: float, unit: str, minimum: float | None = None, maximum: float | None = None

@@ -18,10 +18,17 @@ class Limit(NamedTuple):
 
     amount: float
     is_percent: bool
+    sign: str = ""  # which way is worse, of a figure of which nobody can say: "" either
 
     def text(self, worse: int) -> str:
         """Return it as people write it, with the sign of what is worse."""
-        return f"{'-' if worse < 0 else '+'}{self.amount:g}{'%' if self.is_percent else ''}"
+        sign = {-1: "-", 1: "+"}.get(worse, self.sign or "±")
+        return f"{sign}{self.amount:g}{'%' if self.is_percent else ''}"
+
+    def worse_by(self, change: float, worse: int) -> float:
+        """Return how much worse a change is."""
+        worse = worse or {"-": -1, "+": 1}.get(self.sign, 0)
+        return change * worse if worse else abs(change)
 
 
 NONE_WORSE: Final = Limit(0.0, is_percent=False)
@@ -48,7 +55,7 @@ def read_limit(text: str) -> tuple[str, Limit]:
     match = _LIMIT.fullmatch(text)
     if match is None:
         raise UsageError(f"--limit {text}: write NAME=+10% or NAME=+5, for example latency_p99=+10%")
-    return match[1], Limit(float(match[3]), is_percent=bool(match[4]))
+    return match[1], Limit(float(match[3]), is_percent=bool(match[4]), sign=match[2])
 
 
 def compare(
@@ -56,8 +63,9 @@ def compare(
 ) -> list[Row]:
     """Return a row for each figure of either run. Without a limit of its own a figure may not get worse at all.
 
-    A measurement with a minimum and a maximum, or with neither, is held to a limit in either direction, if it is given
-    one. Raises: UsageError for a limit on what neither run has.
+    Of a measurement with a minimum and a maximum, or with neither, nobody can say what is worse. It is held to a limit
+    if it is given one, and that limit's sign says it: `+5` more, `-5` less, `5` both.
+    Raises: UsageError for a limit on what neither run has.
     """
     given = dict(limits)
     names = [*before, *(name for name in after if name not in before)]
@@ -77,7 +85,7 @@ def _row(name: str, before: Figure | None, after: Figure | None, limit: Limit | 
     text = limit.text(known.worse)
     if a is None or b is None:  # what only one of them has cannot have got worse, but for what was covered before
         return Row(name, a, b, known.unit, None, text, is_within=not (name == "coverage" and a is not None))
-    worse_by = abs(b - a) if known.worse == 0 else (b - a) * known.worse
+    worse_by = limit.worse_by(b - a, known.worse)
     allowed = abs(a) * limit.amount / 100 if limit.is_percent else limit.amount
     return Row(name, a, b, known.unit, _change(a, b), text, is_within=worse_by <= allowed + 1e-9 * max(abs(a), abs(b)))
 

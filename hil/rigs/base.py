@@ -20,6 +20,10 @@ class RigLostError(RigError, ConnectionError):
     """A resource went away in the middle of a test."""
 
 
+class TxFullError(RigError, OSError):
+    """The host's queue has no room for what is to be sent."""
+
+
 class BringUpError(RigError):
     """The device did not come into the state that was asked for."""
 

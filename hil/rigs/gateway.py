@@ -203,6 +203,12 @@ class RigGateway(ABC):
             self._site_back()
             raise UsageError(told["detail"])
         self._do(_nothing)
+        name = list(self._site.devices)[-1]
+        reason = self.device(name).reason if self.device(name).state == "FAILED" else None
+        if reason:  # its port cannot be what it is for, which the gateway lives with, and no test should
+            self._site_back()
+            self._asked("reload", {"back_within_s": 0})
+            raise UsageError(reason)
 
     def _site_back(self) -> None:
         without = dict(list(self._site.devices.items())[:-1])
@@ -242,7 +248,7 @@ class RigGateway(ABC):
 
     def _known_route(self, text: str) -> None:
         """Raise ValueError, naming the nearest, for what is no value and no setpoint of a device that is there."""
-        route, _ = parse_route(text)
+        route, _ = parse_route(str(text))
         self._known(route.owner)
         if route.variant is Variant.VALUE:
             owner = RoutePattern(route.owner)

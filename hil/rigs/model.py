@@ -27,8 +27,8 @@ POWER_WAYS: Final = {  # by the key that tells them apart: the others that belon
     "command_on": (("command_off",), ()),
 }
 KEYS: Final[dict[str, frozenset[str]]] = {
-    **{name: frozenset({*keys, "port", "peer", "shared"}) for name, keys in _LINK_KEYS.items()},
-    "uart": frozenset({*_LINK_KEYS["uart"], "port", "peer", "shared", "agent"}),
+    **{name: frozenset({*keys, "port", "agent", "peer", "shared"}) for name, keys in _LINK_KEYS.items()},
+    "ble": frozenset({*_LINK_KEYS["ble"], "port", "peer", "shared"}),
     "power": frozenset(
         {"settle", *POWER_WAYS, *(key for needed, also in POWER_WAYS.values() for key in (*needed, *also))}
     ),

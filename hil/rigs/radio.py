@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ _ADDRESS: Final = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){5}")
 _FLAGS, _UUIDS_16, _UUIDS_128, _NAME, _SERVICE_16, _SERVICE_32, _SERVICE_128, _MANUFACTURER = (
     0x01, 0x03, 0x07, 0x09, 0x16, 0x20, 0x21, 0xFF,
 )  # fmt: skip
+_SHORT_NAME: Final = 0x08
+_UUID_SIZES: Final = {0x02: 2, _UUIDS_16: 2, 0x04: 4, 0x05: 4, 0x06: 16, _UUIDS_128: 16}
+_SERVICE_SIZES: Final = {_SERVICE_16: 2, _SERVICE_32: 4, _SERVICE_128: 16}
 _GENERAL_NO_CLASSIC: Final = b"\x06"
 
 Uuid = str | int
@@ -83,6 +87,32 @@ class Advertisement:
             out.append(_element(_MANUFACTURER, company.to_bytes(2, "little") + data))
         return b"".join(out)
 
+    @classmethod
+    def of_elements(cls, address: str, rssi: int, data: bytes) -> Advertisement:
+        """Return what elements say, as far as a host reads them. Raises: ValueError for what is cut off, or none."""
+        by_company: dict[int, bytes] = {}
+        by_uuid: dict[str, bytes] = {}
+        uuids: list[str] = []
+        name: str | None = None
+        at = 0
+        while at < len(data) and data[at]:  # a length of 0 ends them early
+            end = at + 1 + data[at]
+            if end > len(data):
+                raise ValueError(f"an element of {data[at]} bytes is cut off at {len(data) - at - 1}")
+            kind, body = data[at + 1], data[at + 2 : end]
+            if kind in _UUID_SIZES:
+                size = _UUID_SIZES[kind]
+                uuids += [_uuid_on_wire(body[begin : begin + size]) for begin in range(0, len(body), size)]
+            elif kind in _SERVICE_SIZES:
+                size = _SERVICE_SIZES[kind]
+                by_uuid[_uuid_on_wire(body[:size])] = body[size:]
+            elif kind == _MANUFACTURER:
+                by_company |= manufacturer_of(body)
+            elif kind in {_NAME, _SHORT_NAME}:
+                name = body.decode(errors="replace")
+            at = end
+        return cls(address, rssi, by_company, by_uuid, tuple(uuids), name)
+
 
 def address_of(value: Any) -> str:
     """Return a device's address, in upper case. Raises: ValueError."""
@@ -129,6 +159,13 @@ def uuids_of(values: Iterable[Uuid]) -> tuple[str, ...]:
 
 def _element(kind: int, data: bytes) -> bytes:
     return bytes([1 + len(data), kind]) + data
+
+
+def _uuid_on_wire(wire: bytes) -> str:
+    digits = wire[::-1].hex()
+    ends = (0, 8, 12, 16, 20, 32)
+    parts = [digits[begin:end] for begin, end in itertools.pairwise(ends)]
+    return uuid_of("-".join(parts) if len(digits) == ends[-1] else digits)
 
 
 def _wire_uuid(uuid: str) -> bytes:

@@ -34,6 +34,7 @@ DESCRIPTIONS: Final[dict[str, dict[str, str]]] = {
     "ResourceSpec": {
         "sim": "true: simulated",
         "port": "what stays the same board's: 'usb:VID:PID:SERIAL', '/dev/serial/by-id/...', 'can0', 'hci0/ADDRESS'",
+        "agent": "in place of a port: the agent beside the board, 'pi.local:4716' or 'ssh://pi/home/pi/bench.toml'",
         "peer": "the port of a second adapter, wired to the board's side of the same lines",
         "shared": "one wire that several targets are on",
         "facts": "about the wiring",

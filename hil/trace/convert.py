@@ -29,6 +29,7 @@ class Outcome:
         self.told: list[str] = []  # lines for stderr
         self.losses = Losses()
         self.is_damaged = False
+        self.unread = 0  # lines that are kept as notes because nothing can be read in them
         self.count = 0  # records read
 
     @property
@@ -100,6 +101,7 @@ def _import(path: Path, made: Path, outcome: Outcome) -> None:
     body.unlink()
     outcome.told += reading.told
     outcome.is_damaged = reading.is_damaged
+    outcome.unread = reading.unread
 
 
 def _facts(reading: Import, started_ns: int) -> Facts:

@@ -55,7 +55,7 @@ class Divergence(NamedTuple):
     @property
     def line(self) -> str:
         """It in one line, without the context."""
-        return f"diverged at record {self.record}:{';'.join(self._parted(' '))}"
+        return " ".join(f"diverged at record {self.record}: {'; '.join(self._parted(''))}".split())
 
     def _parted(self, indent: str) -> list[str]:
         expected = "nothing more" if self.expected is None else text_of(self.expected)
@@ -92,7 +92,7 @@ class Player:
             if record.bus in buses and record.dir in ("rx", "tx") and (record.data or record.bus not in self._streams)
         ]
         self.last_number = len(self._records)
-        self._first = steps[0].record if steps else None
+        self.played = [step.record for step in steps]  # and expected
         self._zero_ns = steps[0].record.t_ns if steps else 0
         self._lead_ns = lead_ns
         self._watches_on = watches_on
@@ -114,8 +114,8 @@ class Player:
     def start(self, now_ns: int) -> None:
         """Begin: the first record is due now."""
         self._started_ns = self._origin_ns = self._moved_ns = now_ns
-        if self._first is not None:
-            self._origin_ns += now_ns - self.time_of(self._first)
+        if self.played:
+            self._origin_ns += now_ns - self.time_of(self.played[0])
 
     def due(self, now_ns: int) -> list[Record]:
         """Return what is to be sent now, in order. Diverges where what is expected stayed away for too long."""

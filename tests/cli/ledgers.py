@@ -38,7 +38,7 @@ fields = [
 def tidegate(*arguments: object, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
     """Run the command line to its end."""
     command = [*TIDEGATE, *map(str, arguments)]
-    return subprocess.run(command, input=stdin or b"", capture_output=True, timeout=100, check=False)
+    return subprocess.run(command, input=stdin or b"", capture_output=True, timeout=120, check=False)
 
 
 def said(done: subprocess.CompletedProcess[bytes]) -> tuple[int, str]:

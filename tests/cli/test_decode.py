@@ -409,7 +409,7 @@ def test_bad_usage_is_exit_2(arguments):
 
 
 def run(*arguments, given=b""):
-    return subprocess.run([*TIDEGATE, "decode", *arguments], input=given, capture_output=True, timeout=60, check=False)
+    return subprocess.run([*TIDEGATE, "decode", *arguments], input=given, capture_output=True, timeout=120, check=False)
 
 
 def test_a_broken_profile_is_told_with_file_and_line(tmp_path):
@@ -438,7 +438,7 @@ def test_a_reader_that_leaves_is_no_error():
     ) as process:
         process.stdout.close()
         process.stdout = None
-        _, stderr = process.communicate(bytes.fromhex(PMS) * 50_000, timeout=60)
+        _, stderr = process.communicate(bytes.fromhex(PMS) * 50_000, timeout=120)
 
     assert (process.returncode, stderr) == (0, b"")
 
@@ -508,7 +508,7 @@ def test_memory_stays_flat_on_a_long_stream_of_nothing(profiles, tmp_path, byte)
             f"sys.argv = ['tidegate', 'decode', {str(profiles / 'counter.toml')!r}, {str(stream)!r}]\n"
             "try: main()\nfinally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
         )
-        done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=110, check=False)
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=120, check=False)
         assert done.returncode in {0, 1}
         peaks.append(int(done.stderr.split()[-1]))
 

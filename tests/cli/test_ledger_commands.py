@@ -199,7 +199,7 @@ def test_a_second_writer_is_refused_and_told_who_holds_it(folder):
 @pytest.mark.parametrize("closed", ["<&-", ">&-"])
 def test_a_closed_standard_stream_is_never_taken_for_a_file_of_the_ledger(folder, closed):
     command = ["bash", "-c", f'"$@" {closed}', "bash", *TIDEGATE, "ledger", "append", "--dir", str(folder), "--stdin"]
-    done = subprocess.run(command, input=NOTE % 1, capture_output=True, timeout=60, check=False)
+    done = subprocess.run(command, input=NOTE % 1, capture_output=True, timeout=120, check=False)
     assert (done.returncode, b"must be open" in done.stderr) == (2, True)
     assert said(tidegate("ledger", "verify", "--deep", "--dir", folder))[0] == 0
 
@@ -283,7 +283,7 @@ def test_export_prints_exactly_what_was_recorded(filled):
 def test_a_reader_that_has_seen_enough_is_no_failure(tmp_path):
     make(tmp_path / "x", *[("note", None, number) for number in range(5000)])
     command = ["bash", "-o", "pipefail", "-c", '"$@" | head -1', "bash", *TIDEGATE, "ledger", "export", "--dir"]
-    done = subprocess.run([*command, str(tmp_path / "x")], capture_output=True, timeout=60, check=False)
+    done = subprocess.run([*command, str(tmp_path / "x")], capture_output=True, timeout=120, check=False)
     assert (done.returncode, done.stderr, json.loads(done.stdout)["seq"]) == (0, b"", 1)
 
 

@@ -106,7 +106,7 @@ def test_a_ring_for_which_there_is_no_room_is_refused_before_a_byte_is_written(t
 
 def test_a_medium_that_fails_half_way_leaves_nothing_behind(tmp_path):
     command = ["bash", "-c", 'ulimit -f 100 && exec "$@"', "bash", *TIDEGATE, "ledger", "init", str(tmp_path / "a/b")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, "no ledger was made" in done.stderr, list(tmp_path.iterdir())) == (1, True, [])
     assert "Traceback" not in done.stderr
 
@@ -118,7 +118,7 @@ def test_an_interrupted_init_leaves_nothing_behind(tmp_path, number):
         while not (tmp_path / "ledger" / "hot").exists() and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(number)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=120)
     assert (process.returncode, list(tmp_path.iterdir())) == (130, []), said
     assert "Traceback" not in said
 

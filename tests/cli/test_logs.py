@@ -140,15 +140,15 @@ def test_every_line_of_a_gateway_is_an_object_and_none_has_a_password_or_token(
     with running(site, "--log-format", "json") as process:
         first = process.first  # type: ignore[attr-defined]
         command = [sys.executable, "-m", "gateway", "status", "--token", TOKEN, "--data", str(tmp_path / "data")]
-        subprocess.run(command, capture_output=True, timeout=30, check=False)
-        subprocess.run([*command[:3], "reload", *command[4:]], capture_output=True, timeout=30, check=False)
+        subprocess.run(command, capture_output=True, timeout=120, check=False)
+        subprocess.run([*command[:3], "reload", *command[4:]], capture_output=True, timeout=120, check=False)
         site.write_text(site.read_text() + "[device.node]\n")
         process.send_signal(1)  # SIGHUP: a reload of a file that is wrong
         lines = [first]
         while "reload refused" not in lines[-1]:
             lines.append(process.stderr.readline())  # type: ignore[union-attr]
         process.terminate()
-        lines += process.communicate(timeout=30)[1].splitlines()
+        lines += process.communicate(timeout=120)[1].splitlines()
     rows = [json.loads(line) for line in lines]
     assert rows[0]["message"].startswith("boiler-room: 1 device on 1 port")
     assert {row["level"] for row in rows} >= {"info", "warning"}

@@ -66,7 +66,7 @@ def test_progress_is_shown_on_a_terminal_and_nowhere_else(tmp_path):
     with subprocess.Popen([sys.executable, "-c", slow], stdout=subprocess.PIPE) as source:
         command = [sys.executable, "-m", "gateway", "decode", "pms5003"]
         with (tmp_path / "out").open("wb") as out:
-            done = subprocess.run(command, stdin=source.stdout, stdout=out, stderr=theirs, timeout=60, check=False)
+            done = subprocess.run(command, stdin=source.stdout, stdout=out, stderr=theirs, timeout=120, check=False)
     os.close(theirs)
     shown = os.read(ours, 4096).decode()
     os.close(ours)

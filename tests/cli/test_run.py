@@ -25,7 +25,7 @@ def tidegate(*arguments: str | Path, environment: dict[str, str] | None = None) 
         [*TIDEGATE, *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
         env={**os.environ, **(environment or {})},
     )

@@ -26,6 +26,7 @@ from gateway.frame import CAN_ERROR, CAN_EXTENDED, CAN_FD, CAN_REMOTE
 from gateway.port import CanFilter
 from gateway.profile.model import LinkSpec
 from hil.sim.pty import Cable
+from tests.waiting import WITHIN_S, first_met
 
 LINK = LinkSpec(bus="can")
 FD_LINK = LinkSpec(bus="can", fd=True)
@@ -166,9 +167,8 @@ async def write_for_ever(port):
 
 
 def test_a_full_socket_times_out():
-    _kernel, port = pair()
-
     async def scenario():
+        _kernel, port = pair()
         await port.open()
         start = time.monotonic()
         with pytest.raises(PortTimeoutError):
@@ -176,7 +176,7 @@ def test_a_full_socket_times_out():
         await port.close()
         return time.monotonic() - start
 
-    assert asyncio.run(scenario()) < 5
+    assert first_met(lambda: asyncio.run(scenario()), lambda took_s: took_s < 5) < 5
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_a_python_can_bus_takes_classic_fd_and_remote_frames():
             await port.write(b"\x01", 0x123)
             await port.write(bytes(9), 0x456)
             await port.write(b"", 0x10 | CAN_REMOTE | CAN_EXTENDED)
-            got = [far.recv(1) for _ in range(3)]
+            got = [far.recv(WITHIN_S) for _ in range(3)]
         await port.close()
         return got
 
@@ -327,7 +327,7 @@ def test_closing_wakes_a_waiting_read_of_a_python_can_bus():
             await port.close()
         return time.monotonic() - start
 
-    assert asyncio.run(scenario()) < 1
+    assert first_met(lambda: asyncio.run(scenario()), lambda took_s: took_s < 1) < 1
 
 
 def test_an_fd_frame_may_be_as_short_as_a_classic_one():
@@ -479,7 +479,7 @@ def test_a_python_can_bus_that_is_off_takes_no_writes_until_it_is_heard_again():
             far.send(can.Message(arbitration_id=0x1, is_extended_id=False))
             await port.read()
             await port.write(b"\x02", 0x10)
-            heard = far.recv(1)
+            heard = far.recv(WITHIN_S)
         await port.close()
         return bytes(heard.data)
 

@@ -42,7 +42,7 @@ def run_with(scenario: Any) -> Any:
     told = Told()
 
     async def within() -> Any:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await scenario(told, PlugWatch(lambda: told))
 
     return asyncio.run(within())

@@ -51,7 +51,7 @@ def test_closing_or_waking_ends_a_wait(pipe):
     async def scenario():
         ready = Readiness(read)
         for end in (ready.wake, ready.close):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 asyncio.get_running_loop().call_soon(end)
                 await ready.wait()
         assert not ready.is_waited_for

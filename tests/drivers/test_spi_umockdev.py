@@ -35,7 +35,7 @@ def seen():
         capture_output=True,
         check=False,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -80,7 +80,7 @@ def firmware(tmp_path_factory):
         "-fsanitize-undefined-trap-on-error",
     ]
     command = ["gcc", *strict, "-O1", "-fsanitize=undefined", "-shared", "-fPIC", "-o", library, *sources]
-    subprocess.run(command, check=True, timeout=60)
+    subprocess.run(command, check=True, timeout=120)
     loaded = ctypes.CDLL(str(library))
     for name in ("cobs_stuff", "node_take", "node_identity", "node_status", "node_orders", "node_measurement"):
         getattr(loaded, name).restype = ctypes.c_size_t

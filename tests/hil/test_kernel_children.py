@@ -14,7 +14,7 @@ import pytest
 from hil.kernel.firmware import build, missing_tools
 from hil.kernel.host import start, stop
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 RIG = """
 import sys, time
 from pathlib import Path

@@ -13,7 +13,7 @@ from hil.kernel.disk import BLOCK_BYTES, SIZE_BYTES, Disk, DiskServer, Power
 from hil.kernel.power import Cutter
 
 OLD, NEW = b"o" * BLOCK_BYTES, b"n" * BLOCK_BYTES
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from hil.kernel.guest import Guest
 from hil.kernel.machine import attend
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 GUEST = Guest("flash", (), LIMIT_S, disks=("a",))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 
 import pytest
@@ -17,6 +18,7 @@ from hil.sim.modbus import ModbusWire
 from hil.sim.modbus_write import write_in
 from hil.sim.pty import Cable
 from hil.sim.thermostat import PROFILE, Thermostat
+from tests.waiting import heard, until
 
 SETTING, SWITCH, ROOM = Question(1, 3, 0, 4), Question(1, 1, 0, 1), Question(1, 4, 0, 1)
 
@@ -166,17 +168,18 @@ def test_the_room_follows_what_the_device_does_not_what_it_was_told(master):
 
 def test_a_wire_serves_a_read_a_write_and_what_is_due(profile, tmp_path):
     with Cable(tmp_path / "wire") as cable, cable.path.open("r+b", buffering=0) as tty:
+        os.set_blocking(tty.fileno(), False)
         thermostat = Thermostat(profile)
         wire = ModbusWire(cable, [thermostat.slave])
         thermostat.slave.behave(Behaviour(ack_after_s=0.1))
         request = write_of(question_to_write(1, 0, target(21)), target(21))
         tty.write(request)
-        wire.step(1.0)
+        until(lambda: wire.step(1.0) or thermostat.slave.written)  # the kernel hands it on when it comes to it
         tty.write(sealed(b"\x01\x03\x00\x00\x00\x04"))
-        wire.step(1.05)
-        assert answer_in(tty.read(64), SETTING)[:2] == target(21)
+        answer = heard(lambda: wire.step(1.05) or tty.read(64), 13)
+        assert answer_in(answer, SETTING)[:2] == target(21)
         wire.step(1.1)
-        assert tty.read(64) == request
+        assert heard(lambda: tty.read(64), len(request)) == request
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from hil.sim.pty import Cable
+from tests.waiting import heard
 
 
 def test_the_name_stays_while_the_tty_behind_it_changes(tmp_path):
@@ -26,9 +27,9 @@ def test_bytes_pass_both_ways_unchanged(tmp_path):
     with Cable(tmp_path / "node") as cable:
         tty = os.open(cable.path, os.O_RDWR | os.O_NOCTTY)
         cable.send(bytes(range(256)))
-        assert os.read(tty, 4096) == bytes(range(256))
+        assert heard(lambda: os.read(tty, 4096), 256) == bytes(range(256))
         os.write(tty, bytes(range(256)))
-        assert cable.receive() == bytes(range(256))
+        assert heard(cable.receive, 256) == bytes(range(256))
         assert cable.receive() == b""
         os.close(tty)
 

@@ -168,6 +168,16 @@ def test_an_order_that_was_obeyed_when_a_reset_came_is_reported_and_done_once(ei
     assert ended(either) == ["reported"]
 
 
+@pytest.mark.parametrize("percent", [25, 35, 60, 85])
+def test_a_reset_while_the_valve_is_on_its_way_is_no_limit_of_the_device(patient: Bench, percent: float) -> None:
+    setting = patient.gateway.set(90)
+    until(lambda: (patient.wire.last("measurement") or {}).get("valve_position", 0) >= percent, "the valve moves")
+    patient.board.reset()
+    told = result(setting)
+    assert (told["exit"], told["outcome"], told["clamped"], told["effective"]) == (0, "reported", False, near(90))
+    assert ended(patient) == ["reported"]
+
+
 # ---- the cable, the power, a hang
 
 

@@ -182,7 +182,7 @@ def crashed(folder: Path) -> Path:
         "ledger.append_many([('note', None, n, 'state') for n in range(7)])\n"
         "ledger.append('note', None, 'was in memory')\nos.kill(os.getpid(), 9)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(folder)], check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], check=False, timeout=120)
     assert done.returncode == -signal.SIGKILL
     assert (folder / f"{FILE}-wal").stat().st_size > 0
     return folder

@@ -287,3 +287,40 @@ def test_a_figure_of_health_is_read_by_its_route(tmp_path: Path) -> None:
     bench.play(sleep(1.0), look)
     assert (told[0]["value"], told[0]["units"]) == (pytest.approx(1.0, abs=0.05), "1")
     assert (told[1]["value"], told[1]["units"], told[2]) == (0.0, "/min", None)
+
+
+class RestartingChip(Chip):
+    """A chip that counts the seconds for which it runs, and which its own set-up resets."""
+
+    def __init__(self, bench: list[Bench]) -> None:
+        super().__init__()
+        self.started_s = -1000
+        self._bench = bench
+        self._resets = 0
+
+    def __call__(self, request: bytes, address: Address) -> list[bytes | Exception]:
+        now_s = self._bench[0].clock.monotonic_ns() // 1_000_000_000
+        if len(self._bench[0].port.writes) != self._resets:
+            self._resets, self.started_s = len(self._bench[0].port.writes), now_s
+        self.registers[0xF7] = (now_s - self.started_s).to_bytes(2, "big")
+        return super().__call__(request, address)
+
+    async def restart(self) -> None:
+        self.started_s = self._bench[0].clock.monotonic_ns() // 1_000_000_000
+
+
+def test_a_chip_that_restarts_by_itself_is_set_up_again_and_its_set_up_is_no_restart(tmp_path: Path) -> None:
+    found: list[Bench] = []
+    chip = RestartingChip(found)
+    uptime = '{ name = "uptime", type = "u16be", units = "s", state = "total_increasing" }'
+    profile = SENSOR.replace('{ name = "level", type = "u16be" }', uptime)
+    bench = Bench(tmp_path, profile, "/dev/spidev0.0", lambda clock: AnsweringPort("/dev/spidev0.0", chip, clock))
+    found.append(bench)
+
+    async def note() -> None:
+        bench.note()
+        assert len(bench.port.writes) == len(bench.states)
+
+    bench.play(sleep(5.0), note, chip.restart, sleep(5.0), note)
+    assert bench.states == [("CONNECTED", "")] * 2
+    assert str(bench.device.last_error).startswith("it restarted: sample.uptime went back from 4 s to ")

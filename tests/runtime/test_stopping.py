@@ -16,7 +16,7 @@ time.sleep(60)
 def run(argument: str) -> tuple[int, str, float]:
     began_s = time.monotonic()
     script = HANGS.format(argument=argument)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
     return done.returncode, done.stdout, time.monotonic() - began_s
 
 

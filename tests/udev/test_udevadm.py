@@ -111,7 +111,7 @@ def udev_on(folder: Path, device: str, rules: str | None = None) -> tuple[str, d
         echo {READY}
         exec umockdev-run -d {folder}/device.umockdev -- udevadm test --action=add {path}"""
     done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, timeout=60, check=False
+        ["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, timeout=120, check=False
     )
     lines = (done.stdout + done.stderr).splitlines()
     if READY not in lines:

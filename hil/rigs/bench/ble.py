@@ -1,104 +1,34 @@
-"""The fixture `ble` on a bench: BlueZ's adapter by the gateway's own scanner and links, on the radio's thread."""
+"""The fixture `ble` on a bench: what BlueZ's adapter hears, and links to real devices (`ble_link.py`)."""
 
 from __future__ import annotations
 
-import contextlib
-import threading
-import time
 from collections import deque
-from collections.abc import Coroutine, Iterator
-from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final
 
-from drivers._ble_adapter import ADAPTERS, Adapter
-from drivers._ble_bluez import library_errors
-from drivers._ble_links import link_error
-from drivers._ble_radio import RADIO
-from drivers._ble_target import target_of
-from gateway.clock import SystemClock
-from gateway.errors import PortError, PortLostError
-from gateway.frame import short_uuid
 from hil.durations import Timeout, timeout_ns
 from hil.faults.faults import Fault, Faults
-from hil.rigs.base import RigError
-from hil.rigs.bench.wire import SEEN_NS, Wire, no_peer
+from hil.rigs.bench.ble_link import BenchLink
+from hil.rigs.bench.ble_wire import BleWire
+from hil.rigs.bench.wire import Wire, no_peer
 from hil.rigs.bench.world import BenchWorld
+from hil.rigs.ble_connection import Connection, waited
 from hil.rigs.model import ResourceSpec
+from hil.rigs.radio import Advertisement, address_of, uuid_of, uuids_of
 
-OPEN_S: Final = 15.0
-CONNECT_S: Final = 40.0  # to be heard, to get a slot, all attempts
-ANSWER_S: Final = 4.0
-LEAST_MTU: Final = 23  # Core Specification, Vol 3, Part G, 5.2.1
-WRITE_HEADER_BYTES: Final = 3  # of an ATT packet that writes
-
-T = TypeVar("T")
-
-
-class Advert(NamedTuple):
-    """One advertisement."""
-
-    address: str
-    rssi: int | None
-    name: str | None
-    manufacturer_data: dict[int, bytes]
-    service_data: dict[str, bytes]
-
-
-class Notifications:
-    """What a characteristic notified since it was subscribed to."""
-
-    def __init__(self) -> None:
-        self.received: list[bytes] = []
-
-
-class BleWire(Wire):
-    """One adapter, or one device behind it."""
-
-    reads = False  # the radio's thread does
-
-    def __init__(self, name: str, identity: str, heard: BenchBle) -> None:
-        super().__init__(name, identity)
-        self.where = target_of(identity)
-        self.adapter: Adapter | None = None
-        self._heard = heard
-
-    def call(self, work: Coroutine[Any, Any, T], limit_s: float, what: str) -> T:
-        """Return what `work` gives on the radio's thread. Raises: PortError, RigError."""
-        doing = RADIO.start(work)
-        try:
-            return doing.result(limit_s)
-        except FutureTimeoutError as error:
-            doing.cancel()
-            raise RigError(f"{self.name} ({self.identity}): {what}: no answer in {limit_s:g} s") from error
-
-    def _open(self) -> None:
-        self.adapter = self.call(ADAPTERS.acquire(self.where.adapter, self.identity, SystemClock()), OPEN_S, "open")
-        try:
-            self.call(self.adapter.listen(self._heard, self.identity), OPEN_S, "scan")
-        except BaseException:
-            self._close()
-            raise
-
-    def _close(self) -> None:
-        adapter, self.adapter = self.adapter, None
-        if adapter is None:
-            return
-
-        async def release() -> None:
-            adapter.unlisten(self._heard)
-            await ADAPTERS.release(adapter)
-
-        self.call(release(), OPEN_S, "close")
+NEXT_S: Final = 10.0
+CONNECT_S: Final = 30.0  # to be heard, to get a slot, all attempts
+MOST_UNREAD: Final = 65_536  # advertisements; then the oldest go
 
 
 class BenchBle:
-    """The host's radio: what the board advertises, and links to it. Recorded whether a test looks or not."""
+    """The host's radio: what devices advertise, and links to them. Recorded whether a test looks or not."""
 
     def __init__(self, name: str, target: str, spec: ResourceSpec) -> None:
         assert spec.port is not None
-        self._name = name
+        self.name = name
         self._wire = BleWire(f"{target}.{name}", spec.port, self)
-        self._adverts: deque[Advert] = deque()
+        self._unread: deque[Advertisement] = deque(maxlen=MOST_UNREAD)
+        self._links: list[BenchLink] = []
         self.wires: list[Wire] = [self._wire]
 
     @property
@@ -106,45 +36,66 @@ class BenchBle:
         """Nobody: the device is real. Raises: RigError."""
         return no_peer(self._wire)
 
-    def next(self, timeout: Timeout | None = None) -> Advert | None:
-        """Return the next advertisement of the board, None where none comes in time. Raises: RigLostError."""
-        self._wire.take(lambda: bool(self._adverts), SEEN_NS if timeout is None else timeout_ns(timeout))
-        return self._adverts.popleft() if self._adverts else None
+    @property
+    def is_there(self) -> bool:
+        """Whether the adapter is plugged in."""
+        return self._wire.is_open
 
-    @contextlib.contextmanager
-    def connect(self, address: str | None = None) -> Iterator[BenchLink]:
-        """Connect to a device, by default the board. Raises: ValueError, RigError, RigLostError, PortError."""
-        wanted = (address or self._wire.where.device or "").upper()
-        if not wanted:
+    def next(self, timeout: Timeout = NEXT_S, address: str | None = None) -> Advertisement | None:
+        """Return the next advertisement, of one device if `address` is given; None when none comes in time.
+
+        Those of others are left for the next call. Raises: RigLostError, ValueError.
+        """
+        wanted = None if address is None else address_of(address)
+
+        def find() -> Advertisement | None:
+            return next((each for each in list(self._unread) if wanted in {None, each.address}), None)
+
+        found = self._wire.take(find, timeout_ns(timeout))
+        if found is not None:
+            self._unread.remove(found)
+        return found
+
+    def connect(self, address: str | None = None, timeout: Timeout = CONNECT_S) -> Connection:
+        """Connect to a device, by default the rig file's, and return the connection, for a `with`.
+
+        Raises: BleTimeoutError when it does not answer, BleError, RigLostError, ValueError.
+        """
+        known = self._wire.where.device
+        if address is None and known is None:
             raise ValueError(
                 "connect to which device? give its address, or write it behind the adapter in the rig file"
             )
+        limit_s = timeout_ns(timeout) / 1e9
         self._wire.check()
-        adapter = self._wire.adapter
-        assert adapter is not None
-        link = BenchLink(self._name, self._wire, adapter, wanted)
-        try:
-            self._wire.call(link.begin(), CONNECT_S, f"connect to {wanted}")
-        except PortError as error:
-            raise RigError(f"{self._wire.name}: {error}") from error
-        try:
-            yield link
-        finally:
-            with contextlib.suppress(PortError, RigError):
-                self._wire.call(link.end(), OPEN_S, "disconnect")
+        world = self._wire.world
+        assert world is not None, "a test has begun"
+        link = BenchLink(self.name, self._wire, address_of(address or known))
+        self._links = [each for each in self._links if each.is_up]
+        self._links.append(link)
+        waited(world, self._wire.start(link.begin(limit_s)), limit_s + 1, "connect")
+        return Connection(link, world)
+
+    # ---- what the rig does
 
     def begin(self, world: BenchWorld, faults: Faults) -> None:
         """Begin a run: nothing of the one before is left."""
         self._wire.world = None
-        self._adverts.clear()
+        self._unread.clear()
         self._wire.world = world
-        faults.attach(self._name, "ble", self._fault_begins, self._fault_ends, ("unplug",))
+        faults.attach(self.name, "ble", self._fault_begins, self._fault_ends, ("unplug",))
 
     def end(self) -> None:
-        """End a run."""
+        """End a run, and the links that a test has left open."""
+        links, self._links = self._links, []
+        for link in links:
+            link.close()
         self._wire.world = None
 
     def _fault_begins(self, _fault: Fault) -> None:
+        for link in self._links:
+            link.drop("the adapter is unplugged")
+        self._unread.clear()
         self._wire.lose("unplugged by a fault")
 
     def _fault_ends(self, _fault: Fault) -> None:
@@ -155,26 +106,14 @@ class BenchBle:
     def heard(self, device: Any, advertisement: Any, entries: Any, now_ns: int) -> None:
         """Take one advertisement."""
         del entries
-        world, wanted = self._wire.world, self._wire.where.device
+        world, wanted = self._wire.hearing(), self._wire.where.device
         properties = advertisement.platform_data[1]
-        if world is None or "RSSI" not in properties or wanted not in {None, device.address}:
+        if world is None or not self.is_there or "RSSI" not in properties or wanted not in {None, device.address}:
             return
-        advert = Advert(
-            device.address,
-            advertisement.rssi,
-            advertisement.local_name,
-            {company: bytes(data) for company, data in advertisement.manufacturer_data.items()},
-            {short_uuid(uuid): bytes(data) for uuid, data in advertisement.service_data.items()},
-        )
-        told = {str(company): data.hex() for company, data in advert.manufacturer_data.items()}
-        told_services = {uuid: data.hex() for uuid, data in advert.service_data.items()}
-        facts: dict[str, Any] = {"address": advert.address, "rssi": advert.rssi, "manufacturer_data": told}
-        if told_services:
-            facts["service_data"] = told_services
-        if advert.name:
-            facts["name"] = advert.name
-        world.record_at(world.since_start_ns(now_ns), self._name, "rx", "adv", **facts)
-        self._adverts.append(advert)
+        heard = advertisement_from(device.address, advertisement, world.since_start_ns(now_ns))
+        facts = {"address": heard.address, "rssi": heard.rssi}
+        world.record_at(heard.t_ns, self.name, "rx", "adv", heard.data, **facts)
+        self._unread.append(heard)
         world.wake()
 
     def lost(self, cause: str) -> None:
@@ -182,84 +121,14 @@ class BenchBle:
         self._wire.lose(cause)
 
 
-class BenchLink:
-    """A connection."""
-
-    def __init__(self, bus: str, wire: BleWire, adapter: Adapter, address: str) -> None:
-        self._bus = bus
-        self._wire = wire
-        self._adapter = adapter
-        self._address = address
-        self._link: Any = None
-        self._loss: str | None = None
-        self._lock = threading.Lock()
-
-    @property
-    def mtu(self) -> int:
-        """Bytes of one ATT packet."""
-        characteristics = self._link.client.services.characteristics.values()
-        sizes = [int(each.max_write_without_response_size) for each in characteristics]
-        return max(sizes, default=LEAST_MTU - WRITE_HEADER_BYTES) + WRITE_HEADER_BYTES
-
-    def read(self, uuid: str) -> bytes:
-        """Return a characteristic's value. Raises: PortLostError, PortRefusedError, RigError."""
-        value = bytes(self._asked(self._link.client.read_gatt_char(uuid), f"read {uuid}"))
-        self._record("rx", "read", value, uuid=short_uuid(uuid))
-        return value
-
-    def write(self, uuid: str, value: bytes) -> None:
-        """Write a characteristic, with response where it gives one. Raises: as `read`."""
-        self._record("tx", "write", bytes(value), uuid=short_uuid(uuid))
-        self._asked(self._link.client.write_gatt_char(uuid, bytes(value)), f"write {uuid}")
-
-    def notifications(self, uuid: str) -> Notifications:
-        """Subscribe; return where notifications are kept. Raises: as `read`."""
-        kept = Notifications()
-
-        def notified(_characteristic: Any, data: bytearray) -> None:
-            self._record("rx", "notify", bytes(data), uuid=short_uuid(uuid))
-            kept.received.append(bytes(data))
-            if self._wire.world is not None:
-                self._wire.world.wake()
-
-        self._asked(self._link.client.start_notify(uuid, notified), f"subscribe to {uuid}")
-        return kept
-
-    async def begin(self) -> None:
-        """Find the device and connect, on the radio's thread. Raises: PortError."""
-        device = await self._adapter.find(self._wire.identity, lambda address, _advert: address == self._address)
-        self._link = await self._adapter.connect(self._wire.identity, device, self._lost)
-        self._record("note", "connect", address=self._address)
-
-    async def end(self) -> None:
-        """Disconnect."""
-        link, self._link = self._link, None
-        if link is not None:
-            await self._adapter.links.disconnect(link)
-            self._note_end("by us")
-
-    def _lost(self, cause: str) -> None:
-        self._note_end(cause)
-
-    def _note_end(self, cause: str) -> None:
-        with self._lock:
-            if self._loss is not None:
-                return
-            self._loss = cause
-        self._record("note", "disconnect", address=self._address, reason=cause)
-
-    def _asked(self, work: Coroutine[Any, Any, T], what: str) -> T:
-        if self._loss is not None:
-            work.close()
-            raise PortLostError(self._wire.identity, self._loss)
-        try:
-            return self._wire.call(work, ANSWER_S, what)
-        except library_errors() as error:
-            time.sleep(0)  # let the radio tell of a loss first
-            if self._loss is not None:
-                raise PortLostError(self._wire.identity, self._loss) from error
-            raise link_error(self._wire.identity, what, error) from error
-
-    def _record(self, direction: str, kind: str, data: bytes = b"", **facts: Any) -> None:
-        if self._wire.world is not None:
-            self._wire.world.record(self._bus, direction, kind, data, **facts)
+def advertisement_from(address: str, heard: Any, t_ns: int) -> Advertisement:
+    """Return what bleak tells of a device as the advertisement that it is."""
+    return Advertisement(
+        address,
+        int(heard.rssi),
+        {company: bytes(data) for company, data in heard.manufacturer_data.items()},
+        {uuid_of(uuid): bytes(data) for uuid, data in heard.service_data.items()},
+        uuids_of(heard.service_uuids),
+        heard.local_name,
+        t_ns,
+    )

@@ -1,6 +1,6 @@
 """Ports for a gateway under test that lead to the rig's own: all it says and hears passes through the rig's trace.
 
-A serial line is a pseudo-terminal, a CAN bus one of python-can's virtual ones. Bluetooth and SPI are used side by side.
+A serial line is a pseudo-terminal, a CAN bus one of python-can's virtual ones. SPI and Bluetooth are in `ports.py`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.registry import require
+from hil.can_frames import Frame
+from hil.lease.errors import LeaseLostError
 from hil.rigs.base import RigError
-from hil.rigs.bench.canbus import BenchCan, CanFrame, frame_of, message_of
+from hil.rigs.bench.can_wire import frame_from, message_of
+from hil.rigs.bench.canbus import BenchCan
 from hil.rigs.bench.uart import BenchUart
 from hil.rigs.bench.wire import POLL_S
 from hil.sim.pty import Cable
@@ -40,7 +43,7 @@ class Bridge(ABC):
 
     def _run(self) -> None:
         while not self._is_over:
-            with contextlib.suppress(RigError):  # a lost board is told to the test that uses it
+            with contextlib.suppress(RigError, LeaseLostError):  # a lost board is told to the test that uses it
                 self._carry()
 
     @abstractmethod
@@ -89,11 +92,10 @@ class CanBridge(Bridge):
         super().close()
         self._virtual.shutdown()
 
-    def _to_gateway(self, frame: CanFrame) -> None:
+    def _to_gateway(self, frame: Frame) -> None:
         self._virtual.send(message_of(frame))
 
     def _carry(self) -> None:
         message = self._virtual.recv(POLL_S)
         if message is not None:
-            frame = frame_of(message)
-            self._bus.send(frame.id, frame.data, frame.extended, frame.fd)
+            self._bus.host_send(frame_from(message))

@@ -7,7 +7,9 @@ from typing import Final
 
 from gateway.notation import duration_ns
 from hil.durations import Timeout, timeout_ns
+from hil.lease.held import Lease
 from hil.rigs.base import BringUpError, RigError
+from hil.rigs.bench.leased import deed
 from hil.rigs.bench.power import Switch, run, settle_ns, words_of
 from hil.rigs.bench.probe import Probe, probe_of
 from hil.rigs.bench.wire import Wire
@@ -29,8 +31,10 @@ class BenchDut:
         switch: tuple[Switch, ResourceSpec] | None,
         wires: Sequence[Wire],
         handles: Mapping[str, object],
+        *,
+        lease: Lease | None = None,
     ) -> None:
-        """Take the switch of its power, where it has one, and all its ports."""
+        """Take the switch of its power, where it has one, all its ports, and the lease it is had under."""
         self.name = name
         self.firmware = spec.firmware or ""
         self.options = dict(spec.options)  # {NAME} in the texts of states
@@ -38,6 +42,7 @@ class BenchDut:
         self._switch = switch
         self._wires = wires
         self._handles = handles
+        self._lease = lease
         self._state: str = "off"
         self._boots = 0
         self._world: BenchWorld | None = None
@@ -66,7 +71,7 @@ class BenchDut:
     def to(self, state: str, timeout: Timeout | None = None) -> None:
         """Bring it into a state; `timeout` is for all steps together, and each has its own from the rig file too.
 
-        Raises: ValueError for none of the target's; BringUpError with the step that failed and why.
+        Raises: ValueError for none of the target's; BringUpError with the step that failed and why; LeaseLostError.
         """
         world = self._begun()
         if state not in self._spec.states:
@@ -142,7 +147,8 @@ class BenchDut:
         if how.command is not None:
             left_s = max(0.001, (until_ns - world.now_ns) / 1e9)
             words = [_filled(word, self.options) for word in words_of(how.command)]
-            run(words, f"{self.name} {step}", left_s)
+            with deed(self._lease):
+                run(words, f"{self.name} {step}", left_s)
         if step == "powered":
             if self._switch is not None and self._state == "off":
                 self.switch(on=True)

@@ -8,10 +8,12 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from gateway.app import Gateway
+from gateway.runtime.means import MACHINE
 from gateway.spelling import did_you_mean
 from hil.rigs.base import RigError
 from hil.rigs.bench.bridge import Bridge, CanBridge, UartBridge
 from hil.rigs.bench.canbus import BenchCan
+from hil.rigs.bench.ports import PREFIX, BenchDriver
 from hil.rigs.bench.uart import BenchUart
 from hil.rigs.gateway import MOST_WAIT_S, RigGateway
 
@@ -69,12 +71,13 @@ class BenchGateway(RigGateway):
         elif isinstance(handle, BenchCan):
             self._bridges[name] = CanBridge(handle, f"{self._rig.target}-{name}")
         else:
-            return str(handle.wires[0].identity)
+            return PREFIX + port
         return self._bridges[name].port
 
     def _begin(self) -> None:
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        gateway = Gateway(self._site, self.data_dir, file=self._write_site())
+        means = MACHINE._replace(driver_for=BenchDriver(self._rig, self.data_dir).driver_for)
+        gateway = Gateway(self._site, self.data_dir, file=self._write_site(), means=means)
         stop, ready = asyncio.Event(), threading.Event()
         self._stop, self._gateway = stop, gateway
         self._running = asyncio.run_coroutine_threadsafe(gateway.run(stop, ready.set), self._loop)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from gateway.notation import hex_bytes
+from hil.can_bits import CLASSIC_BYTES, STANDARD_MAX
 from hil.rigs.base import RigError
 from hil.rigs.bench.ble import BenchBle
 from hil.rigs.bench.canbus import BenchCan
@@ -104,7 +105,8 @@ class _CanProbe:
 
     def send(self) -> None:
         if self._send_id is not None:
-            self._bus.send(self._send_id, self._said)
+            is_fd = len(self._said) > CLASSIC_BYTES
+            self._bus.send(self._send_id, self._said, self._send_id > STANDARD_MAX, is_fd)
 
     def hears(self, left_ns: int) -> bool:
         if self._wanted_id is None and self._wanted is None:

@@ -11,11 +11,13 @@ from typing import Any, Final
 from drivers._spi_device import SpiDev, py_spidev
 from gateway.spelling import did_you_mean
 from hil.faults.faults import Fault, Faults
+from hil.lease.errors import LeaseError
 from hil.lease.pool import current
 from hil.rigs.base import BringUpError, RigError, Round
 from hil.rigs.bench.ble import BenchBle
 from hil.rigs.bench.canbus import BenchCan
 from hil.rigs.bench.dut import BenchDut, BenchPower
+from hil.rigs.bench.leased import LeasedSwitch
 from hil.rigs.bench.power import Switch, switch_of
 from hil.rigs.bench.spi import BenchSpi
 from hil.rigs.bench.uart import BenchUart
@@ -58,8 +60,9 @@ class BenchRig:
         self._switch: tuple[Switch, ResourceSpec] | None = None
         if switches:
             name, its = switches[0]
-            self._switch = (switch_of(f"{target}.{name}", its), its)
-        self.dut = BenchDut(target, spec, self._switch, self._wires, self._handles)
+            switch = switch_of(f"{target}.{name}", its)
+            self._switch = (switch if lease is None else LeasedSwitch(switch, lease), its)
+        self.dut = BenchDut(target, spec, self._switch, self._wires, self._handles, lease=lease)
         self._power = BenchPower(self.dut)
         self._failure: BringUpError | None = None
         self.world: BenchWorld | None = None
@@ -70,7 +73,10 @@ class BenchRig:
         return self.dut.firmware
 
     def begin(self, round_: Round, trace: Path | None) -> None:
-        """Bring the board up as far as it goes, recording. Raises: BringUpError, at once where it failed before."""
+        """Bring the board up as far as it goes, recording.
+
+        Raises: BringUpError, at once where it failed before; LeaseLostError.
+        """
         if self._failure is not None:
             raise BringUpError(f"not tried again after it failed before: {self._failure}")
         self.seed = round_.seed
@@ -87,8 +93,8 @@ class BenchRig:
         self.dut.begin(world)
         try:
             self._bring_up()
-        except BringUpError as error:
-            self._failure = error
+        except (BringUpError, LeaseError) as error:
+            self._failure = error if isinstance(error, BringUpError) else None
             self.end()
             raise
 
@@ -158,10 +164,10 @@ class BenchRig:
                 self.faults.attach(name, protocol, self._strike, _nothing, ("brown_out", "reset"))
 
     def _clear_faults(self) -> list[str]:
-        """End all faults; return what did not end: a port that a fault took may not be to be had again."""
+        """End all faults; return what did not end: a port that a fault took may not be to be had again by us."""
         try:
             self.faults.clear()
-        except RigError as error:
+        except (RigError, LeaseError) as error:
             return [str(error)]
         return []
 

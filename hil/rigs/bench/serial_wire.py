@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from drivers._serial import is_url, open_tty, port_error
+from drivers._serial import is_url, open_tty, port_error, set_line
 from gateway.profile.model import LinkSpec
 from gateway.registry import require
 from hil.rigs.base import RigError
 from hil.rigs.bench.wire import POLL_S, GoneError, Wire, leased
+from hil.uart_bits import Format
 
 CHUNK_BYTES: Final = 65536
 STALL_S: Final = 1.0  # beyond the time on the line: it takes nothing
@@ -45,9 +46,10 @@ class SerialWire(Wire):
         return self._node
 
     @leased
-    def write(self, data: bytes) -> None:
-        """Send all of it. Raises: RigLostError, RigError where the line takes nothing."""
+    def write(self, data: bytes, sending: Callable[[int], None] = lambda _at_ns: None) -> None:
+        """Send all of it; `sending` hears when. Raises: RigLostError, RigError where the line takes nothing."""
         self.check()
+        sending(time.monotonic_ns())
         rest = memoryview(data)
         give_up_s = time.monotonic() + STALL_S + 12 * len(data) / self._link.baud
         while rest:
@@ -67,6 +69,17 @@ class SerialWire(Wire):
                 )
             select.select([], [self._fd], [], min(left_s, POLL_S))
 
+    @leased
+    def configure(self, link: LinkSpec) -> None:
+        """Send and read characters otherwise from now on. Raises: RigError for what the port cannot."""
+        try:
+            if self._serial is not None:
+                set_line(self._serial, link)
+        except (OSError, ValueError) as error:
+            raise RigError(f"{self.name} ({self.identity}) does not take {format_of(link)}: {error}") from error
+        self._link = link
+
+    @leased
     def send_break(self) -> None:
         """Hold the line low for a quarter of a second. Raises: RigLostError."""
         self.check()
@@ -133,3 +146,8 @@ class SerialWire(Wire):
         opened, self._serial, self._fd, self._node = self._serial, None, -1, ""
         if opened is not None:
             opened.close()
+
+
+def format_of(link: LinkSpec) -> Format:
+    """Return how a port reads characters."""
+    return Format.parse(f"{link.baud}-{link.data_bits}{link.parity[0]}{link.stop_bits:g}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from hil.peers.uart import UartPeer
 from hil.rigs.base import RigError
@@ -12,15 +12,32 @@ from hil.rigs.bench.serial_wire import SerialWire
 from hil.rigs.model import ResourceSpec
 
 
+class Line(Protocol):
+    """The line that it is wired to."""
+
+    def passed(self) -> None:
+        """Learn that something is under way on it."""
+
+    def settle(self) -> None:
+        """Let what is under way arrive. Raises: LeaseLostError."""
+
+
 class BenchUartPeer(UartPeer):
     """Answers what it was told to answer, and speaks when a test lets it: as the simulated one, on a real line."""
 
-    def __init__(self, name: str, spec: ResourceSpec) -> None:
+    def __init__(self, name: str, spec: ResourceSpec, line: Line) -> None:
         assert spec.peer is not None
         self.wire = SerialWire(name, spec.peer, spec.link(), self._came)
         self._thread_times = PeerTimes(self.wire)
-        self._line = _Line(name, self.wire)
+        self._line = _Way(name, self.wire, line)
         super().__init__(self._line, self._thread_times, PlayedBoard())
+
+    @property
+    def received(self) -> bytes:
+        """As `UartPeer.received` says. Raises: LeaseLostError."""
+        self._line.settle()  # without the lock: what arrives is heard under it
+        with self._thread_times.lock:
+            return bytes(self._received)
 
     def on(self, *args: Any, **kwargs: Any) -> Any:
         """Answer a request, as `UartPeer.on` says."""
@@ -35,26 +52,28 @@ class BenchUartPeer(UartPeer):
             self._thread_times.end()
 
     def _came(self, data: bytes, _stamp_ns: int, _errors: tuple[str, ...]) -> None:
+        if self.wire.hearing() is None:
+            return
+        self._line.passed()
         with self._thread_times.lock:
             for left in tuple(self._line.watchers):
                 left(data)
             self.hear(data)
 
 
-class _Line:
+class _Way:
     """The line as `hil.peers.uart.Port`."""
 
-    def __init__(self, name: str, wire: SerialWire) -> None:
+    def __init__(self, name: str, wire: SerialWire, line: Line) -> None:
         """Take `target.bus peer`."""
         self.name = name.rpartition(".")[2].removesuffix(" peer")
         self.watchers: list[Callable[[bytes], object]] = []
         self._wire = wire
-
-    def settle(self) -> None:
-        """Nobody knows what is on a real wire."""
+        self.settle = line.settle
+        self.passed = line.passed
 
     def hear_device(self, data: bytes, errors: tuple[str, ...], *, is_recorded: bool = False) -> None:
-        """Send. Raises: ValueError for line errors but `break`, which no adapter sends; RigLostError."""
+        """Send. Raises: ValueError for errors but `break`, which no adapter sends; RigLostError, LeaseLostError."""
         del is_recorded
         strange = [flag for flag in errors if flag != "break"]
         if strange:
@@ -63,6 +82,7 @@ class _Line:
             self._wire.write(data)
             if errors:
                 self._wire.send_break()
+            self.passed()
         except RigError as error:
             self._wire.lose(str(error))
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -10,8 +11,10 @@ from functools import wraps
 from typing import Any, Concatenate, Final, NoReturn, ParamSpec, TypeVar
 
 from gateway.errors import GatewayError, PortError
+from hil.lease.errors import LeaseError
 from hil.lease.held import Lease
 from hil.rigs.base import RigError, RigLostError
+from hil.rigs.bench.leased import Ear, deed, need, waited
 from hil.rigs.bench.world import BenchWorld
 
 POLL_S: Final = 0.1  # how soon a reading thread sees that it should stop
@@ -37,6 +40,7 @@ class Wire(ABC):
         self.identity = identity
         self.world: BenchWorld | None = None  # of the run that is under way
         self.lease: Lease | None = None  # without which nothing may be done to the board
+        self._ear = Ear()
         self._lock = threading.Lock()
         self._lost: str | None = None
         self._thread: threading.Thread | None = None
@@ -54,12 +58,15 @@ class Wire(ABC):
         return self._lost
 
     def open(self) -> None:
-        """Open it, if it is not. Raises: RigError naming it, its identity and the next step."""
+        """Open it, if it is not. Raises: RigError naming it, its identity and the next step; LeaseLostError."""
         if self.is_open:
             return
         self.close()
         try:
-            self._open()
+            with deed(self.lease):  # opening a port may restart a board
+                self._open()
+        except LeaseError:
+            raise
         except PortError as error:
             raise RigError(f"{self.name}: {error}") from error
         except GatewayError as error:
@@ -92,20 +99,31 @@ class Wire(ABC):
             world.record(self.name.rpartition(".")[2], "note", "note", text=f"{self.name} is gone: {cause}")
             world.wake()
 
+    def hearing(self) -> BenchWorld | None:
+        """Return the run that hears what comes now; None between two, and for who has lost the board."""
+        return self.world if self._ear.is_ours(self.lease) else None
+
+    def need_lease(self) -> None:
+        """Raise LeaseLostError where the board is somebody else's by now."""
+        need(self.lease)
+
     def check(self) -> None:
-        """Raise RigLostError where it is gone, RigError where it was not opened."""
+        """Raise RigLostError where it is gone, RigError where it was not opened, LeaseLostError."""
+        self.need_lease()
         if self._lost is not None:
-            raise RigLostError(f"{self.name} ({self.identity}) went away: {self._lost}; look at its cable and power")
+            error = RigLostError(f"{self.name} ({self.identity}) went away: {self._lost}; look at its cable and power")
+            error.errno = errno.ENODEV
+            raise error
         if not self._was_opened:
             raise RigError(f"{self.name} ({self.identity}) is not open: the target is off; bring it up with dut.to")
 
     def take(self, look: Callable[[], T | None], timeout_ns: int) -> T | None:
-        """Return what `look` finds, waiting for it. Raises: RigLostError where the port goes away meanwhile."""
+        """Return what `look` finds, waiting for it. Raises: RigLostError where the port goes away, LeaseLostError."""
         world = self.world
         assert world is not None, "a test has begun"
         if not look():  # what came before it went away is still there
             self.check()
-        found = world.wait_for(lambda: look() or (self._lost and _GONE), world.now_ns + timeout_ns)
+        found = waited(world, self.lease, lambda: look() or (self._lost and _GONE), world.now_ns + timeout_ns)
         if found is _GONE or (found is None and self._lost is not None):
             self.check()
         return found
@@ -135,16 +153,16 @@ class Wire(ABC):
         raise NotImplementedError
 
 
-def leased(deed: Callable[Concatenate[W, P], T]) -> Callable[Concatenate[W, P], T]:
+def leased(method: Callable[Concatenate[W, P], T]) -> Callable[Concatenate[W, P], T]:
     """Let a wire's method be done only under the wire's lease, which cannot pass to another in its middle.
 
     What it returns raises LeaseLostError, too.
     """
 
-    @wraps(deed)
+    @wraps(method)
     def done(wire: W, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with contextlib.nullcontext() if wire.lease is None else wire.lease.holding():
-            return deed(wire, *args, **kwargs)
+        with deed(wire.lease):
+            return method(wire, *args, **kwargs)
 
     return done
 

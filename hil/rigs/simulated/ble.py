@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from hil.durations import Timeout, timeout_ns
 from hil.faults import ble as physics
@@ -27,10 +27,11 @@ from hil.faults.catalogue import KINDS
 from hil.faults.faults import Fault
 from hil.peers.ble import BlePeer, Table
 from hil.peers.ble_script import Written
+from hil.rigs.ble_connection import Connection, waited
 from hil.rigs.radio import Advertisement, BleTimeoutError, address_of
-from hil.rigs.simulated.ble_connection import Connection, waited
 from hil.rigs.simulated.ble_link import LINK_KINDS, Link
 from hil.rigs.simulated.setting import Setting, gone
+from hil.trace.record import Record
 
 STANDARD_MTU: Final = 247  # one packet of the air's greatest length
 NEXT_S: Final = 10.0
@@ -54,6 +55,7 @@ class SimulatedBle:
         self._unread: deque[Advertisement] = deque(maxlen=MOST_UNREAD)
         self._listeners: dict[object, tuple[Heard, Callable[[str], None]]] = {}
         self._links: list[Link] = []
+        self._calling: dict[str, Future[Link]] = {}  # those that a trace answers, by address
         self._walks: dict[int, float] = {}
         self._air_free_ns = 0
         self._boots = self._dut.boots
@@ -121,11 +123,16 @@ class SimulatedBle:
         pending: Future[Link] = Future()
         until_ns = self.world.now_ns + limit_ns
         self.world.record(self.name, "tx", "connect", address=at)
+        is_played = self.peer.is_played("connect", address=at)
+        if is_played:
+            self._calling[at] = pending
 
         def attempt() -> None:
+            if pending.done():
+                return
             if self._losses != losses:
                 self._give_up(pending, at, gone(self.name))
-            elif self.peer.has_address(at):
+            elif not is_played and self.peer.has_address(at):
                 self._connected(pending, at)
             elif self.world.now_ns >= until_ns:
                 self._give_up(pending, at, BleTimeoutError(f"{at} does not answer, in {limit_ns / 1e9:g} s"))
@@ -158,8 +165,31 @@ class SimulatedBle:
     def carry(self, advertisement: Advertisement, encrypted_from: int | None) -> None:
         """Let an advertisement be heard when it has been on the air."""
         begin_ns = max(self.world.now_ns, self._air_free_ns)
-        self._air_free_ns = begin_ns + BYTE_NS * (AROUND_BYTES + len(advertisement.data))
+        self._air_free_ns = begin_ns + self.air_ns(advertisement)
         self.world.at(self._air_free_ns, lambda: self._hear(advertisement, encrypted_from))
+
+    @staticmethod
+    def air_ns(advertisement: Advertisement) -> int:
+        """Return how long an advertisement is on the air."""
+        return BYTE_NS * (AROUND_BYTES + len(advertisement.data))
+
+    def answer(self, record: Record) -> None:
+        """Bring at once what a record says that the device did: to who waits for it, if anybody does."""
+        address = record.get("address")
+        if not isinstance(address, str):
+            return
+        pending = self._calling.pop(address, None)
+        if record.kind == "connect" and pending is not None:
+            self._connected(pending, address)
+        elif record.kind == "disconnect" and pending is not None:
+            self._give_up(pending, address, BleTimeoutError(f"{address} does not answer, as in the trace"))
+        else:
+            for link in [each for each in self._links if each.is_up and each.address == address]:
+                link.answer(record)
+
+    def is_played(self, kind: str, data: bytes = b"", **facts: Any) -> bool:
+        """Take what the host does; return whether a trace answers it."""
+        return self.peer.is_played(kind, data, **facts)
 
     def written(self, address: str, uuid: str, data: bytes) -> None:
         """Let the device take note of what the host wrote."""

@@ -20,6 +20,7 @@ from hil.peers.ble import Characteristic, Table
 from hil.rigs import radio
 from hil.rigs.radio import MOST_VALUE_BYTES, BleAuthenticationError, BleLinkLostError, BleRefusedError, Uuid, uuid_of
 from hil.rigs.simulated.world import World
+from hil.trace.record import Record
 
 INTERVAL_NS: Final = 30_000_000  # of connection events: the shortest that Linux asks for
 SUPERVISION_NS: Final = 420_000_000  # without an answer, and the link is taken for lost: what Linux asks for
@@ -56,6 +57,9 @@ class Radio(Protocol):
     def written(self, address: str, uuid: str, data: bytes) -> None:
         """Let the device take note of what the host wrote."""
 
+    def is_played(self, kind: str, data: bytes = b"", **facts: Any) -> bool:
+        """Take what the host does; return whether a trace answers it."""
+
     @property
     def seen(self) -> Table:
         """What the host believes that it has: the same, unless its cache is stale."""
@@ -73,6 +77,9 @@ class _Request:
     pending: Future[Any]
     result: Callable[[bytes], Any]
     is_answered: bool = True
+    subscriber: Callable[[bytes], None] | None = None
+    is_awaited: bool = False
+    """It was sent, and a trace will answer it."""
 
 
 class Link:
@@ -102,6 +109,10 @@ class Link:
     def uuids(self) -> list[str]:
         """The characteristics that the host sees."""
         return self._host.seen.uuids(self.address)
+
+    def wait(self, condition: Callable[[], T | None], until_ns: int) -> T | None:
+        """Let time pass until `condition` returns something true."""
+        return self._world.wait_for(condition, until_ns)
 
     def when_lost(self, lost: Callable[[str], None]) -> None:
         """Call `lost` with the reason when the link ends by itself."""
@@ -139,7 +150,8 @@ class Link:
             self._subscribers.setdefault(short, []).append(heard)
             return b""
 
-        return self._ask("write", short, _SUBSCRIBE, take, lambda _: None, {"descriptor": _CONFIGURATION})
+        facts = {"descriptor": _CONFIGURATION}
+        return self._ask("write", short, _SUBSCRIBE, take, lambda _: None, facts, subscriber=heard)
 
     def unsubscribe(self, uuid: Uuid, heard: Callable[[bytes], None]) -> None:
         """Call `heard` no more."""
@@ -151,6 +163,7 @@ class Link:
         """End it; once more does nothing."""
         if self.is_up:
             self._world.record(self._host.name, "tx", "disconnect", address=self.address, reason="closed by the host")
+            self._host.is_played("disconnect", address=self.address)
             self._end("it was closed")
 
     def lose(self, reason: str) -> None:
@@ -175,17 +188,34 @@ class Link:
 
         def arrive() -> None:
             self.in_flight -= 1
-            if not (self.is_up and self.is_heard):
-                return
-            cut = value[: self.mtu - 3]
-            struck = self._host.faults.passing(self._host.name, cut, _NOTIFYING, "notify")
-            if struck or self.end:
-                return
-            self._world.record(self._host.name, "rx", "notify", cut, address=self.address, uuid=uuid)
-            for heard in tuple(self._subscribers.get(uuid, ())):
-                heard(cut)
+            self._arrive(uuid, value)
 
         self._world.at(self._next_event_ns(), arrive)
+
+    def answer(self, record: Record) -> None:
+        """Bring at once what a record says that the device did: what nobody waits for goes unheard."""
+        uuid = record.get("uuid")
+        if record.kind == "disconnect":
+            self.lose(str(record.get("reason", "the device disconnected")))
+        elif record.kind == "notify":
+            if isinstance(uuid, str) and self._subscribers.get(uuid):
+                self._arrive(uuid, record.payload)
+        elif self._waiting and self._waiting[0].is_awaited:
+            request = self._waiting[0]
+            if (request.doing, request.uuid) == (record.kind, uuid):
+                request.is_awaited = False
+                self._answered(request, _answer_in(record))
+
+    def _arrive(self, uuid: str, value: bytes) -> None:
+        if not (self.is_up and self.is_heard):
+            return
+        cut = value[: self.mtu - 3]
+        struck = self._host.faults.passing(self._host.name, cut, _NOTIFYING, "notify")
+        if struck or self.end:
+            return
+        self._world.record(self._host.name, "rx", "notify", cut, address=self.address, uuid=uuid)
+        for heard in tuple(self._subscribers.get(uuid, ())):
+            heard(cut)
 
     # ---- requests
 
@@ -199,9 +229,10 @@ class Link:
         facts: dict[str, Any] | None = None,
         *,
         is_answered: bool = True,
+        subscriber: Callable[[bytes], None] | None = None,
     ) -> Future[T]:
         pending: Future[T] = Future()
-        request = _Request(doing, uuid, data, facts or {}, answer, pending, result, is_answered)
+        request = _Request(doing, uuid, data, facts or {}, answer, pending, result, is_answered, subscriber)
         if not self.is_up:
             pending.set_exception(self.lost_error())
         elif len(self._waiting) >= MOST_WAITING:
@@ -229,6 +260,13 @@ class Link:
         facts = {"address": self.address, "uuid": request.uuid, **request.facts}
         self._world.record(self._host.name, "tx", request.doing, request.data, **facts)
         if not self.is_heard:
+            return
+        if self._host.is_played(request.doing, request.data, **facts):
+            request.is_awaited = request.is_answered
+            if request.subscriber is not None:
+                self._subscribers.setdefault(request.uuid, []).append(request.subscriber)
+            if not request.is_answered:
+                self._world.after(0, lambda: self._answered(request, b""))
             return
         try:
             answer: bytes | BleRefusedError = request.answer()
@@ -305,3 +343,12 @@ class Link:
     def _next_event_ns(self) -> int:
         """Return when the next connection event is, after now."""
         return self._began_ns + ((self._world.now_ns - self._began_ns) // INTERVAL_NS + 1) * INTERVAL_NS
+
+
+def _answer_in(record: Record) -> bytes | BleRefusedError:
+    """Return the answer of a record: what was read, or the ATT error."""
+    code = record.get("error")
+    if type(code) is not int:
+        return record.payload
+    kind = BleAuthenticationError if code == radio.NOT_AUTHENTICATED else BleRefusedError
+    return kind(f"characteristic {record.get('uuid')}: as in the trace", code)

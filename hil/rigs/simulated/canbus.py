@@ -23,12 +23,12 @@ from typing import Any, Final
 
 from hil.can_bits import INTERMISSION_BITS, bits_of
 from hil.can_confinement import Controller, Counters, State
-from hil.can_frames import Frame, Report, error_frame, filled, frame_of
+from hil.can_frames import Frame, Report, error_frame, frame_of, given
 from hil.durations import Timeout, timeout_ns
 from hil.faults import can
 from hil.faults.faults import Fault
 from hil.peers.can import CanPeer
-from hil.rigs.base import RigError, RigLostError
+from hil.rigs.base import RigLostError, TxFullError
 from hil.rigs.simulated.can_wire import FAST_NS, NOMINAL_NS, Node, Verdict, Wire
 from hil.rigs.simulated.setting import Setting
 
@@ -40,10 +40,6 @@ MOST_UNREAD: Final = 1 << 17  # frames
 MAILBOXES: Final = 3  # of the device, while nobody hears it
 HOST: Final = "host"
 DEVICE: Final = "device"
-
-
-class TxFullError(RigError, OSError):
-    """The host's queue has no room for a frame."""
 
 
 def make(name: str, setting: Setting) -> SimulatedCan:
@@ -62,6 +58,7 @@ class SimulatedCan:
         self._world, self._faults, self._dut = setting
         self._unread: deque[Frame] = deque(maxlen=MOST_UNREAD)
         self._listeners: list[tuple[Callable[[Frame], None], Callable[[str], None]]] = []
+        self._watchers: list[Callable[[Frame], object]] = []
         self._away: set[str] = set()
         self._losses = 0
         self._boots = self._dut.boots
@@ -152,9 +149,7 @@ class SimulatedCan:
 
     def host_send(self, item: Any) -> None:
         """Send a frame, its data filled up to a length that FD has. Raises: as `send`."""
-        frame = filled(Frame(item.id, bytes(item.data), fd=bool(item.fd)))
-        dlc = getattr(item, "dlc", 0) if item.remote else None
-        self._put(frame_of(item.id, frame.data, item.extended, item.fd, item.remote, dlc=dlc))
+        self._put(given(item))
 
     # ---- what the device does
 
@@ -165,6 +160,16 @@ class SimulatedCan:
         if not self._host.can_hear() and len(waiting) >= MAILBOXES:
             self._note(f"the device drops {waiting.popleft()}: nobody hears it")
         self._wire.offer(self._device, frame)
+
+    def watch(self, sent: Callable[[Frame], object]) -> Callable[[], None]:
+        """Call `sent` with each frame of the host that went through; return what ends it."""
+        self._watchers.append(sent)
+        return lambda: self._watchers.remove(sent) if sent in self._watchers else None
+
+    @staticmethod
+    def duration_ns(frame: Frame) -> int:
+        """Return how long a frame is on the bus."""
+        return bits_of(frame).duration_ns(NOMINAL_NS, FAST_NS)
 
     def peer_counters(self) -> Counters:
         """Return the error counters of the device's controller."""
@@ -181,8 +186,7 @@ class SimulatedCan:
     def _put(self, frame: Frame) -> None:
         if self._away:
             raise self._lost()
-        self._faults.passing(self.name, frame.data, ("tx_full",))
-        if self._faults.in_force(self.name, "tx_full") is not None:
+        if self._faults.passing(self.name, frame.data, ("tx_full",)):
             self._note(f"no room for {frame}")
             raise TxFullError(
                 errno.ENOBUFS, f"{self.name}: no room in the queue (tx_full); end the fault, or send later"
@@ -194,6 +198,8 @@ class SimulatedCan:
 
     def _sent(self, frame: Frame) -> None:
         self._world.record(self.name, "tx", frame.kind, frame.data, **frame.facts())
+        for sent in tuple(self._watchers):
+            sent(frame)
 
     def _heard(self, frame: Frame) -> None:
         if self._away:
@@ -329,8 +335,7 @@ class SimulatedCan:
             frame = can.babbled(fault)
             if not node.queue and self._dut.is_powered:
                 self._wire.offer(node, frame)
-            bits = bits_of(frame)
-            time_ns = bits.duration_ns(NOMINAL_NS, FAST_NS) + INTERMISSION_BITS * NOMINAL_NS
+            time_ns = self.duration_ns(frame) + INTERMISSION_BITS * NOMINAL_NS
             self._world.after(int(time_ns / load), tick)
 
         node = self._device_node(None, sent)

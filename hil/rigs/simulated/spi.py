@@ -51,7 +51,10 @@ class SimulatedSpi:
         self._need_plugged()
         struck = self._faults.passing(self.name, tx, _KINDS)
         self._need_plugged()
-        rx = physics.transfer(tx, self._wires(len(tx), struck), self.peer.exchange)
+        self._say_what_changes_nothing(struck)
+        host_mode = self.peer.mode if self.mode is None else self.mode
+        wires = physics.wires(len(tx), struck, host_mode, self.peer.mode)
+        rx = physics.transfer(tx, wires, self.peer.exchange)
         self._world.record(self.name, "tx", "transfer", tx, rx=rx.hex())
         return rx
 
@@ -74,16 +77,13 @@ class SimulatedSpi:
         self._lost[listener] = lost
         return lambda: self._lost.pop(listener, None)
 
-    def _wires(self, length: int, struck: list[Fault]) -> physics.Wires:
-        stuck, mode = (self._faults.in_force(self.name, kind) for kind in ("stuck_miso", "mode"))
-        host_mode = self.peer.mode if self.mode is None else self.mode
-        return physics.wires(
-            length,
-            struck,
-            None if stuck is None else stuck.params["value"],
-            host_mode if mode is None else mode.params["mode"],
-            self.peer.mode,
-        )
+    def _say_what_changes_nothing(self, struck: list[Fault]) -> None:
+        for fault in struck:
+            if fault.kind == "mode" and fault.hits == 1 and physics.understand(fault.params["mode"], self.peer.mode):
+                text = (
+                    f"mode {fault.params['mode']} samples as the device's mode {self.peer.mode} does: nothing changes"
+                )
+                self._world.record(self.name, "note", "note", text=text)
 
     def _need_plugged(self) -> None:
         if not self.is_there:
@@ -94,9 +94,6 @@ class SimulatedSpi:
             lost, self._lost = self._lost, {}
             for each in lost.values():
                 each("unplug")
-        if fault.kind == "mode" and physics.understand(fault.params["mode"], self.peer.mode):
-            text = f"mode {fault.params['mode']} samples as the device's mode {self.peer.mode} does: nothing changes"
-            self._world.record(self.name, "note", "note", text=text)
 
 
 def make(name: str, setting: Setting) -> SimulatedSpi:

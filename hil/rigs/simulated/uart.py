@@ -26,7 +26,7 @@ from hil.rigs.simulated.setting import Setting
 from hil.rigs.simulated.uart_receiver import Piece, Receiver
 from hil.rigs.simulated.uart_wire import Wire
 from hil.rigs.simulated.world import World
-from hil.uart_bits import BREAK, FRAMING, Format
+from hil.uart_bits import BREAK, FRAMING, Format, byte_format
 
 STANDARD: Final = "115200-8n1"
 READ_TIMEOUT_S: Final = 1.0
@@ -98,8 +98,8 @@ class SimulatedUart:
 
     def configure(self, host: str | None = None, device: str | None = None) -> None:
         """Set the format of the host, of the device, or of both: `configure("9600-8n1")`. Raises: ValueError."""
-        self._format = self._format if host is None else _byte_format(host)
-        self._device_format = self._device_format if device is None else _byte_format(device)
+        self._format = self._format if host is None else byte_format(host)
+        self._device_format = self._device_format if device is None else byte_format(device)
 
     def write(self, data: bytes) -> int:
         """Send; return how many bytes. It waits only for room in the port's buffer.
@@ -307,13 +307,6 @@ class SimulatedUart:
         self._away.discard(why)
         if self.is_there:
             self._world.record(self.name, "note", "note", text=f"{self.node} is there")
-
-
-def _byte_format(text: str) -> Format:
-    form = Format.parse(text)
-    if form.bits > 8:
-        raise ValueError(f"{text}: a port hands over bytes, so at most 8 data bits")
-    return form
 
 
 def _on_line_ns(data: bytes, form: Format) -> int:

@@ -76,6 +76,16 @@ class Air:
         self._peripherals[path] = peripheral
         self._plan(path)
 
+    def remove(self, peripheral: Peripheral) -> None:
+        """Take a device out of reach and forget it; its connection ends."""
+        path = peripheral.path(PATH)
+        self._end(peripheral, path)
+        self._peripherals.pop(path, None)
+        if path in self._timers:
+            self._timers.pop(path).cancel()
+        if path in self._tree:
+            self._tree.remove(path)
+
     def remember(self, peripheral: Peripheral, *, is_connected: bool) -> None:
         """Make a device's object without its having been heard."""
         path = peripheral.path(PATH)

@@ -58,6 +58,10 @@ class FakeBluez:
         self._do(lambda: self._air.add(peripheral))
         return peripheral
 
+    def remove(self, peripheral: Peripheral) -> None:
+        """Take a device out of reach, and out of what BlueZ knows."""
+        self._do(lambda: self._air.remove(peripheral))
+
     def plug(self) -> None:
         """Plug the adapter in; BlueZ gives it power."""
         self._do(self._air.plug)

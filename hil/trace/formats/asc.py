@@ -46,9 +46,7 @@ def records(reading: Import) -> Iterator[Record]:
                 record = _without_data(record)
             reading.bus(record.bus, "can")
             yield record
-        if lines.frames > count and not reading.is_damaged:
-            reading.is_damaged = True
-            reading.told.append(f"{reading.path}: {lines.frames - count} lines of frames that python-can does not read")
+        lines.settle(reading, count, "lines of frames that python-can does not read")
 
 
 def write(path: Path, header: Header, records: Iterable[Record], low_ns: int, losses: Losses) -> None:

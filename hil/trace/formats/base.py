@@ -20,6 +20,7 @@ class Import:
         self.facts: Facts = {}
         self.told: list[str] = []  # lines for stderr
         self.is_damaged = False
+        self.unread = 0  # lines that are kept as they are, though nothing can be read in them
         self.zero_ns: int | None = None  # from where the file's own stamps count, since 1970, where it says that
 
     def bus(self, name: str, protocol: str, **facts: Any) -> str:
@@ -37,7 +38,9 @@ class Losses:
         self.told: list[str] = []  # lines for stderr about what is not lost, but not as before
 
     def lose(self, record: Record) -> None:
-        """Count a record that is not written."""
+        """Count a record that is not written; what was torn off was lost before."""
+        if record.get("torn"):
+            return
         what = record.dir if record.dir in ("fault", "note") else record.bus or "no bus"
         self.counts[f"{what} {record.kind}" if what != record.kind else what] += 1
 

@@ -36,17 +36,21 @@ _SCREEN: Final = re.compile(
 def records(reading: Import) -> Iterator[Record]:
     """Give a record for each line; one that is no frame is a note. A screen without times counts from 0."""
     stamp_ns, count, strange = 0, 0, 0
+    number, line = 0, b"\n"
     is_marked: bool | None = None
     waiting: list[Record] = []  # what stands before the first frame has its time
     with reading.path.open("rb") as file:
         for number, line in enumerate(iter(lambda: file.readline(_MAX_LINE_BYTES), b""), 1):
             record = _parse(line, stamp_ns)
             if record is None:
+                torn: dict[str, Any] = {}
                 if line.strip() and not line.lstrip().startswith(b"#"):
                     strange += 1
-                    if strange == 1:
+                    if not line.endswith(b"\n"):
+                        torn = {"torn": True}
+                    elif strange == 1:
                         reading.told.append(f"{reading.path}:{number}: no line of candump; kept as a note")
-                note = Record(stamp_ns, "", "note", "note", "", {"text": _text(line.strip()), **_source(line)})
+                note = Record(stamp_ns, "", "note", "note", "", {"text": _text(line.strip()), **torn, **_source(line)})
                 if count:
                     yield note
                 else:
@@ -69,8 +73,12 @@ def records(reading: Import) -> Iterator[Record]:
     yield from waiting
     if not count and (strange or len(waiting) > _MOST_BEFORE):
         raise ForeignError(reading.path, 1, "no log of candump: no line such as (1436509052.249713) can0 123#0102")
+    if not line.endswith(b"\n"):
+        reading.told.append(f"{reading.path}:{number}: torn off; what stands there is used as far as it goes")
+        strange -= _parse(line, stamp_ns) is None and not line.lstrip().startswith(b"#")
     if strange > 1:
         reading.told.append(f"{reading.path}: {strange} lines are none of candump; kept as notes")
+    reading.unread = strange
 
 
 def write(path: Path, header: Header, records: Iterable[Record], low_ns: int, losses: Losses) -> None:

@@ -49,9 +49,7 @@ def records(reading: Import) -> Iterator[Record]:
             record = record_of(stamp_ns, max(message.channel - 1, 0), message)
             reading.bus(record.bus, "can")
             yield record
-        if lines.frames > count and not reading.is_damaged:
-            reading.is_damaged = True
-            reading.told.append(f"{reading.path}: {lines.frames - count} lines that python-can reads no frame in")
+        lines.settle(reading, count, "lines that python-can reads no frame in")
 
 
 def write(path: Path, header: Header, records: Iterable[Record], low_ns: int, losses: Losses) -> None:

@@ -276,7 +276,7 @@ def test_the_command_line_says_the_same(tmp_path: Path, dry: list[str]) -> None:
     async def run(bench: HttpBench, *args: str) -> Any:
         command = [sys.executable, "-m", "gateway", "profile", *args, "--json", "--data", str(bench.gateway.data_dir)]
         done = await asyncio.to_thread(
-            subprocess.run, command, capture_output=True, text=True, timeout=60, env=dict(os.environ)
+            subprocess.run, command, capture_output=True, text=True, timeout=120, env=dict(os.environ)
         )
         return done.returncode, json.loads(done.stdout)
 

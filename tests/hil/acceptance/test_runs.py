@@ -15,7 +15,7 @@ import pytest
 
 from hil.report.results import read_results
 
-LIMIT_S = 60
+LIMIT_S = 120
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ from gateway.errors import PortClosedError, PortLostError, PortNotFoundError, Po
 from gateway.frame import Batch, PortName
 from hil.agent.server import Agent
 from hil.agent.wire import Wire
-
-FAST = {"beat_s": 0.1, "silence_s": 0.6}
+from tests.waiting import WITHIN_S
 
 
 class PlayedPort:
@@ -54,10 +53,12 @@ class PlayedPort:
         if self._queue is not None:
             self._queue.put_nowait(PortClosedError(self.name, "by us"))
 
-    def feed(self, *payloads, address=None, dropped=0, stamp_ns=None):
+    def feed(self, *payloads, address=None, dropped=0, stamp_ns=None, ages_ns=None):
         addresses = [address] * len(payloads) if address is not None else None
         stamp_ns = time.monotonic_ns() if stamp_ns is None else stamp_ns
-        self._put(Batch(list(payloads), stamp_ns, time.time_ns(), addresses, dropped=dropped))
+        wall_ns = time.time_ns()
+        stamps_ns = [wall_ns - age_ns for age_ns in ages_ns] if ages_ns is not None else None
+        self._put(Batch(list(payloads), stamp_ns, wall_ns, addresses, stamps_ns, dropped))
 
     def vanish(self):
         self._put(PortLostError(self.name, "unplugged"))
@@ -93,27 +94,20 @@ def serving(*ports, tls=None, linger_s=10.0, kept_bytes=1 << 20, host="127.0.0.1
 
     thread = threading.Thread(target=lambda: asyncio.run(main()), daemon=True)
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(WITHIN_S)
     agent, address, loop, task = where
     try:
         yield agent, address
     finally:
         loop.call_soon_threadsafe(task.cancel)
-        thread.join(20)
+        thread.join(WITHIN_S)
         assert not thread.is_alive()
 
 
-def until(condition, limit_s=20.0):
-    deadline_s = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline_s, "it never came true"
-        time.sleep(0.005)
-
-
-def payloads(stream, count, limit_s=20.0):
+def payloads(stream, count):
     """The next `count` payloads of a stream."""
     found = []
-    deadline_s = time.monotonic() + limit_s
+    deadline_s = time.monotonic() + WITHIN_S
     while len(found) < count:
         left_s = deadline_s - time.monotonic()
         assert left_s > 0, found

@@ -31,6 +31,13 @@ def test_a_reader_gets_what_came_since_its_place():
     assert end == 4
 
 
+def test_a_stamp_of_another_clock_counts_as_none():
+    history = History()
+    history.add(Batch([b"a", b"b", b"c"], 1000, 10**18, [1, 2, 3], [10**18 - 400, 0, 10**18 + 1]))
+    ((part,), _) = read_all(history, 1)
+    assert part.stamps_ns == [600, 1000, 1000]
+
+
 def test_what_fell_out_is_told_as_a_gap_of_that_many():
     history = History(kept_bytes=300)
     for number in range(10):

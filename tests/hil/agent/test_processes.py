@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
 import subprocess
 import sys
-import tty
 
 import pytest
 
@@ -16,71 +13,14 @@ from hil.agent.client import connect
 from hil.agent.dialling import start
 from hil.agent.errors import AgentLostError, AgentRefusedError
 from hil.lease import LeaseLostError, Pool
-from tests.hil.agent.agents import payloads, until
-
-AGENT = [sys.executable, "-m", "gateway", "hil", "agent"]
-FAST = {"beat_s": 0.2, "silence_s": 1.0}
-
-
-class Board:
-    """The far end of a serial cable."""
-
-    def __init__(self, folder):
-        self.end, near = os.openpty()
-        for fd in (self.end, near):
-            tty.setraw(fd)
-        os.set_blocking(self.end, False)
-        self._near = near
-        (folder / "tty").symlink_to(os.ttyname(near))
-        self.rig = folder / "rig.toml"
-        resource = f'protocol = "uart"\nport = "{folder / "tty"}"\nbaud = 115200\n'
-        self.rig.write_text(f'[rig]\nname = "r"\n[target.a.resource.uart0]\n{resource}')
-
-    def say(self, data):
-        os.write(self.end, data)
-
-    def heard(self, count):
-        found = b""
-
-        def enough():
-            nonlocal found
-            with contextlib.suppress(BlockingIOError):
-                found += os.read(self.end, 4096)
-            return len(found) >= count
-
-        until(enough)
-        return found
-
-    def close(self):
-        os.close(self.end)
-        os.close(self._near)
+from tests.hil.agent.agents import payloads
+from tests.hil.agent.boards import AGENT
+from tests.waiting import WITHIN_S, heard, until
 
 
-@pytest.fixture
-def board(tmp_path):
-    board = Board(tmp_path)
-    yield board
-    board.close()
-
-
-@pytest.fixture
-def agents(board):
-    """Starts agents that listen; gives each with its address."""
-    started = []
-
-    def listen(at=0, *more):
-        words = [*AGENT, "--listen", f"127.0.0.1:{at}", "--rig", str(board.rig), *map(str, more)]
-        process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
-        started.append(process)
-        line = process.stderr.readline()
-        assert line.startswith("serving a (uart0) on "), line + process.stderr.read()
-        return process, line.split(" on ")[1].split(",")[0]
-
-    yield listen
-    for process in started:
-        process.kill()
-        process.wait()
-        process.stderr.close()
+def said(stream, size):
+    """What the board said, in one piece or more."""
+    return heard(lambda: b"".join(payload for _, payload, _ in stream.read(0.1)), size)
 
 
 def stdio(board, *more):
@@ -91,7 +31,7 @@ def test_bytes_go_both_ways_through_a_real_port(board, agents):
     _, address = agents()
     with connect(address, "uart0") as stream:
         board.say(b"hello")
-        assert b"".join(payloads(stream, 1)) == b"hello"
+        assert said(stream, 5) == b"hello"
         stream.write(b"version\r\n")
         assert board.heard(9) == b"version\r\n"
 
@@ -99,13 +39,13 @@ def test_bytes_go_both_ways_through_a_real_port(board, agents):
 def test_an_agent_that_is_told_to_end_does(agents):
     process, _ = agents()
     process.terminate()
-    assert process.wait(20) == 0
+    assert process.wait(WITHIN_S) == 0
 
 
 def test_over_the_pipes_of_ssh_it_is_the_same(board):
     with connect("ssh://pi", "uart0", line=stdio(board)) as stream:
         board.say(b"hello")
-        assert b"".join(payloads(stream, 1)) == b"hello"
+        assert said(stream, 5) == b"hello"
         stream.write(b"version\r\n")
         assert board.heard(9) == b"version\r\n"
 
@@ -125,7 +65,7 @@ def test_why_the_far_end_did_not_start_is_told(board):
 
 def test_a_killed_agent_is_told_as_a_gap_when_it_is_back(board, agents):
     process, address = agents()
-    with connect(address, "uart0", **FAST) as stream:
+    with connect(address, "uart0") as stream:
         board.say(b"1")
         assert payloads(stream, 1) == [b"1"]
         process.kill()
@@ -141,21 +81,21 @@ def test_a_killed_agent_is_told_as_a_gap_when_it_is_back(board, agents):
 
 def test_a_killed_agent_that_stays_away_is_a_lost_port(agents):
     process, address = agents()
-    with connect(address, "uart0", patience_s=0.5, **FAST) as stream:
+    with connect(address, "uart0", patience_s=0.5) as stream:
         process.kill()
         with pytest.raises(PortLostError, match=r"no agent for 0\.5 s"):
-            stream.read(20)
+            stream.read(WITHIN_S)
 
 
 def test_a_stopped_agent_is_noticed_and_nothing_that_it_read_is_lost(board, agents):
     process, address = agents()
-    with connect(address, "uart0", **FAST) as stream:
+    with connect(address, "uart0", beat_s=0.2, silence_s=1.0) as stream:
         process.send_signal(signal.SIGSTOP)
         with pytest.raises((PortTimeoutError, PortLostError)):
             stream.write(b"?", timeout_s=3)
         board.say(b"meanwhile")
         process.send_signal(signal.SIGCONT)
-        assert b"".join(payloads(stream, 1)) == b"meanwhile"
+        assert said(stream, 9) == b"meanwhile"
         assert not stream.gaps
 
 
@@ -189,7 +129,7 @@ def test_a_runner_without_a_lease_is_refused_and_one_that_lost_it_is_thrown_out(
 def test_wrong_use_is_told_in_one_line(board, words, told):
     rig = ["--rig", str(board.rig)] if words else []
     command = [*AGENT, *words, *rig]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2
     assert told in done.stderr
     assert "Traceback" not in done.stderr
@@ -202,13 +142,13 @@ def test_a_rig_file_may_name_a_board_that_hangs_on_another_machine(board, agents
         f'[target.a.resource.uart0]\nprotocol = "uart"\nagent = "{address}"\nbaud = 115200\n'
     )
     (tmp_path / "test_far.py").write_text(
-        "def test_far(uart):\n    uart.write(b'ping')\n    assert uart.read(4, timeout=20) == b'pong'\n"
+        "def test_far(uart):\n    uart.write(b'ping')\n    assert uart.read(4, timeout=60) == b'pong'\n"
     )
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "test_far.py", "--hil-rig", "here.toml"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as run:
-        assert board.heard(4) == b"ping"
+        assert board.heard(4, 2 * WITHIN_S) == b"ping"  # a whole pytest starts before it
         board.say(b"pong")
-        out, _ = run.communicate(timeout=60)
+        out, _ = run.communicate(timeout=120)
     assert run.returncode == 0, out
 
 
@@ -223,6 +163,6 @@ def test_a_wrong_agent_in_a_rig_file_is_told_with_its_line(tmp_path, line, told)
     file = tmp_path / "rig.toml"
     file.write_text(f'[rig]\nname = "r"\n[target.a.resource.uart0]\nprotocol = "uart"\n{line}\n')
     words = [sys.executable, "-m", "gateway", "hil", "check", str(file)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1
     assert f"{file}:5: target.a.resource.uart0.agent: {told}" in done.stdout

@@ -11,8 +11,9 @@ from gateway.errors import UsageError
 from hil.agent.client import connect
 from hil.agent.dialling import Keys, address_of, ssh_command
 from hil.agent.errors import AgentLostError, AgentRefusedError
-from hil.agent.tls import check_listening, is_loopback, secret_of, server_context
-from tests.hil.agent.agents import PlayedPort, payloads, serving, until
+from hil.agent.tls import Papers, check_listening, is_loopback, secret_of, server_context
+from tests.hil.agent.agents import PlayedPort, payloads, serving
+from tests.waiting import until
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -40,7 +41,7 @@ def papers(tmp_path_factory):
 
 def settings(papers, name="ca-agent", client_ca=None):
     file = papers / f"{name}.pem"
-    return server_context(file, file, papers / f"{client_ca}.pem" if client_ca else None)
+    return Papers(file, file, papers / f"{client_ca}.pem" if client_ca else None)
 
 
 def keys(papers, authority="ca", certificate=None, token=None):
@@ -89,7 +90,7 @@ def test_an_agent_that_is_not_who_it_should_be_is_not_spoken_to(papers, name, to
 
 def test_a_token_over_tls_lets_in(papers):
     with (
-        serving(PlayedPort(), tls=settings(papers), secret=SECRET) as (_, address),
+        serving(PlayedPort(), tls=settings(papers), secret=lambda: SECRET) as (_, address),
         connect(address, "uart0", keys=keys(papers, token="token")) as stream,
     ):
         stream.write(b"x")
@@ -98,7 +99,7 @@ def test_a_token_over_tls_lets_in(papers):
 @pytest.mark.parametrize("token", [None, "other-token"])
 def test_a_wrong_token_or_none_is_refused_and_counted(papers, token):
     port = PlayedPort()
-    with serving(port, tls=settings(papers), secret=SECRET) as (agent, address):
+    with serving(port, tls=settings(papers), secret=lambda: SECRET) as (agent, address):
         with pytest.raises(AgentRefusedError, match="its token is not this agent's"):
             connect(address, "uart0", keys=keys(papers, token=token))
         until(lambda: agent.counts["refused"] == 1)

@@ -27,7 +27,7 @@ def test_other(uart):
 def tidegate(*words, folder):
     """Run the real command."""
     command = [sys.executable, "-m", "gateway", *map(str, words)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
 
 
 def recorded(folder: Path, name: str, **differences) -> Path:

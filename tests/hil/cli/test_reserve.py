@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -26,7 +25,7 @@ class Pool:
     def __call__(self, *words, **options):
         name, *rest = words
         command = [*RESERVE, name, "--pool", str(self.folder), *rest]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
         assert "Traceback" not in done.stderr
         return done
 
@@ -78,13 +77,11 @@ def test_a_held_target_is_shown_busy_waited_for_and_kicked(pool):
     assert f"held: c3 by {lease['user']} (pid {holder.pid})" in busy.stderr
     waiter = pool.start("name=c3", "--wait", "1m", "--", "sh", "-c", "echo $TIDEGATE_TOKEN")
     assert waiter.stderr.readline().startswith("tidegate: waiting as number 1: c3 held by ")
-    started_s = time.monotonic()
     assert pool("kick", "c3").returncode == 0
-    _, err = holder.communicate(timeout=20)
-    assert time.monotonic() - started_s < 3  # of which a second for the command, the rest for Python to start
+    _, err = holder.communicate(timeout=120)  # how soon, tests/hil/lease/test_running.py measures
     assert holder.returncode == 143
     assert "lease 1 of c3 is lost: kicked by" in err
-    assert waiter.communicate(timeout=20)[0] == "2\n"
+    assert waiter.communicate(timeout=120)[0] == "2\n"
 
 
 def test_a_killed_taker_takes_its_command_along_and_leaves_the_target_free(pool):
@@ -92,7 +89,7 @@ def test_a_killed_taker_takes_its_command_along_and_leaves_the_target_free(pool)
     pid = int(holder.stdout.readline())
     holder.kill()
     holder.wait()
-    assert pool("take", "name=c3", "--wait", "10s", "--", "true").returncode == 0
+    assert pool("take", "name=c3", "--wait", "30s", "--", "true").returncode == 0
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 
@@ -103,7 +100,7 @@ def test_a_waiter_that_is_interrupted_leaves_the_queue(pool):
     waiter = pool.start("name=c3", "--wait", "1m", "--", "true")
     waiter.stderr.readline()
     waiter.send_signal(signal.SIGINT)
-    assert waiter.wait(20) == 130
+    assert waiter.wait(30) == 130
 
 
 @pytest.mark.parametrize(
@@ -133,7 +130,7 @@ def test_a_target_may_be_taken_out_of_the_pool(pool):
 
 
 def test_without_a_pool_the_option_is_named(pool):
-    done = subprocess.run([*RESERVE, "read"], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([*RESERVE, "read"], capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (2, "tidegate: which pool? Give --pool DIR, or set TIDEGATE_POOL\n")
 
 

@@ -19,7 +19,7 @@ FRAMES = [
 def tidegate(*words, folder):
     """Run the real command."""
     command = [sys.executable, "-m", "gateway", "trace", *map(str, words)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
 
 
 @pytest.fixture
@@ -107,5 +107,5 @@ def test_show_shows_what_was_asked_for_and_no_more(folder):
 
 def test_a_reader_that_leaves_is_no_failure(folder):
     script = f"{sys.executable} -m gateway trace show whole.trace | head -n 1"
-    done = subprocess.run(script, shell=True, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(script, shell=True, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
     assert done.stderr == ""

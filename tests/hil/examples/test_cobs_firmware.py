@@ -68,7 +68,7 @@ def run(tmp_path_factory):
         words = ["-q", "-p", "no:cacheprovider", "--hil-rig=rig.toml", "--hil-record=run", "--junitxml=junit.xml"]
         done = subprocess.run(
             [sys.executable, "-m", "pytest", *words], cwd=folder, env={**os.environ, "CI": ""}, capture_output=True,
-            text=True, check=False, timeout=110,
+            text=True, check=False, timeout=120,
         )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return folder

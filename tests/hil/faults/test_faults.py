@@ -54,6 +54,12 @@ def test_removing_a_state_ends_it(faults, uart):
     assert not faults.active
 
 
+def test_a_fault_is_shown_as_it_was_added(faults, uart):
+    fault = faults.add("drop", pattern=b"\x10", count=2)
+    faults.passing("uart0", b"\x10")
+    assert repr(fault) == "<fault 'drop' on uart0, pattern='10', count=2: 1 hits>"
+
+
 def test_a_state_that_waits_for_traffic_begins_with_it(faults, uart):
     faults.add("unplug", after=1)
     for _ in range(3):

@@ -85,7 +85,7 @@ def test_a_glitch_makes_two_commands_of_one(tx, seed, glitches):
     chance = random.Random(seed)
     struck = [SimpleNamespace(kind="cs_glitch", params={}, chance=chance) for _ in range(glitches)]
     heard = []
-    read = spi.transfer(tx, spi.wires(len(tx), struck, None, 0, 0), lambda part: heard.append(part) or inverted(part))
+    read = spi.transfer(tx, spi.wires(len(tx), struck, 0, 0), lambda part: heard.append(part) or inverted(part))
     if len(tx) == 1:
         assert (heard, read) == ([], b"\xff")
     else:

@@ -77,6 +77,11 @@ def test_facts_that_cannot_be_are_refused(texts):
         facts_of(texts)
 
 
+@pytest.mark.parametrize("given", ["board=f4 rev=b", ["board=f4", "rev=b"], {"board": "f4", "rev": "b"}])
+def test_facts_may_be_a_text_a_list_or_a_mapping(given):
+    assert facts_of(given) == {"board": "f4", "rev": "b"}
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "-a", "a b", "x" * 65, "é"])
 def test_a_name_that_is_no_file_s_is_refused(name):
     with pytest.raises(UsageError, match="is no name of a target"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from hil.trace import read
+
 pytest_plugins = ["pytester"]
 HEAVY = ("serial", "can", "bleak", "spidev", "bumble", "construct", "cantools", "msgspec", "starlette", "hil.sim")
 
@@ -81,6 +83,23 @@ def test_wrong_options_are_refused_before_anything_runs(run, options, named):
     assert result.ret == pytest.ExitCode.USAGE_ERROR
 
 
+def test_a_trace_that_cannot_be_begun_is_an_error_in_one_line(run, pytester):
+    pytester.path.joinpath("run").mkdir()
+    pytester.path.joinpath("run/test_it").write_text("a file where the folder of its traces would be")
+    result = run("def test_it(): pass", "--hil-record=run")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["hil: *run/test_it*"])
+    result.stdout.no_fnmatch_line("*During handling*")
+
+
+def test_a_note_keeps_what_is_no_text(run, pytester):
+    run("def test_it(recorder): recorder.note('caf\\udce9'); recorder.note(7)", "--hil-record=run").assert_outcomes(
+        passed=1
+    )
+    [trace] = pytester.path.joinpath("run").rglob("*.trace")
+    assert [record.text for record in read(trace).records] == [r"caf\udce9", "7"]
+
+
 def test_a_rig_file_with_mistakes_is_refused(run):
     result = run("def test_it(): pass", "--hil-rig=rig.toml", rig="[rig]\nnme = 'x'\n")
     result.stderr.fnmatch_lines(["*rig.toml:2*", "*tidegate hil check*"])
@@ -117,6 +136,17 @@ def test_a_test_runs_over_each_target(run, cases, options, names):
     result.assert_outcomes(passed=len(names))
     assert list(cases()) == names
     assert {each[0]["hil.rig"] for each in cases().values()} == {"bench" if "--hil-rig=rig.toml" in options else "sim"}
+
+
+def test_a_test_that_only_says_what_it_needs_runs_over_each_target_too(run, cases):
+    test = """
+        import pytest
+        @pytest.mark.hil(needs=["uart7"])
+        def test_it(): pass
+    """
+    run(test, "--hil-rig=rig.toml", "--hil-all").assert_outcomes(passed=1, skipped=1)
+    assert list(cases()) == ["test_it[left]", "test_it[right]"]
+    assert cases()["test_it[right]"][0]["hil.target"] == "right"
 
 
 # ---- nothing for nothing

@@ -170,7 +170,7 @@ def test_ctrl_c_in_mid_test_brings_everything_to_rest(pytester):
     while not Path(pytester.path, "running").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     child.send_signal(signal.SIGINT)
-    out, _ = child.communicate(timeout=60)
+    out, _ = child.communicate(timeout=120)
     assert child.returncode == pytest.ExitCode.INTERRUPTED, out
     [path] = (pytester.path / "rec").rglob("*.trace")
     trace = hil.trace.read(path)

@@ -40,10 +40,18 @@ def test_a_limit_says_by_how_much_and_may_be_met_exactly(after, limit, expected)
     assert one(100, after, limits=[limit]) is expected
 
 
-def test_what_nobody_can_judge_is_held_to_a_limit_in_either_direction():
+@pytest.mark.parametrize(
+    ("limit", "less", "more"), [("errors=+1", True, False), ("errors=-1", False, True), ("errors=1", False, False)]
+)
+def test_of_what_nobody_can_judge_the_sign_of_its_limit_says_what_is_worse(limit, less, more):
     assert one(10, 20, worse=0)
-    assert not one(10, 8, worse=0, limits=["errors=+1"])
-    assert not one(10, 12, worse=0, limits=["errors=+1"])
+    assert one(10, 8, worse=0, limits=[limit]) is less
+    assert one(10, 12, worse=0, limits=[limit]) is more
+
+
+@pytest.mark.parametrize(("worse", "expected"), [(1, "+5%"), (-1, "-5%"), (0, "±5%")])
+def test_a_limit_is_shown_with_the_sign_of_what_is_worse(worse, expected):
+    assert read_limit("errors=5%")[1].text(worse) == expected
 
 
 def test_coverage_that_is_gone_is_worse_and_a_new_figure_is_not():

@@ -173,6 +173,11 @@ MISTAKES = {
     "half a way": (power('hub = "1-1"'), "power.hub_port: missing; 'hub' needs it"),
     "other half": (power("hand = true\nline = 1"), "power.line: belongs to 'gpiochip', which is missing"),
     "port of power": (power('port = "usb:10c4:ea60:1"'), "power.port: 'port' is for uart and can and ble and spi, not"),
+    "agent of ble": (
+        target('[target.a.resource.ble0]\nprotocol = "ble"\nagent = "pi"'),
+        "ble0.agent: 'agent' is for uart and can and spi, not for protocol 'ble'",
+    ),
+    "agent and port": (uart('agent = "pi"\nport = "/dev/ttyS0"'), "uart0.agent: the agent knows the port; take out"),
     "no hub": (power('hub = "1 1"\nhub_port = 2'), "power.hub: '1 1' is no hub"),
     "command": (power('command_on = ""\ncommand_off = "x \\""'), "power.command_on: an empty command"),
     "state table": (target("[target.a.state.powred]"), "state.powred: unknown state 'powred'; did you mean 'powered'?"),

@@ -448,3 +448,25 @@ def test_an_asc_log_as_canoe_writes_it_comes_back_with_its_own_zero(tmp_path):
         before, after = (list(can.ASCReader(str(path), **options)) for path in (source, back))
         assert len(before) == len(after) == 6
         assert [(a, b) for a, b in zip(before, after, strict=True) if not a.equals(b, timestamp_delta=1e-6)] == []
+
+
+@pytest.mark.parametrize("suffix", [".log", ".asc", ".trc", ".btsnoop"])
+def test_a_log_cut_at_any_byte_gives_what_stands_before_and_tells_of_the_cut_alone(tmp_path, suffix):
+    made = [make(number * 1_000_000, "can0", "rx", "data", bytes([number]), id="123") for number in range(4)]
+    if suffix == ".btsnoop":
+        made = [make(number * 1_000_000, "ble0", "rx", "hci", bytes([4, 14, 1, number])) for number in range(4)]
+    bus, protocol = ("ble0", "ble") if suffix == ".btsnoop" else ("can0", "can")
+    convert(written(tmp_path / "a.trace", made, {bus: {"protocol": protocol}}), tmp_path / f"whole{suffix}")
+    whole = (tmp_path / f"whole{suffix}").read_bytes()
+    last = len(whole) - 40
+    for cut in range(last, len(whole)):
+        source = tmp_path / f"cut{suffix}"
+        source.write_bytes(whole[:cut])
+        outcome = convert(source, tmp_path / "back.trace")
+        kinds = [record.kind for record in read(tmp_path / "back.trace").records if record.kind != "note"]
+        assert (outcome.is_whole, len(kinds) in (2, 3, 4)) == (True, True), (cut, outcome.told)
+        is_at_an_end = whole[:cut].endswith((b"\n", b"\r"))  # the lines of TRC end with both
+        if suffix != ".btsnoop":
+            assert bool(outcome.told) is not is_at_an_end, (cut, outcome.told)
+        if outcome.told:
+            assert str(source) in outcome.told[0]

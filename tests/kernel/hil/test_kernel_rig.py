@@ -16,7 +16,8 @@ from hil.rigs.file import load
 
 ROOT = Path(__file__).parents[3]
 RIG = Path(hil.rigs.kernel.__file__).with_name("buses.toml")
-SUITE = ROOT / "tests/hil/rigs/suite/any_rig.py"
+SUITES = [ROOT / f"tests/hil/rigs/suite/{name}.py" for name in ("any_rig", "can_bus")]
+TESTS = 30
 INNER_S = 150.0  # an emulated processor
 
 
@@ -30,10 +31,10 @@ def rig(vcan, flash, line, tmp_path):
 
 def test_the_suite_of_every_rig_runs_in_the_guest(vcan, flash, line, tmp_path):
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0"]
-    words += [SUITE, "--hil-rig", RIG, "--hil-strict", "--hil-record", tmp_path]
+    words += [*SUITES, "--hil-rig", RIG, "--hil-strict", "--hil-record", tmp_path]
     done = subprocess.run(words, capture_output=True, text=True, timeout=INNER_S, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(list(tmp_path.rglob("*.trace"))) == 9
+    assert len(list(tmp_path.rglob("*.trace"))) == TESTS
 
 
 def test_the_doctor_finds_every_resource(vcan, flash, line):

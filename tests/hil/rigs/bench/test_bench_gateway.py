@@ -20,6 +20,7 @@ from hil.rigs.bench.rig import BenchRig
 from hil.rigs.file import load
 from hil.rigs.waiting import NotCameError
 from hil.sim.pty import Cable
+from tests.waiting import WITHIN_S
 
 RMC = b"$GPRMC,123519,A,4807.038,N,01131.000,E,022.4,084.4,230394,003.1,W*6A\r\n"
 FILE = """\
@@ -60,7 +61,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 def test_a_value_of_the_board_reaches_the_gateway_and_its_bytes_the_trace(bench: Bench) -> None:
     bench.gateway.add("gps", profile="nmea-gnss", port="uart0")
-    until_s = time.monotonic() + 20
+    until_s = time.monotonic() + WITHIN_S
     reading = None
     while reading is None and time.monotonic() < until_s:  # what comes before the gateway is up is nobody's
         bench.cable.send(RMC)
@@ -102,10 +103,10 @@ def test_frames_pass_between_the_gateways_bus_and_the_boards(bench: Bench) -> No
     bridge = CanBridge(bus, "t")
     with can.Bus(bridge.port.partition(":")[2], "virtual", ignore_config=True) as host:
         bus.peer.send(0x181, b"\x05")
-        heard = host.recv(5)
+        heard = host.recv(WITHIN_S)
         host.send(can.Message(arbitration_id=0x201, data=b"\x06", is_extended_id=False))
         assert bench.rig.world is not None
-        assert bench.rig.world.wait_for(lambda: bus.peer.received, 10_000_000_000)[0].id == 0x201
+        assert bench.rig.world.wait_for(lambda: bus.peer.received, int(WITHIN_S * 1e9))[0].id == 0x201
     bridge.close()
     assert heard is not None
     assert (heard.arbitration_id, bytes(heard.data)) == (0x181, b"\x05")

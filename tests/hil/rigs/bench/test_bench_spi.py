@@ -67,10 +67,39 @@ def test_a_bus_that_hangs_ends_the_transfer(rig: BenchRig, line: Line, monkeypat
 
 
 def test_an_empty_transfer_is_none(rig: BenchRig) -> None:
-    with pytest.raises(ValueError, match="a transfer of 0 bytes; the kernel takes 1 to"):
+    with pytest.raises(ValueError, match="at least one"):
         rig.get("spi0").transfer(b"")
 
 
 def test_the_device_is_real_and_nobody_plays_it(rig: BenchRig) -> None:
     with pytest.raises(RigError, match="has the real board at its other end"):
         _ = rig.get("spi0").peer
+
+
+def test_a_transfer_that_the_kernel_does_not_take_at_once_is_none(rig: BenchRig) -> None:
+    with pytest.raises(ValueError, match=r"a transfer of 70000 bytes; the kernel takes 1 to \d+ at once"):
+        rig.get("spi0").transfer(bytes(70_000))
+
+
+def test_bytes_may_be_given_by_their_numbers(rig: BenchRig) -> None:
+    assert rig.get("spi0").transfer([0x9F, 0, 0, 0])[1:2] == b"\xef"
+
+
+def test_mode_and_speed_are_set_on_the_bus_until_the_test_is_over(rig: BenchRig, line: Line, tmp_path: Path) -> None:
+    spi = rig.get("spi0")
+    spi.mode, spi.speed_hz = 3, 2_000_000
+    spi.transfer(READ_ID)
+    spi.mode = None
+    spi.transfer(READ_ID)
+    spi.mode = 3
+    rig.end()
+    rig.begin(Round("t", 1, tmp_path), tmp_path / "2.trace")
+    spi.transfer(READ_ID)
+    assert [(each.mode, each.speed_hz) for each in line.transfers][-3:] == [
+        (3, 2_000_000),
+        (0, 2_000_000),
+        (0, 1_000_000),
+    ]
+    with pytest.raises(RigError, match="the controller refuses speed_hz"):
+        spi.speed_hz = 4_000_000_000
+    assert spi.speed_hz == 1_000_000

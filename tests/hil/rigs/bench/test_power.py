@@ -16,6 +16,7 @@ from hil.rigs.base import RigError
 from hil.rigs.bench.gpio import GET_CHIP_INFO, GET_LINE, SET_VALUES, Line
 from hil.rigs.bench.power import Command, Gpio, Hand, Hub, Pretence, switch_of
 from hil.rigs.model import ResourceSpec
+from tests.waiting import WITHIN_S
 
 
 def spec(**keys: Any) -> ResourceSpec:
@@ -72,7 +73,7 @@ def test_a_person_is_asked_on_the_terminal_and_waited_for(tmp_path: Path) -> Non
     while b"Enter" not in asked:
         asked += os.read(ours, 1000)
     os.write(ours, b"\n")
-    switching.join(5)
+    switching.join(WITHIN_S)
     os.close(ours)
     os.close(theirs)
     assert (b"hil: switch a.power on, then press Enter" in asked, switching.is_alive()) == (True, False)

@@ -70,13 +70,6 @@ def test_advertising_goes_on_until_it_is_stopped(ble, clock):
     assert ble.next(timeout=0) is None
 
 
-def test_the_next_of_one_device_leaves_those_of_others(ble):
-    ble.peer.advertise(TAG)
-    ble.peer.advertise(STRAP)
-    assert ble.next(address=STRAP).address == STRAP
-    assert ble.next().address == TAG
-
-
 @pytest.mark.parametrize(
     ("address", "more", "named"),
     [

@@ -130,6 +130,18 @@ def test_a_device_that_is_refused_leaves_the_others_as_they_were(node: Any, uart
     assert node.wait(ROUTE).value == 21.5
 
 
+@pytest.mark.parametrize("port", ["can0", "power"])
+def test_a_second_device_on_a_port_of_another_kind_is_refused_as_the_first_is(
+    node: Any, uart: Any, tmp_path: Path, port: str
+) -> None:
+    with pytest.raises(ValueError, match=f"{port} cannot be set up"):
+        node.add("other", profile=tmp_path / "thermometer.toml", port=port)
+    with pytest.raises(ValueError, match="no device 'other'"):
+        node.device("other")
+    uart.peer.send(reading(43))
+    assert node.wait(ROUTE, timeout=1).value == 21.5
+
+
 def test_a_device_that_comes_later_is_heard_too(node: Any, uart: Any, tmp_path: Path) -> None:
     node.add("other", profile=tmp_path / "thermometer.toml", port="uart0")
     uart.peer.send(reading(43))

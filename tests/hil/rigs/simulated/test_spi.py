@@ -91,6 +91,16 @@ def test_a_stuck_line_ends_with_its_fault(spi, faults):
     assert spi.transfer(IDENTITY) == b"\x00\xe5"
 
 
+@pytest.mark.parametrize(("kind", "params"), [("stuck_miso", {"value": 0x5A}), ("mode", {"mode": 1})])
+def test_each_transfer_that_a_line_spoils_is_a_hit_and_may_be_counted_out(spi, faults, rig, kind, params):
+    spi.peer.on(IDENTITY, b"\x00\xe5")
+    spoiling = faults.add(kind, after=1, count=2, **params)
+    read = [spi.transfer(IDENTITY) for _ in range(5)]
+    assert [rx == b"\x00\xe5" for rx in read] == [True, False, False, True, True]
+    assert spoiling.hits == 2 == sum(record.kind == kind for record in rig.trace.records)
+    assert not faults.active
+
+
 def test_a_glitch_of_the_select_breaks_a_command_in_two(spi, faults):
     spi.peer.on(b"\x80\x01\x02\x03", b"\x00\x11\x22\x33")
     glitch = faults.add("cs_glitch", count=1)

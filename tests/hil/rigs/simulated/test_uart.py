@@ -109,6 +109,18 @@ def test_nine_bits_are_no_byte(uart):
 # ---- errors
 
 
+def test_one_error_flag_may_be_its_name(uart):
+    uart.peer.send(b"x", errors="parity")
+    uart.read(1)
+    assert uart.errors == {"parity": 1}
+
+
+@pytest.mark.parametrize("wrong", ["framng", ["framng"]])
+def test_an_error_flag_that_is_none_names_the_nearest(uart, wrong):
+    with pytest.raises(ValueError, match="no error flag 'framng'; did you mean 'framing'"):
+        uart.peer.send(b"x", errors=wrong)
+
+
 def test_errors_come_with_what_the_device_sends(uart, rig):
     uart.peer.send(b"\x55", errors=["parity", "framing"])
     assert uart.errors == {"framing": 1, "parity": 1}

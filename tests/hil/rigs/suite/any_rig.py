@@ -29,6 +29,15 @@ def test_what_a_board_says_unasked_is_heard_whole(uart):
 
 
 @pytest.mark.hil(needs=["uart"])
+def test_what_is_on_the_wire_arrives_when_it_is_let_settle(uart):
+    uart.peer.send(b"xyz")
+    uart.settle()
+    assert uart.read(3, timeout=0) == b"xyz"
+    uart.write(b"abc")
+    assert (uart.peer.received, uart.errors, uart.is_there) == (b"abc", {}, True)
+
+
+@pytest.mark.hil(needs=["uart"])
 def test_a_fault_strikes_what_is_read_and_is_gone_in_the_next_test(uart, faults):
     fault = faults.add("truncate", keep=1, count=1)
     uart.peer.send(b"xyz")

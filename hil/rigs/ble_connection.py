@@ -1,15 +1,14 @@
-"""A link as a test uses it: every call lets time pass until its answer is there."""
+"""A link as a test uses it, on whatever rig: every call lets time pass until its answer is there."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Protocol, Self, TypeVar
 
 from hil.durations import Timeout, timeout_ns
 from hil.rigs.radio import BleTimeoutError, Uuid, uuid_of
-from hil.rigs.simulated.ble_link import Link
-from hil.rigs.simulated.world import World
 
 ANSWER_S: Final = 5.0
 SETTLE_NS: Final = 1_000_000_000
@@ -18,10 +17,63 @@ MOST_RECEIVED: Final = 65_536  # notifications that are remembered
 T = TypeVar("T")
 
 
+class Time(Protocol):
+    """The rig's."""
+
+    @property
+    def now_ns(self) -> int:
+        """On the trace's time."""
+
+    def wait_for(self, condition: Callable[[], T | None], until_ns: int) -> T | None:
+        """Let time pass until `condition` returns something true; return that, or what it returns at `until_ns`."""
+
+
+class Link(Protocol):
+    """What carries out what a test asks. What it begins it ends by itself, whether somebody waits or not."""
+
+    @property
+    def address(self) -> str:
+        """The device's."""
+
+    @property
+    def mtu(self) -> int:
+        """The greatest packet that both sides take."""
+
+    @property
+    def uuids(self) -> list[str]:
+        """The characteristics that the host sees."""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it can be used, as far as the host knows."""
+
+    @property
+    def in_flight(self) -> int:
+        """How many notifications are known to be on their way."""
+
+    def wait(self, condition: Callable[[], T | None], until_ns: int) -> T | None:
+        """Wait as the rig's time does. Raises: LeaseLostError where what comes is not for us any more."""
+
+    def read(self, uuid: Uuid) -> Future[bytes]:
+        """Read a characteristic. It fails with a BleError or a BleLinkLostError. Raises: ValueError."""
+
+    def write(self, uuid: Uuid, data: bytes, *, response: bool = True) -> Future[None]:
+        """Write a characteristic. As `read`."""
+
+    def subscribe(self, uuid: Uuid, heard: Callable[[bytes], None]) -> Future[None]:
+        """Call `heard` with each notification from now on. As `read`."""
+
+    def unsubscribe(self, uuid: Uuid, heard: Callable[[bytes], None]) -> None:
+        """Call `heard` no more."""
+
+    def close(self) -> None:
+        """End it; once more does nothing."""
+
+
 class Connection:
     """What `ble.connect(address)` gives. It ends with its `with`, or with `close`."""
 
-    def __init__(self, link: Link, world: World) -> None:
+    def __init__(self, link: Link, world: Time) -> None:
         self._link = link
         self._world = world
 
@@ -81,7 +133,7 @@ class Connection:
 class Notifications:
     """What a device notified of one characteristic."""
 
-    def __init__(self, link: Link, world: World, uuid: str) -> None:
+    def __init__(self, link: Link, world: Time, uuid: str) -> None:
         self._link = link
         self._world = world
         self._received: list[bytes] = []
@@ -92,13 +144,13 @@ class Notifications:
     @property
     def received(self) -> list[bytes]:
         """All values so far, in order; what is on its way arrives first."""
-        self._world.wait_for(lambda: not self._link.in_flight, self._world.now_ns + SETTLE_NS)
+        self._link.wait(lambda: not self._link.in_flight, self._world.now_ns + SETTLE_NS)
         return list(self._received)
 
     def next(self, timeout: Timeout = ANSWER_S) -> bytes | None:
         """Return the next value that this has not returned yet, or None when none comes in time."""
         until_ns = self._world.now_ns + timeout_ns(timeout)
-        self._world.wait_for(lambda: self._next < len(self._received) or not self._link.is_up, until_ns)
+        self._link.wait(lambda: self._next < len(self._received) or not self._link.is_up, until_ns)
         if self._next >= len(self._received):
             return None
         self._next += 1
@@ -115,7 +167,7 @@ class Notifications:
             self.times_ns.append(self._world.now_ns)
 
 
-def waited(world: World, pending: Future[T], timeout: Timeout, what: str) -> T:
+def waited(world: Time, pending: Future[T], timeout: Timeout, what: str) -> T:
     """Let time pass until there is an answer; return it. Raises: BleTimeoutError, and what the future fails with."""
     limit_ns = timeout_ns(timeout)
     if not world.wait_for(pending.done, world.now_ns + limit_ns):
