@@ -77,6 +77,8 @@ class Judge:
     def __init__(self, tolerance: Tolerance, ignore: Collection[str]) -> None:
         if isinstance(ignore, str):
             raise ValueError(f"ignore is {ignore!r}; give a list of fields: [{ignore!r}]")  # noqa: TRY004 - one error
+        if not isinstance(tolerance, Mapping):
+            raise ValueError(f"tolerance is {tolerance!r}; give it by field: {{'voltage': {tolerance!r}}}")  # noqa: TRY004
         self._allowed = {field: _allowed(field, given) for field, given in tolerance.items()}
         self._ignore = frozenset(ignore)
 

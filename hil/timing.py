@@ -217,12 +217,20 @@ def _answers(requests: Iterable[int], replies: Iterable[int], limits: Mapping[st
 def _judged(what: str, samples: Samples, limits: Mapping[str, int], missed: Iterable[str] = ()) -> Distribution:
     result = Distribution(**_figures(samples))
     over = [
-        f"{what}: {name} is {time_text(result[name + '_ns'])}, over its limit of {time_text(limit)}"
+        f"{what}: {name} is {_over(result[name + '_ns'], limit)}"
         for name, limit in limits.items()
         if result[name + "_ns"] > limit
     ]
     _keep(what, samples, result, [*missed, *over])
     return result
+
+
+def _over(value_ns: int, limit_ns: int) -> str:
+    """Return a value and the limit that it missed, in whole ns where they read the same otherwise."""
+    value, limit = time_text(value_ns), time_text(limit_ns)
+    if value == limit:
+        value, limit = f"{value_ns} ns", f"{limit_ns} ns"
+    return f"{value}, over its limit of {limit}"
 
 
 def _figures(samples: Samples) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def command(source: Path, target: Path) -> None:
     \b
       .trace    Tidegate's own: all buses
       .log      candump -l and -L, also what it shows on a screen
-      .asc      Vector ASC        .blf  Vector BLF        .trc  PEAK TRC (read 1.0 to 2.1, written 2.1)
+      .asc      Vector ASC        .blf  Vector BLF        .trc  PEAK TRC (read 1.0, 1.1, 1.3, 2.0, 2.1; written 2.1)
       .btsnoop  Bluetooth HCI packets
 
     Channel 1 of ASC, BLF and TRC is can0. candump and btsnoop come back byte for byte, the others frame for frame.

@@ -16,7 +16,7 @@ from gateway.spelling import did_you_mean
 from hil.trace.formats.base import Facts, Import, Losses
 from hil.trace.reader import TraceStream
 from hil.trace.record import VERSION, Header
-from hil.trace.times import iso_of
+from hil.trace.times import HIGHEST_S, LOWEST_S, NS, iso_of
 
 TRACE: Final = ".trace"
 FORMATS: Final = {".log": "candump", ".asc": "asc", ".blf": "blf", ".trc": "trc", ".btsnoop": "btsnoop"}
@@ -43,8 +43,7 @@ def check_extension(path: Path) -> str:
     extension = path.suffix.lower()
     known = [TRACE, *FORMATS]
     if extension not in known:
-        hint = did_you_mean(extension, known)
-        raise UsageError(f"{path}: the format is told by the extension, one of {' '.join(known)}{hint}")
+        raise UsageError(f"{path}: the format is told by the extension{did_you_mean(extension, known)}")
     return extension
 
 
@@ -86,11 +85,11 @@ def _import(path: Path, made: Path, outcome: Outcome) -> None:
     reader: Any = import_module(f"hil.trace.formats.{FORMATS[path.suffix.lower()]}")
     reading = Import(path)
     body = made.with_suffix(".body")
-    started_ns: int | None = None
+    started_ns: int | None = None  # in a year that a date can have, which a foreign stamp need not be
     with body.open("wb") as file:
         for record in reader.records(reading):
             if started_ns is None:
-                started_ns = record.t_ns
+                started_ns = min(max(record.t_ns, LOWEST_S * NS), HIGHEST_S * NS)
             record.t_ns -= started_ns
             file.write(record.line())
             outcome.count += 1
@@ -125,18 +124,28 @@ def _lowest(path: Path | str) -> int:
 
 @contextmanager
 def _new(target: Path) -> Iterator[Path]:
-    """Give a file beside `target` that takes its place when all went well. Raises: UsageError where it cannot be."""
+    """Give a file that takes `target`'s place when all went well: where a link points, or into a pipe or a device.
+
+    Raises: UsageError where it cannot be written.
+    """
+    place = target.resolve()
+    is_stream = place.exists() and not place.is_file() and not place.is_dir()
+    folder = None if is_stream else place.parent
     try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=target.suffix.lower())
+        handle, name = tempfile.mkstemp(dir=folder, prefix=f".{target.stem}-", suffix=target.suffix.lower())
     except OSError as error:
         raise UsageError(f"{target} cannot be written: {error.strerror}") from error
     os.close(handle)
     made = Path(name)
     try:
         yield made
-        made.chmod(0o666 & ~_umask())
         try:
-            made.replace(target)
+            if is_stream:
+                with made.open("rb") as whole, place.open("wb") as stream:
+                    shutil.copyfileobj(whole, stream, 1 << 20)
+            else:
+                made.chmod(0o666 & ~_umask())
+                made.replace(place)
         except OSError as error:
             raise UsageError(f"{target} cannot be written: {error.strerror}") from error
     finally:

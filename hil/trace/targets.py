@@ -133,7 +133,10 @@ class PtyTarget(_Listening):
 
     def _take(self, put: Put) -> None:
         if select.select([self._fd], [], [], _POLL_S)[0]:
-            self._put_bytes(put, os.read(self._fd, 65_536))
+            data = os.read(self._fd, 65_536)
+            if not data:  # a terminal in raw mode gives nothing only when it was hung up
+                raise OSError("its other end was closed")
+            self._put_bytes(put, data)
 
 
 class SerialTarget(_Listening):

@@ -125,6 +125,11 @@ def test_a_tolerance_that_is_none_is_refused(tolerance):
         compare([], [], {"v": tolerance})
 
 
+def test_a_single_number_is_no_tolerance_by_field():
+    with pytest.raises(ValueError, match=r"give it by field: \{'voltage': 0\.5\}"):
+        compare([], [], 0.5)
+
+
 def test_a_single_name_is_no_list_of_ignored_fields():
     with pytest.raises(ValueError, match=r"\['time'\]"):
         compare([], [], ignore="time")

@@ -62,6 +62,11 @@ def test_a_limit_met_exactly_is_kept_and_one_nanosecond_less_is_missed(jitters, 
         assert missed(timing.period, stamps, 100, **{name: limit - 1}).result == timing.period(stamps, 100)
 
 
+def test_a_limit_missed_by_less_than_four_digits_show_is_told_in_nanoseconds():
+    with pytest.raises(AssertionError, match="max is 1000001 ns, over its limit of 1000000 ns"):
+        timing.silence([0, 1_000_001], longest="1ms")
+
+
 def test_limits_may_be_text():
     assert timing.period([0, 10 * MS, 21 * MS], "10ms", max="1ms").max_ns == MS
     missed(timing.period, [0, 10 * MS, 21 * MS], "10ms", max="999us")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,15 +20,17 @@ ERROR_FLAG: Final = 0x2000_0000
 BUS_ERROR: Final = 0x80  # the class of an error frame of which nothing more is known
 _MAX_LINE_BYTES: Final = 1 << 20
 _MOST_BEFORE: Final = 10_000  # lines before the first frame; a file with more is another program's
+_MAX_DLC: Final = 15
 _MAX_BYTES: Final = {"data": 8, "error": 8, "fd": 64}
 # (1436509052.249713) vcan0 044#2A366C2BBA R, ...#R8, ...##1AABB (one digit of FD flags), ..._9 (a DLC beyond 8)
 _LOG: Final = re.compile(
     rb"\s*\((\d{1,12})\.(\d{1,18})\)\s+([!-~]+)\s+([0-9A-Fa-f]{3}|[0-9A-Fa-f]{8})"
     rb"#(?:([Rr])([0-9A-Fa-f]?)|#([0-9A-Fa-f])|)((?:\.?[0-9A-Fa-f]{2})*)(?:_([0-9A-Fa-f]))?(?:\s+([RrTt]))?\s*"
 ).fullmatch
-# (1436509052.249713)  vcan0  RX - -  044   [5]  2A 36 6C 2B BA   'ascii'
+# (1436509052.249713)  vcan0  RX B E  044   [5]  2A 36 6C 2B BA   'ascii', or (2015-07-10 06:17:32.249713)
 _SCREEN: Final = re.compile(
-    rb"\s*(?:\((\d{1,12})\.(\d{1,18})\)\s+)?([!-~]+)\s+(?:([RT])X\s+\S+\s+\S+\s+)?([0-9A-Fa-f]{3}|[0-9A-Fa-f]{8})\s+"
+    rb"\s*(?:\((\d{1,12}|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\.(\d{1,18})\)\s+)?([!-~]+)\s+"
+    rb"(?:([RT])X\s+(\S+)\s+(\S+)\s+)?([0-9A-Fa-f]{3}|[0-9A-Fa-f]{8})\s+"
     rb"(?:\[(\d)\]|\[(\d\d)\])(?:\s+(remote request)|((?:\s+[0-9A-Fa-f]{2})*))(?:\s+ERRORFRAME)?(?:\s+'.*')?\s*",
     re.DOTALL,
 ).fullmatch
@@ -103,6 +106,10 @@ def write(path: Path, header: Header, records: Iterable[Record], low_ns: int, lo
                 losses.lose(record)
             else:
                 file.write(line_of(record, stamp_ns, marks_rx=marks.get(record.bus, False)))
+                if record.kind == "remote" and "brs" in record:
+                    losses.lose_part("FD flags of remote frames")
+                if "dlc" in record and record.kind != "remote" and not _has_raw_dlc(record):
+                    losses.lose_part(f"DLC that is not the length of {record.kind} frames")
             before_ns = stamp_ns
 
 
@@ -116,9 +123,11 @@ def line_of(record: Record, stamp_ns: int, *, marks_rx: bool) -> bytes:
     body = f"#{data}"
     if record.kind == "remote":
         dlc = record.get("dlc") or 0
-        body = f"#R{dlc:X}" if dlc else "#R"
+        body = f"#R{min(dlc, 8)}" if dlc else "#R"
     elif record.kind == "fd":
         body = f"##{bool(record.get('brs')) | bool(record.get('esi')) << 1:X}{data}"
+    if _has_raw_dlc(record):
+        body += f"_{record['dlc']:X}"
     mark = " T" if record.dir == "tx" else " R" if marks_rx else ""
     name = record.get("id", "000")
     if record.kind == "error" and int(name, 16) & ~ERROR_FLAG == 0:
@@ -143,7 +152,7 @@ def _parse(line: bytes, before_ns: int) -> Record | None:
         found = _SCREEN(line)
         if found is None:
             return None
-        seconds, fraction, bus, mark, name, length, fd_length, remote, data = found.groups()
+        seconds, fraction, bus, mark, brs, esi, name, length, fd_length, remote, data = found.groups()
         kind = "remote" if remote else "fd" if fd_length is not None else "data"
         stamp_ns = before_ns if seconds is None else _stamp(seconds, fraction)
         extra = {"dlc": int(length or fd_length)} if remote else {}
@@ -151,17 +160,23 @@ def _parse(line: bytes, before_ns: int) -> Record | None:
         if not remote and len(data) != 2 * int(length or fd_length):
             return None
         if kind == "fd":
-            extra |= {"brs": False, "esi": False}
+            extra |= {"brs": brs == b"B", "esi": esi == b"E"}
     if len(name) == 8 and int(name, 16) & ERROR_FLAG:
         kind = "error"
     digits = data.replace(b".", b"").lower().decode()
-    if stamp_ns // NS > HIGHEST_S or len(digits) > 2 * _MAX_BYTES.get(kind, 0):
+    if stamp_ns is None or stamp_ns // NS > HIGHEST_S or len(digits) > 2 * _MAX_BYTES.get(kind, 0):
         return None
     extra["id"] = name.upper().decode()
     return Record(stamp_ns, bus.decode(), "tx" if mark in (b"T", b"t") else "rx", kind, digits, extra)
 
 
-def _stamp(seconds: bytes, fraction: bytes) -> int:
+def _stamp(seconds: bytes, fraction: bytes) -> int | None:
+    """Return a stamp since 1970, None for a day that is none; a date is local time, as candump shows it."""
+    if b"-" in seconds:
+        try:
+            seconds = b"%d" % datetime.fromisoformat(seconds.decode()).timestamp()
+        except (ValueError, OverflowError, OSError):
+            return None
     return int(seconds) * NS + int(fraction.ljust(9, b"0")[:9])
 
 
@@ -188,8 +203,16 @@ def _source_of(record: Record) -> bytes | None:
         return None
 
 
+def _has_raw_dlc(record: Record) -> bool:
+    """Whether a frame of 8 bytes says a DLC beyond 8, which has its own place in a line."""
+    dlc, is_full = record.get("dlc"), record.kind == "remote" or (record.kind == "data" and len(record.data) == 16)
+    return type(dlc) is int and 8 < dlc <= _MAX_DLC and is_full
+
+
 def _is_fit(record: Record) -> bool:
-    """Whether a line can say a record's bus and id."""
+    """Whether a line can say a record's bus and id, and ask for as many bytes as it does."""
+    if record.kind == "remote" and not 0 <= (record.get("dlc") or 0) <= _MAX_DLC:
+        return False
     name = record.get("id")
     is_id = isinstance(name, str) and re.fullmatch(r"[0-9A-Fa-f]{3}|[0-9A-Fa-f]{8}", name) is not None
     return bool(is_id and re.fullmatch(r"[!-~]+", record.bus))

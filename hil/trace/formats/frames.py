@@ -12,7 +12,7 @@ from hil.trace.record import Record
 
 LENGTHS: Final = (0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 20, 24, 32, 48, 64)  # ISO 11898-1, DLC 0..15
 ID_MASK: Final = 0x1FFF_FFFF
-_CAN_NAME: Final = re.compile(r"can(\d{1,3})").fullmatch
+_CAN_NAME: Final = re.compile(r"can(\d{1,4}|[1-5]\d{4})").fullmatch  # BLF has 16 bits for it
 
 
 def record_of(stamp_ns: int, channel: int, message: Any) -> Record:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from gateway.registry import require
 from hil.trace.formats.base import Import
+
+_SILENT: Final = logging.NullHandler()
 
 
 class CountedLines(io.TextIOWrapper):
@@ -42,6 +45,7 @@ class CountedLines(io.TextIOWrapper):
 def messages(reading: Import, make: Callable[[Any], Any]) -> Iterator[tuple[Any, Any]]:
     """Give (reader, message) of a log; a reader that fails on a damaged file ends it, and that is told."""
     can = require("can", "can")
+    logging.getLogger("can.io").addHandler(_SILENT)  # what it says of lines it skips is counted and told here
     reader = make(can)
     try:
         for message in reader:

@@ -1,4 +1,4 @@
-"""PEAK's TRC: read in versions 1.0 to 2.1 through python-can, written as 2.1, stamps to the microsecond.
+"""PEAK's TRC: read in the versions that python-can knows through python-can, written as 2.1, stamps to the microsecond.
 
 Its writer knows no remote and FD frames; its reader takes the first bus for channel 1, where those of ASC and BLF say
 0, and gives FD frames their DLC for a length. FE and BI are as python-can reads them (bit rate switch and error state;
@@ -22,6 +22,8 @@ from hil.trace.formats.zero import zero_of
 from hil.trace.record import Header, Record
 from hil.trace.times import ns_of
 
+_VERSION: Final = ";$FILEVERSION="
+_VERSIONS: Final = ("1.0", "1.1", "1.3", "2.0", "2.1")  # without a line that says it, 1.0
 _DAY_NS: Final = 86_400 * 10**9
 _EPOCH_DAYS: Final = 25_569  # of 1970 since 30 December 1899, from which a start counts
 _DATA_LINE: Final = re.compile(r"\s*\d+\)?\s").match
@@ -35,6 +37,10 @@ def records(reading: Import) -> Iterator[Record]:
         head = file.read(4096).decode(errors="replace").splitlines()
     if any(line.strip() for line in head) and not any(line.startswith(";") or _DATA_LINE(line) for line in head):
         raise ForeignError(reading.path, 1, "no TRC log: no line such as ;$FILEVERSION=2.1")
+    version = next((line.partition("=")[2].strip() for line in head if line.startswith(_VERSION)), _VERSIONS[0])
+    if version not in _VERSIONS:
+        known = ", ".join(_VERSIONS)
+        raise ForeignError(reading.path, 1, f"TRC of version {version[:20]}; this Tidegate reads {known}")
     count = 0
     with CountedLines(reading.path, _is_frame) as lines:
         for reader, message in messages(reading, lambda can: can.TRCReader(lines)):

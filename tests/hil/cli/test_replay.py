@@ -17,6 +17,7 @@ import pytest
 from can.interfaces.virtual import channels
 from click.testing import CliRunner
 
+from gateway.errors import PortLostError
 from hil.cli.replay import command
 from hil.trace import Header, TraceWriter, make
 from tests.waiting import WITHIN_S, first_met, until
@@ -175,6 +176,18 @@ def test_a_wrong_port_is_refused_with_the_next_step(tmp_path, to, words):
 def test_a_port_that_is_not_there_is_named(tmp_path):
     done = CliRunner().invoke(command, [str(written(tmp_path / "a.trace", PING)), "--to", "uart0=/dev/no-such-tty"])
     assert "/dev/no-such-tty is not there" in str(done.exception)
+
+
+def test_a_terminal_whose_other_end_is_closed_ends_it_at_once_with_exit_3(tmp_path):
+    ours, theirs = os.openpty()
+    port = os.ttyname(theirs)
+    closing = threading.Timer(0.5, os.close, [ours])
+    closing.start()
+    done, _ = replayed(written(tmp_path / "a.trace", PING), "--to", f"uart0={port}", "--timeout", "10m")
+    closing.join()
+    os.close(theirs)
+    assert isinstance(done.exception, PortLostError)
+    assert port in str(done.exception)
 
 
 def test_a_wrong_speed_is_refused():

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 import struct
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import can
 import pytest
@@ -70,6 +73,11 @@ def there_and_back(source):
     outcomes = [convert(source, trace), convert(trace, back)]
     assert [outcome.is_whole for outcome in outcomes] == [True, True], [each.told for each in outcomes]
     return back
+
+
+def read_trace_of(source):
+    convert(source, source.with_name("there.trace"))
+    return read(source.with_name("there.trace"))
 
 
 ALL = ("data", "data", "fd", "remote", "error")
@@ -216,6 +224,72 @@ def test_an_extension_that_is_no_format_is_refused_with_the_nearest(tmp_path):
         convert(tmp_path / "a.log", tmp_path / "a.trac")
 
 
+def test_a_link_keeps_pointing_at_what_is_written(tmp_path):
+    (tmp_path / "a.log").write_bytes(b"(0000000001.000000) can0 044#01\n")
+    (tmp_path / "b.log").symlink_to(tmp_path / "real.log")
+    convert(tmp_path / "a.log", tmp_path / "b.log")
+    assert (tmp_path / "b.log").is_symlink()
+    assert (tmp_path / "real.log").read_bytes() == (tmp_path / "a.log").read_bytes()
+
+
+def test_a_pipe_is_written_into_and_stays_a_pipe(tmp_path):
+    (tmp_path / "a.log").write_bytes(b"(0000000001.000000) can0 044#01\n")
+    os.mkfifo(tmp_path / "b.log")
+    with ThreadPoolExecutor() as reading:
+        came = reading.submit((tmp_path / "b.log").read_bytes)
+        convert(tmp_path / "a.log", tmp_path / "b.log")
+    assert (came.result(), (tmp_path / "b.log").is_fifo()) == ((tmp_path / "a.log").read_bytes(), True)
+
+
+def test_a_full_device_is_named(tmp_path):
+    (tmp_path / "a.log").write_bytes(b"(0000000001.000000) can0 044#01\n")
+    (tmp_path / "b.log").symlink_to("/dev/full")
+    with pytest.raises(UsageError, match=r"b\.log cannot be written: No space left"):
+        convert(tmp_path / "a.log", tmp_path / "b.log")
+
+
+def test_a_dlc_that_is_not_the_length_is_in_candumps_own_place_or_counted(tmp_path):
+    records = [
+        make(0, "can0", "rx", "data", bytes(8), dlc=9, id="001"),
+        make(0, "can0", "rx", "remote", b"", dlc=15, id="001"),
+        make(0, "can0", "rx", "data", bytes(8), dlc=32, id="001"),
+        make(0, "can0", "rx", "remote", b"", brs=False, dlc=2, esi=False, id="001"),
+        make(0, "can0", "rx", "remote", b"", dlc=64, id="001"),
+    ]
+    outcome = convert(written(tmp_path / "a.trace", records, started="1970-01-01T00:00:01Z"), tmp_path / "a.log")
+    lines = [f"(0000000001.000000) can0 001#{body}\n" for body in ("0" * 16 + "_9", "R8_F", "0" * 16, "R2")]
+    assert (tmp_path / "a.log").read_text() == "".join(lines)
+    assert dict(outcome.losses.counts) == {
+        "DLC that is not the length of data frames": 1,
+        "FD flags of remote frames": 1,
+        "can0 remote": 1,
+    }
+
+
+def test_what_candump_shows_of_an_fd_frame_is_in_the_record(tmp_path):
+    (tmp_path / "a.log").write_text(" (1.000000)  can0  TX B -  123  [02]  11 22\n  can0  RX - E  123  [01]  11\n")
+    convert(tmp_path / "a.log", tmp_path / "a.trace")
+    told = [(each.dir, each.kind, each["brs"], each["esi"]) for each in read(tmp_path / "a.trace").records]
+    assert told == [("tx", "fd", True, False), ("rx", "fd", False, True)]
+
+
+def test_a_date_of_candump_is_local_time(tmp_path, monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        (tmp_path / "a.log").write_text(
+            " (2021-05-10 15:02:46.091735)  can0  39B   [1]  EE\n (2021-99-10 15:02:46.1) can0  39B   [1]  EE\n"
+        )
+        back = there_and_back(tmp_path / "a.log")
+        trace = read(tmp_path / "there.trace")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert back.read_bytes() == (tmp_path / "a.log").read_bytes()
+    assert trace.header.started == "2021-05-10T06:02:46.091735Z"
+    assert [record.kind for record in trace.records] == ["data", "note"]
+
+
 def test_what_a_format_cannot_hold_is_counted_by_kind(tmp_path):
     records = [
         make(0, "can0", "rx", "data", b"\1", id="044"),
@@ -267,6 +341,12 @@ def test_frames_before_the_start_keep_their_times(tmp_path, suffix):
     convert(tmp_path / f"a{suffix}", tmp_path / "b.trace")
     assert [record.t_ns for record in read(tmp_path / "b.trace").records] == stamps
     assert read(tmp_path / "b.trace").header.started == STARTED
+
+
+def test_any_channel_that_blf_has_comes_back(tmp_path):
+    records = [make(0, f"can{channel}", "rx", "data", b"", id="001") for channel in (0, 4368, 59999)]
+    convert(written(tmp_path / "a.trace", records), tmp_path / "a.blf")
+    assert read(written(tmp_path / "b.trace", records)).records == read_trace_of(tmp_path / "a.blf").records
 
 
 def test_a_bus_that_is_no_can_number_gets_the_lowest_free_channel_and_that_is_told(tmp_path):
@@ -333,6 +413,15 @@ def test_any_btsnoop_file_comes_back_byte_for_byte_also_torn(tmp_path_factory, d
     whole = snoop(datalink, packets)
     source.write_bytes(whole[: max(16, len(whole) - cut)])
     assert there_and_back(source).read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize("stamp_us", [0, -(2**63), 2**63 - 1], ids=["year 0", "lowest", "highest"])
+def test_a_stamp_that_is_in_no_year_comes_back(tmp_path, stamp_us):
+    packet = bytes.fromhex("01030c00")
+    stamps = [stamp_us, 0x00E0_3AB4_4A67_6000]
+    records = b"".join(struct.pack(">IIIIq", 4, 4, 2, 0, stamp) + packet for stamp in stamps)
+    (tmp_path / "a.btsnoop").write_bytes(b"btsnoop\0" + struct.pack(">II", 1, 1002) + records)
+    assert there_and_back(tmp_path / "a.btsnoop").read_bytes() == (tmp_path / "a.btsnoop").read_bytes()
 
 
 def test_a_file_that_bumble_wrote_is_h4_packets_with_directions(tmp_path):
@@ -420,6 +509,12 @@ def test_each_version_of_trc_comes_back_frame_for_frame(tmp_path, version):
     before, after = read_by_python_can(source), read_by_python_can(there_and_back(source))
     assert len(before) == len(after) >= 2
     assert [(a, b) for a, b in zip(before, after, strict=True) if not a.equals(b, timestamp_delta=1e-6)] == []
+
+
+def test_a_trc_of_another_version_is_refused(tmp_path):
+    (tmp_path / "a.trc").write_text(TRC["2.1"].replace("2.1", "3.0"))
+    with pytest.raises(ForeignError, match=r"a\.trc:1: TRC of version 3\.0; this Tidegate reads 1\.0, 1\.1, 1\.3"):
+        convert(tmp_path / "a.trc", tmp_path / "a.trace")
 
 
 ASC = """\
