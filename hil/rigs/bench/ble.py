@@ -25,6 +25,8 @@ from hil.rigs.bench.wire import SEEN_NS, Wire, no_peer
 from hil.rigs.bench.world import BenchWorld
 from hil.rigs.model import ResourceSpec
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 OPEN_S: Final = 15.0
 CONNECT_S: Final = 40.0  # to be heard, to get a slot, all attempts
 ANSWER_S: Final = 4.0

@@ -21,6 +21,8 @@ from hil.rigs.bench.wire import POLL_S, SEEN_NS, GoneError, Wire, leased, no_pee
 from hil.rigs.bench.world import BenchWorld
 from hil.rigs.model import ResourceSpec
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 SEND_S: Final = 1.0
 MOST_STANDARD_ID: Final = 0x7FF
 BELIEVABLE_NS: Final = 5_000_000_000  # an adapter's stamp that is older, or of the future, is of another clock

@@ -16,6 +16,8 @@ from hil.rigs.bench.wire import Wire, leased, no_peer
 from hil.rigs.bench.world import BenchWorld
 from hil.rigs.model import ResourceSpec
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 STALL_S: Final = 1.0  # beyond the time on the wire: the bus is stuck
 
 

@@ -22,6 +22,8 @@ from hil.rigs.model import ResourceSpec
 from hil.rigs.simulated.uart_peer import bytes_of
 from hil.uart_bits import Format
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 PASSING: Final = (
     *("bit_flip", "drop", "duplicate", "insert", "truncate", "delay", "jitter", "reorder", "split", "noise"),
     *("baud", "parity", "stop"),

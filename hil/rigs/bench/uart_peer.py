@@ -13,6 +13,8 @@ from hil.rigs.model import ResourceSpec
 from hil.rigs.simulated.uart_peer import MOST_RECEIVED, bytes_of
 from hil.rigs.simulated.uart_script import Answer, Request, Rule, Script
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 
 class BenchUartPeer:
     """Answers what it was told to answer, and speaks when a test lets it: as the simulated one, on a real line."""

@@ -11,6 +11,8 @@ from hil.rigs.radio import BleTimeoutError, Uuid, uuid_of
 from hil.rigs.simulated.ble_link import Link
 from hil.rigs.simulated.world import World
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 ANSWER_S: Final = 5.0
 SETTLE_NS: Final = 1_000_000_000
 MOST_RECEIVED: Final = 65_536  # notifications that are remembered

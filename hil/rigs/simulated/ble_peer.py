@@ -18,6 +18,8 @@ from hil.rigs.simulated.world import Event, World
 if TYPE_CHECKING:
     from hil.peers.attach import Simulated
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 STANDARD_RSSI_DBM: Final = -60
 SHORTEST_NS: Final = 20_000_000  # between two advertisements (Core specification, Vol 6 Part B, 4.4.2.2)
 MOST_VALUE_BYTES: Final = 512  # of a characteristic (Core specification, Vol 3 Part F, 3.2.9)

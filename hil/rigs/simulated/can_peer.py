@@ -17,6 +17,8 @@ from hil.rigs.simulated.world import Event, World
 if TYPE_CHECKING:
     from hil.peers.attach import Simulated
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 MOST_RECEIVED: Final = 1 << 17  # frames
 
 

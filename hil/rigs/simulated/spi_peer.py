@@ -19,6 +19,8 @@ from hil.sim.spi.model import SpiModel
 if TYPE_CHECKING:
     from hil.peers.attach import Simulated
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 MOST_RECEIVED: Final = 65_536  # transfers that are remembered
 _NS: Final = 1_000_000_000
 

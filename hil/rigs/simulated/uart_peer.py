@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from hil.trace import Trace
     from hil.trace.player import Player
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 FLAGS: Final = (BREAK, FRAMING, "overrun", PARITY)
 MOST_RECEIVED: Final = 1 << 20  # bytes
 
