@@ -9,6 +9,8 @@ from hil.can_bits import CLASSIC_BYTES, EXTENDED_MAX, FD_LENGTHS, STANDARD_MAX
 from hil.can_confinement import Counters, State
 from hil.data import bytes_of
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 ERROR_FLAG: Final = 0x20000000  # linux/can.h CAN_ERR_FLAG
 
 # linux/can/error.h: classes of the id, and what stands in data[1] and data[2]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 
 def bytes_of(value: Any, least: int = 0, most: int | None = None) -> bytes:
     """Return bytes, given as such or as a list of their numbers.

@@ -6,6 +6,8 @@ from typing import Final
 
 from gateway.notation import duration_ns
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 _NS: Final = 1_000_000_000
 
 Duration = str | int  # "250ms" as in profiles, or nanoseconds

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from hil.peers.playing import TracePeer
     from hil.trace import Record, Trace
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 STANDARD_RSSI_DBM: Final = -60
 SHORTEST_NS: Final = 20_000_000  # between two advertisements (Core specification, Vol 6 Part B, 4.4.2.2)
 MOST_WRITTEN: Final = 65_536  # writes that are remembered, of each characteristic

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from hil.peers.playing import TracePeer
     from hil.trace import Record, Trace
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 MOST_RECEIVED: Final = 1 << 17  # frames
 
 

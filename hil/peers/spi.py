@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from hil.peers.playing import TracePeer
     from hil.trace import Trace
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 MOST_RECEIVED: Final = 65_536  # transfers that are remembered
 _NS: Final = 1_000_000_000
 

@@ -10,6 +10,8 @@ from typing import Final, Protocol, Self, TypeVar
 from hil.durations import Timeout, timeout_ns
 from hil.rigs.radio import BleTimeoutError, Uuid, uuid_of
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 ANSWER_S: Final = 5.0
 SETTLE_NS: Final = 1_000_000_000
 MOST_RECEIVED: Final = 65_536  # notifications that are remembered

@@ -28,6 +28,8 @@ from hil.rigs.coverage import Coverage
 from hil.rigs.toml import toml_text
 from hil.rigs.waiting import NotCameError, explained
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 STANDARD_TIMEOUT: Final = "10s"
 PRINCIPAL: Final = "service:hil"
 CALLER: Final = Caller(principal=PRINCIPAL)

@@ -12,6 +12,8 @@ from gateway.frame import short_uuid
 from hil.data import bytes_of
 from hil.rigs.base import RigError, RigLostError
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 MOST_DATA_BYTES: Final = 1650  # of one advertisement, extended (Core specification, Vol 4 Part E, 7.8.54)
 FIELD_BYTES: Final = 254  # of one element in it: its length is one byte, its type another
 READ_NOT_PERMITTED, WRITE_NOT_PERMITTED, NOT_AUTHENTICATED = 0x02, 0x03, 0x05  # ATT errors, Vol 3 Part F, 3.4.1.1

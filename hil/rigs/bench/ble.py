@@ -21,6 +21,8 @@ from hil.rigs.ble_connection import Connection, waited
 from hil.rigs.model import ResourceSpec
 from hil.rigs.radio import Advertisement, address_of, uuid_of, uuids_of
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 NEXT_S: Final = 10.0
 CONNECT_S: Final = 30.0  # to be heard, to get a slot, all attempts
 ADVERT_KINDS: Final = frozenset({"adv_loss", "adv_duplicate", "rssi_walk", "unplug"})

@@ -35,6 +35,8 @@ from hil.rigs.radio import (
     uuid_of,
 )
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 ATT_S: Final = 30.0  # without an answer, and an ATT transaction has failed (Core specification, Vol 3 Part F, 3.3.3)
 ECHO_NS: Final = 500_000_000  # in which BlueZ tells a value that was read as a notification too
 LEAST_MTU: Final = 23  # Core specification, Vol 3 Part G, 5.2.1

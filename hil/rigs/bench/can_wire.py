@@ -20,6 +20,8 @@ from hil.rigs.base import RigError, TxFullError
 from hil.rigs.bench.wire import POLL_S, GoneError, ReadWire, leased
 from hil.rigs.bench.world import BenchWorld
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 SEND_S: Final = 1.0
 SHARED: Final = frozenset({"socketcan", "virtual", "udp_multicast"})
 MOST_UNDER_WAY: Final = 4096

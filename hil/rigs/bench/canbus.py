@@ -29,6 +29,8 @@ from hil.rigs.model import ResourceSpec
 if TYPE_CHECKING:
     from hil.rigs.bench.agent_can import AgentCanWire
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 MOST_UNREAD: Final = 1 << 17  # frames
 MOST_RECEIVED: Final = 1 << 17
 STATES: Final[dict[str, State]] = {

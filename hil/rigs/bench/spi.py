@@ -27,6 +27,8 @@ from hil.rigs.model import ResourceSpec
 if TYPE_CHECKING:
     from hil.rigs.bench.agent_wire import AgentSpiWire
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 STALL_S: Final = 1.0  # beyond the time on the wire: the bus is stuck
 
 

@@ -24,6 +24,8 @@ from hil.rigs.bench.world import BenchWorld
 from hil.rigs.model import ResourceSpec
 from hil.uart_bits import byte_format
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 SETTLE_NS: Final = 1_000_000_000
 QUIET_NS: Final = 50_000_000  # in which what was sent has passed both adapters
 PASSING: Final = (

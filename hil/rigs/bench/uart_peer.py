@@ -12,6 +12,8 @@ from hil.rigs.bench.peer_times import PeerTimes, PlayedBoard, ThreadedPeer
 from hil.rigs.bench.serial_wire import SerialWire
 from hil.rigs.model import ResourceSpec
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 
 class Line(Protocol):
     """The line that it is wired to."""

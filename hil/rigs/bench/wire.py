@@ -17,6 +17,8 @@ from hil.rigs.base import RigError, RigLostError
 from hil.rigs.bench.leased import Ear, deed, need, waited
 from hil.rigs.bench.world import BenchWorld
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 POLL_S: Final = 0.1  # how soon a reading thread sees that it should stop
 JOIN_S: Final = 1.0  # of the time that closing may take
 SEEN_NS: Final = 1_000_000_000  # a read that has no timeout of its own

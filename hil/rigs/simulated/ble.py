@@ -33,6 +33,8 @@ from hil.rigs.simulated.ble_link import LINK_KINDS, Link
 from hil.rigs.simulated.setting import Setting, gone
 from hil.trace.record import Record
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 STANDARD_MTU: Final = 247  # one packet of the air's greatest length
 NEXT_S: Final = 10.0
 CONNECT_S: Final = 10.0

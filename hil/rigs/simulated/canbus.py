@@ -33,6 +33,8 @@ from hil.rigs.can_queue import need_room
 from hil.rigs.simulated.can_wire import FAST_NS, NOMINAL_NS, Node, Verdict, Wire
 from hil.rigs.simulated.setting import Setting
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 READ_TIMEOUT_S: Final = 1.0
 RESTART_NS: Final = 10_000_000
 AWAY_NS: Final = 250_000_000  # of an interface that comes back

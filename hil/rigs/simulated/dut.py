@@ -12,6 +12,8 @@ from hil.rigs.base import BringUpError
 from hil.rigs.simulated.world import World
 from hil.rigs.standard import STATES
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 STEP_NS: Final = {"powered": 0, "answering": 100_000_000, "configured": 10_000_000}  # from the state before
 STANDARD_TIMEOUT_NS: Final = 10_000_000_000
 BROWN_OUT_NS: Final = 30_000_000  # below what it needs to run

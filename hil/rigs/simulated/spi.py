@@ -16,6 +16,8 @@ from hil.faults.faults import Fault
 from hil.peers.spi import SpiPeer
 from hil.rigs.simulated.setting import Setting, gone
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 STANDARD_SPEED_HZ: Final = 1_000_000
 _NS: Final = 1_000_000_000
 _KINDS: Final = frozenset(kind.name for kind in KINDS.values() if "spi" in kind.protocols)

@@ -28,6 +28,8 @@ from hil.rigs.simulated.uart_wire import Wire
 from hil.rigs.simulated.world import World
 from hil.uart_bits import BREAK, FRAMING, Format, byte_format
 
+__tracebackhide__ = True  # pytest shows the line of the test instead
+
 STANDARD: Final = "115200-8n1"
 READ_TIMEOUT_S: Final = 1.0
 WRITE_TIMEOUT_NS: Final = 1_000_000_000  # without a byte going out

@@ -85,6 +85,20 @@ def test_traces_that_nobody_asked_for_are_in_pytests_own_temporary_folder(pytest
     assert len(traces(pytester.path / "own")) == 1
 
 
+def test_a_wrong_use_is_shown_at_the_line_of_the_test(run):
+    test = """
+        def test_uart(uart): uart.peer.on(b"a", b"b", delay=0.1)
+        def test_can(can_bus): can_bus.send(0x800, b"")
+        def test_spi(spi): spi.transfer(b"")
+        def test_gateway(gateway): gateway.wait("a/b/c")
+    """
+    result = run(test)
+    result.assert_outcomes(failed=4)
+    result.stdout.fnmatch_lines(["> *delay=0.1)", "E *ValueError: 0.1 is no duration*"])
+    result.stdout.no_fnmatch_line("*hil/*.py:*: ValueError*")
+    result.stdout.no_fnmatch_line("*hil/*.py:*: in *")
+
+
 def test_results_say_why_a_test_did_not_pass(run, pytester):
     test = """
         import pytest
