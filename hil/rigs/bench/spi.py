@@ -162,8 +162,8 @@ class BenchSpi:
 
     def transfer(self, tx: bytes | Iterable[int]) -> bytes:
         """Return what the device answers while `tx` goes out. Raises: ValueError, RigLostError, RigError."""
-        tx = bytes_of(tx)
-        if not 0 < len(tx) <= self._wire.most_bytes:
+        tx = bytes_of(tx, least=1)
+        if len(tx) > self._wire.most_bytes:
             raise ValueError(f"a transfer of {len(tx)} bytes; the kernel takes 1 to {self._wire.most_bytes} at once")
         world = self._wire.world
         assert world is not None, "a test has begun"

@@ -48,13 +48,15 @@ class BenchUartPeer(ThreadedPeer[UartRule, bytes], UartPeer):
         self._line.watchers.clear()
 
     def _came(self, data: bytes, _stamp_ns: int, _errors: tuple[str, ...]) -> None:
-        if self.wire.hearing() is None:
+        world = self.wire.hearing()
+        if world is None:
             return
         self._line.passed()
         with self.thread_times.lock:
             for left in tuple(self._line.watchers):
                 left(data)
             self.hear(data)
+        world.wake()
 
 
 class _Way:

@@ -43,6 +43,7 @@ OF_THE_RIG = {
     "begin": "how a bench's rig begins a run of what it keeps open",
     "end": "how a bench's rig ends a run of what it keeps open",
     "close": "how the simulated rig ends a run",
+    "left_wrong": "how a bench's rig asks what a test must not end with; a simulated bus says it when it closes",
     "wires": "the ports that a bench keeps open",
 }
 OF_GATEWAYS = {
@@ -50,12 +51,18 @@ OF_GATEWAYS = {
     "host_send": "the simulated gateway sends by it, that of a bench by its port",
     "open": "the simulated gateway connects by it, that of a bench by BlueZ",
     "exchange": "the simulated gateway transfers by it, that of a bench by spidev",
+    "suit": "the gateway of a bench has the bus set up by it as a profile says",
+    "most_bytes": "the gateway of a bench asks how much a transfer may carry",
     "duration_ns": "how long the simulated gateway's transfer takes",
 }
 OF_SIMULATION = {
     "hear_device": "the simulated device sends by it",
     "peer_counters": "the simulated device's controller is asked by it",
     "watch": "a trace that is played waits by it for what the host sends",
+    "air_ns": "how long the simulated device is on the air",
+    "answer": "a trace that is played answers by it",
+    "is_played": "a simulated link asks whether a trace answers",
+    "written": "a simulated link tells the simulated device of a write",
     "carry": "the simulated device advertises by it",
     "notify": "the simulated device notifies by it",
     "live": "what the simulated device has",
