@@ -30,8 +30,6 @@ PACKAGES: Final = (
     "gcc",
     "libc6-dev",
     "gcc-arm-none-eabi",
-    "openssh-client",
-    "openssh-server",  # tests/hil/agent/test_ssh.py, in `make check`
 )
 APT_LISTS: Final = Path("/var/lib/apt/lists")
 
