@@ -114,6 +114,16 @@ class Judge:
         }
 
 
+def _unfit(row: object) -> object:
+    """Return the first field of a mapping that JSON cannot hold, None where there is none such."""
+    for field, value in row.items() if isinstance(row, Mapping) else ():
+        try:
+            line_of({field: value})
+        except (ValueError, TypeError, RecursionError):
+            return field
+    return None
+
+
 def line_of(row: Any) -> str:
     """Return a row as a line of JSON, without its end. Raises: ValueError, TypeError."""
     return json.dumps(row, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_builtins)
@@ -180,7 +190,9 @@ def _plain(number: int, row: object) -> Row:
         else:
             plain = json.loads(line_of(_builtins(row)).encode())
     except (ValueError, TypeError, RecursionError) as error:
-        raise ValueError(f"row {number} is nothing that JSON can hold: {error}") from error
+        field = _unfit(row)
+        where = f"row {number}" if field is None else f"row {number}, field {field!r},"
+        raise ValueError(f"{where} is nothing that JSON can hold: {error}") from error
     if not isinstance(plain, dict):
         raise ValueError(f"row {number} has no named fields: {short(plain)}")  # noqa: TRY004 - one error
     return plain

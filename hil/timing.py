@@ -128,7 +128,7 @@ def rate(t: Iterable[int], *, minimum: float | None = None, maximum: float | Non
     lowest, highest = _rate_limit(minimum), _rate_limit(maximum)
     samples = _intervals(t)
     span_ns = sum(interval for _, interval in samples)
-    per_s = Fraction(len(samples) * _NS, span_ns) if span_ns else None  # None: infinite
+    per_s = Fraction(len(samples) * _NS, span_ns) if span_ns else None if samples else Fraction()  # None: infinite
     result = Rate(**_figures(samples), per_s=inf if per_s is None else float(per_s))
     missed = []
     if lowest is not None and per_s is not None and per_s < lowest:

@@ -69,6 +69,10 @@ def command(
         finally:
             writer.close()
             say(_summary(output, recording, time.monotonic() - began_s))
+    except OSError as error:
+        if error.filename != str(output):
+            raise
+        raise UsageError(f"{output} cannot be written: {error.strerror}") from error
     finally:
         recording.close()
     sys.exit(0)

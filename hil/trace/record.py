@@ -8,6 +8,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from gateway.errors import UsageError
+from hil.trace.times import ns_of
+
 VERSION: Final = 1
 KEYS: Final = ("t_ns", "bus", "dir", "kind", "data")
 DIRECTIONS: Final = frozenset({"rx", "tx", "fault", "note"})
@@ -159,6 +162,10 @@ def parse_header(line: bytes) -> Header:
     _need(version == VERSION, f"a trace of version {version}; this Tidegate reads version {VERSION}")
     started, seed, buses = table.pop("started", None), table.pop("seed", None), table.pop("buses", None)
     _need(isinstance(started, str), "header: started is to be a date and time as in ISO 8601")
+    try:
+        ns_of(started)
+    except UsageError as error:
+        raise ValueError(f"header: started: {error}") from None
     _need(type(seed) is int, "header: seed is to be a whole number")
     is_table = isinstance(buses, dict) and all(isinstance(facts, dict) for facts in buses.values())
     _need(is_table, 'header: buses is to be a table such as {"uart0":{"protocol":"uart"}}')

@@ -176,3 +176,8 @@ def test_a_row_without_end_is_refused():
     row["v"] = row
     with pytest.raises(ValueError, match="row 1"):
         rows_of([row])
+
+
+def test_a_number_that_json_lacks_is_named_with_its_row_and_field():
+    with pytest.raises(ValueError, match="row 2, field 'speed', is nothing that JSON can hold"):
+        rows_of([{"speed": 1.0}, {"name": "x", "speed": float("nan")}])

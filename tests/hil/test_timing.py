@@ -164,6 +164,11 @@ def test_ten_intervals_in_a_second_are_ten_a_second_exactly():
     assert "rate is 10/s, above its maximum of 9.9/s" in str(missed(timing.rate, stamps, maximum=9.9))
 
 
+def test_too_few_events_for_a_rate_have_none():
+    for stamps in ([], [7]):
+        assert "inf" not in str(missed(timing.rate, stamps, maximum=5))
+
+
 def test_a_rate_of_a_tenth_is_a_tenth():
     assert timing.rate([0, 10_000 * MS], minimum=0.1, maximum=0.1).per_s == 0.1
 

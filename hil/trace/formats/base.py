@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from hil.trace.record import Header, Record
 
+STRANGE_ID: Final = "ids of more than 11 bits that are not extended: they read as extended"
 Facts = dict[str, dict[str, Any]]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.registry import require
+from hil.can_bits import CLASSIC_BYTES
 from hil.trace.errors import ForeignError
 from hil.trace.formats.base import Import, Losses
 from hil.trace.formats.frames import Channels, Frame, frames_of, record_of
@@ -65,6 +66,8 @@ def write(path: Path, header: Header, records: Iterable[Record], low_ns: int, lo
     with can.BLFWriter(str(path)) as writer:
         writer.start_timestamp = 0.0
         for record, frame in frames_of(records, channels, losses):
+            if frame.is_error and frame.dlc > CLASSIC_BYTES:
+                losses.lose_part("lengths beyond 8 of error frames")
             last_ns = record.t_ns - zero_ns
             writer.on_message_received(_message(can, frame, (last_ns + 0.5) / 1e9))
         writer.start_timestamp, writer.stop_timestamp = start_s, start_s + last_ns / 1e9

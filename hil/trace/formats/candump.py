@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hil.trace.errors import ForeignError
-from hil.trace.formats.base import Import, Losses
+from hil.trace.formats.base import STRANGE_ID, Import, Losses
 from hil.trace.record import Header, Record
 from hil.trace.times import HIGHEST_S, NS, ns_of
 
@@ -106,6 +106,8 @@ def write(path: Path, header: Header, records: Iterable[Record], low_ns: int, lo
                 losses.lose(record)
             else:
                 file.write(line_of(record, stamp_ns, marks_rx=marks.get(record.bus, False)))
+                if record.kind != "error" and record.get("extended") is False:
+                    losses.lose_part(STRANGE_ID)
                 if record.kind == "remote" and "brs" in record:
                     losses.lose_part("FD flags of remote frames")
                 if "dlc" in record and record.kind != "remote" and not _has_raw_dlc(record):

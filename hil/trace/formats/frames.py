@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from hil.can_bits import STANDARD_MAX
 from hil.trace.formats.base import Losses
 from hil.trace.formats.candump import BUS_ERROR, ERROR_FLAG, KINDS
 from hil.trace.record import Record
@@ -17,13 +18,15 @@ _CAN_NAME: Final = re.compile(r"can(\d{1,4}|[1-5]\d{4})").fullmatch  # BLF has 1
 
 def record_of(stamp_ns: int, channel: int, message: Any) -> Record:
     """Return the record of a python-can message on a channel from 0."""
-    extra: dict[str, Any] = {"id": f"{message.arbitration_id:0{8 if message.is_extended_id else 3}X}"}
+    number, is_extended = message.arbitration_id, message.is_extended_id
+    is_long = is_extended or number > STANDARD_MAX  # some loggers write long ids that are not extended
+    extra: dict[str, Any] = {"id": f"{number:0{8 if is_long else 3}X}"}
+    if (is_long or message.is_error_frame) and not is_extended:
+        extra["extended"] = False
     data = bytes(message.data)
     kind = "data"
     if message.is_error_frame:
-        kind, extra["id"] = "error", f"{message.arbitration_id & ID_MASK | ERROR_FLAG:08X}"
-        if not message.is_extended_id:
-            extra["extended"] = False
+        kind, extra["id"] = "error", f"{number & ID_MASK | ERROR_FLAG:08X}"
     elif message.is_remote_frame:
         kind, extra["dlc"] = "remote", message.dlc
         data = b""
@@ -58,7 +61,7 @@ class Frame:
         self.data = record.payload
         dlc = record.get("dlc")
         self.dlc = len(self.data) if type(dlc) is not int else dlc
-        if len(self.data) > (64 if self.is_fd else 8) or not 0 <= self.dlc <= 64:
+        if len(self.data) > (64 if self.is_fd else 8) or not 0 <= self.dlc <= (255 if self.is_error else 64):
             raise ValueError("it has more bytes than a frame holds")
 
     @property

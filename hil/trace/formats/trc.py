@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from hil.trace.errors import ForeignError
-from hil.trace.formats.base import Import, Losses
+from hil.trace.formats.base import STRANGE_ID, Import, Losses
 from hil.trace.formats.frames import LENGTHS, Channels, Frame, frames_of, record_of
 from hil.trace.formats.lines import CountedLines, messages
 from hil.trace.formats.zero import zero_of
@@ -28,6 +28,7 @@ _DAY_NS: Final = 86_400 * 10**9
 _EPOCH_DAYS: Final = 25_569  # of 1970 since 30 December 1899, from which a start counts
 _DATA_LINE: Final = re.compile(r"\s*\d+\)?\s").match
 _STATUS: Final = re.compile(r"\b(?:ST|EC|EV|Warng|FFFFFFFF)\b").search  # lines of other things than frames
+_MOST_SHORT_ID: Final = 0xFFFF  # what has more digits, python-can reads as extended
 _TYPES: Final = {(False, False): "FD", (True, False): "FB", (True, True): "FE", (False, True): "BI"}
 
 
@@ -69,6 +70,8 @@ def write(path: Path, header: Header, records: Iterable[Record], low_ns: int, lo
             if frame.is_error or (frame.is_fd and frame.is_remote):
                 losses.lose(record)
                 continue
+            if not frame.is_extended and frame.id > _MOST_SHORT_ID:
+                losses.lose_part(STRANGE_ID)
             micros = (record.t_ns - zero_ns + 500) // 1000
             number += 1
             file.write(f"{number:>7} {micros // 1000:>9}.{micros % 1000:03d} {_line(frame)}\n")

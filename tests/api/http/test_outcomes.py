@@ -61,7 +61,7 @@ def test_what_takes_longer_than_three_seconds_has_a_handle(tmp_path: Path) -> No
     first, took_s, then, last = told
     assert (first.status, first.json["outcome"]) == (202, None)
     assert first.headers["location"] == f"/v1/commands/{first.json['id']}"
-    assert 2.9 < took_s < 30  # of the 50 that it would wait
+    assert 2.9 < took_s < 8
     assert then.json["id"] == first.json["id"]
     assert last.json["outcome"] in {"expired", "exhausted"}
 

@@ -18,6 +18,7 @@ from gateway.errors import UsageError
 from hil.trace import Header, TraceDamagedError, TraceHeaderError, TraceWriter, make, read
 from hil.trace.convert import convert
 from hil.trace.errors import ForeignError
+from hil.trace.formats.base import STRANGE_ID
 
 STARTED = "2026-11-28T12:00:00.25Z"
 WRITERS = {".asc": can.ASCWriter, ".blf": can.BLFWriter, ".trc": can.TRCWriter, ".log": can.CanutilsLogWriter}
@@ -93,6 +94,24 @@ def test_a_log_of_python_can_comes_back_frame_for_frame(tmp_path, suffix, kinds)
     before, after = read_by_python_can(source), read_by_python_can(there_and_back(source))
     assert len(before) == len(after) == 120
     assert [a for a, b in zip(before, after, strict=True) if not a.equals(b, timestamp_delta=1e-6)] == []
+
+
+@pytest.mark.parametrize("suffix", [".asc", ".blf"])
+def test_a_long_id_that_is_not_extended_comes_back(tmp_path, suffix):
+    ids = (0x800, 0xFFFF, 0x4444444)  # python-can's own BLF captures have such: test/data/test_CanMessage.blf
+    messages = [can.Message(timestamp=T0_S, arbitration_id=id_, is_extended_id=False, data=b"\1") for id_ in ids]
+    source = written_by_python_can(tmp_path / f"a{suffix}", messages)
+    back = read_by_python_can(there_and_back(source))
+    assert [(each.arbitration_id, each.is_extended_id) for each in back] == [(id_, False) for id_ in ids]
+
+
+@pytest.mark.parametrize(("suffix", "count"), [(".trc", 1), (".log", 3)])
+def test_where_a_long_id_would_read_as_extended_that_is_counted(tmp_path, suffix, count):
+    ids = (0x800, 0xFFFF, 0x4444444)
+    records = [make(0, "can0", "rx", "data", b"", extended=False, id=f"{id_:08X}") for id_ in ids]
+    outcome = convert(written(tmp_path / "a.trace", records), tmp_path / f"a{suffix}")
+    assert outcome.losses.counts == {STRANGE_ID: count}
+    assert len(read_by_python_can(tmp_path / f"a{suffix}")) == 3
 
 
 @pytest.mark.parametrize("suffix", [".asc", ".blf", ".trc", ".log"])

@@ -103,8 +103,9 @@ def test_damage_in_the_middle_is_refused_with_its_line(tmp_path, line):
         (b'{"trace":"1"}\n', "no trace"),
         (b'{"trace":2,"started":"","seed":1,"buses":{}}\n', "version 2"),
         (b'{"trace":1,"seed":1,"buses":{}}\n', "started"),
-        (b'{"trace":1,"started":"x","seed":"1","buses":{}}\n', "seed"),
-        (b'{"trace":1,"started":"x","seed":1,"buses":[]}\n', "buses"),
+        (b'{"trace":1,"started":"yesterday","seed":1,"buses":{}}\n', "started: 'yesterday' is no date and time"),
+        (b'{"trace":1,"started":"2026-01-01","seed":"1","buses":{}}\n', "seed"),
+        (b'{"trace":1,"started":"2026-01-01","seed":1,"buses":[]}\n', "buses"),
     ],
 )
 def test_a_foreign_header_is_refused_saying_why(tmp_path, first, words):
