@@ -84,7 +84,7 @@ def command(
     for kind, count in playing.skipped.items():
         say(f"{count} x {kind} cannot be sent on such a port")
     _tell(playing, as_json=as_json)
-    sys.exit(EXIT_NO if player.diverged is not None or outcome.is_damaged or outcome.unread else 0)
+    sys.exit(EXIT_NO if player.diverged is not None or outcome.has_damage else 0)
 
 
 def _buses(ports: tuple[str, ...], header: Header, records: list[Record]) -> dict[str, str]:

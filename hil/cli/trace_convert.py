@@ -39,4 +39,4 @@ def command(source: Path, target: Path) -> None:
         say(line)
     for what, count in sorted(outcome.losses.counts.items()):
         say(f"{target}: cannot hold {count} x {what}")
-    sys.exit(0 if outcome.is_whole else EXIT_NO)
+    sys.exit(0 if outcome.is_whole and not outcome.has_damage else EXIT_NO)

@@ -42,7 +42,7 @@ def command(*, a: Path, b: Path, buses: tuple[str, ...], ignore: tuple[str, ...]
         for line in outcome.told:
             say(line)
     click.echo(json.dumps(_document(found), ensure_ascii=False) if as_json else _text(a, b, found))
-    sys.exit(EXIT_NO if found is not None or any(outcome.is_damaged for outcome in outcomes) else 0)
+    sys.exit(EXIT_NO if found is not None or any(outcome.has_damage for outcome in outcomes) else 0)
 
 
 def _tell_torn(path: Path, stream: TraceStream) -> None:

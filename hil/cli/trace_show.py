@@ -59,4 +59,4 @@ def command(
             say(f"{file}:{stream.torn_line}: torn off; the rest is used")
     for line in outcome.told:
         say(line)
-    sys.exit(EXIT_NO if outcome.is_damaged else 0)
+    sys.exit(EXIT_NO if outcome.has_damage else 0)

@@ -33,6 +33,11 @@ class Outcome:
         self.count = 0  # records read
 
     @property
+    def has_damage(self) -> bool:
+        """Whether something in the file could not be read, though a note may keep it byte for byte."""
+        return self.is_damaged or self.unread > 0
+
+    @property
     def is_whole(self) -> bool:
         """Whether everything is in the output."""
         return not self.losses.counts and not self.is_damaged

@@ -36,6 +36,8 @@ def folder(tmp_path: Path) -> Path:
         "error.trace": HEADER
         + FRAMES[0].replace('"data","data":"00","id":"123"', f'"error","data":"{"00" * 8}","id":"20000080"'),
     }
+    frame = "(1436509052.000000) can0 123#01\n"
+    files |= {"damaged.log": f"{frame}(14365090\n{frame}", "remarked.log": f"{frame}\n# a remark\n{frame}"}
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     return tmp_path
@@ -47,6 +49,8 @@ def folder(tmp_path: Path) -> Path:
         ("whole.trace", "out.log", 0, ""),
         ("torn.trace", "out.log", 0, "torn.trace:6"),
         ("damaged.trace", "out.log", 1, "damaged.trace:3"),
+        ("damaged.log", "out.trace", 1, "damaged.log:2"),
+        ("remarked.log", "out.trace", 0, ""),
         ("future.trace", "out.log", 2, "99"),
         ("headless.trace", "out.log", 2, "headless.trace:1"),
         ("error.trace", "out.trc", 1, "1"),
