@@ -10,7 +10,7 @@ import click
 
 from hil.report.compare import Row, compare, read_limit
 from hil.report.figures import Figure, exchange_of, figures_of
-from hil.report.results import names_of, read_results, records_of
+from hil.report.results import names_of, read_results, records_of, runs_text
 
 
 @click.command(name="compare")
@@ -53,7 +53,7 @@ def _heading(*folders: Path) -> str:
     for name, folder in zip("AB", folders, strict=True):
         results = read_results(folder)
         about = ", ".join(f"{key} {value}" for key, value in names_of(results).items() if value)
-        lines.append(f"{name}: {folder} ({len(results)} runs; {about})\n")
+        lines.append(f"{name}: {folder} ({runs_text(results)}; {about})\n")
     return "".join(lines) + "\n"
 
 

@@ -8,7 +8,7 @@ import click
 
 from gateway.errors import UsageError
 from hil.report.page import page
-from hil.report.results import names_of, read_results, records_of
+from hil.report.results import names_of, read_results, records_of, runs_text
 
 
 @click.command(name="report")
@@ -27,4 +27,4 @@ def command(folder: Path, output: Path) -> None:
         output.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{output}: {error.strerror}") from error
-    click.echo(f"{output}: {len(results)} runs, {len(text) // 1024 + 1} KiB", err=True)
+    click.echo(f"{output}: {runs_text(results)}, {len(text) // 1024 + 1} KiB", err=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,11 @@ def read_results(folder: Path) -> list[Result]:
     if not found:
         raise UsageError(f"{folder}: no traces in it; make some with: tidegate hil run --hil-record {folder}")
     return found
+
+
+def runs_text(results: Sized) -> str:
+    """Return how many runs there are, as a person says it."""
+    return "1 run" if len(results) == 1 else f"{len(results)} runs"
 
 
 def names_of(results: Iterable[Result]) -> dict[str, str]:

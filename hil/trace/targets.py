@@ -26,6 +26,12 @@ _POLL_S: Final = 0.1
 STANDARD_BAUD: Final = 115_200
 
 
+class ReplayLostError(PortLostError):
+    """The port went away, and the replay ends with it."""
+
+    template = "{port} went away ({cause}); look at its cable, and start the replay again"
+
+
 class Heard(NamedTuple):
     """Something that was sent to us, or the error that ended it."""
 
@@ -98,7 +104,7 @@ class _Listening(ABC):
                 self._take(put)
         except Exception as error:  # noqa: BLE001 - pyserial and adapters fail in any way when a port goes away
             if not self._ended.is_set():
-                lost = PortLostError(self._port, str(error))
+                lost = ReplayLostError(self._port, str(error))
                 put(Heard(time.monotonic_ns(), self._bus, "", b"", {}, lost))
 
 
@@ -123,7 +129,7 @@ class PtyTarget(_Listening):
             try:
                 left = left[os.write(self._fd, left) :]
             except OSError as error:
-                raise PortLostError(self._port, error.strerror or str(error)) from error
+                raise ReplayLostError(self._port, error.strerror or str(error)) from error
         return True
 
     def close(self) -> None:
@@ -162,7 +168,7 @@ class SerialTarget(_Listening):
         except self._serial.SerialTimeoutException as error:
             raise PortTimeoutError(self._port, f"{WRITE_TIMEOUT_S:g} s; does anybody read there?") from error
         except OSError as error:
-            raise PortLostError(self._port, error.strerror or str(error)) from error
+            raise ReplayLostError(self._port, error.strerror or str(error)) from error
         return True
 
     def close(self) -> None:
@@ -219,7 +225,7 @@ class CanTarget(_Listening):
         except self._can.CanTimeoutError as error:
             raise PortTimeoutError(self._port, str(error)) from error
         except (self._can.CanError, OSError) as error:
-            raise PortLostError(self._port, str(error)) from error
+            raise ReplayLostError(self._port, str(error)) from error
         return True
 
     def close(self) -> None:
