@@ -32,7 +32,7 @@ class Sshd:
         for name in ("host", "user"):
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
         shutil.copy(folder / "user.pub", folder / "authorized")
-        self._write_program(self.tidegate, f'exec {sys.executable} -m gateway "$@"')
+        self._write_program(self.tidegate, f'exec "{sys.executable}" -m gateway "$@"')
         self._write_config()
         self._write_client()
         if os.geteuid() == 0:

@@ -110,6 +110,6 @@ def test_show_shows_what_was_asked_for_and_no_more(folder):
 
 
 def test_a_reader_that_leaves_is_no_failure(folder):
-    script = f"{sys.executable} -m gateway trace show whole.trace | head -n 1"
+    script = f"'{sys.executable}' -m gateway trace show whole.trace | head -n 1"
     done = subprocess.run(script, shell=True, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
     assert done.stderr == ""
