@@ -37,23 +37,30 @@ def board(elf):
         yield microcontroller
 
 
+@contextlib.asynccontextmanager
+async def restarted(board):
+    """Open a port on the board, from a reset on: nothing that was said before is on the line."""
+    port = DRIVER.make(str(board.tty), LINK, SystemClock())
+    await port.open()
+    try:
+        board.halt()
+        board.reset()
+        with board.tty.open("rb", buffering=0) as tty:
+            termios.tcflush(tty, termios.TCIFLUSH)
+        board.go_on()
+        yield port
+    finally:
+        await port.close()
+
+
 def talk(board, scenario):
-    """Run `scenario(line)` on an open port, from a reset on: nothing that was said before is on the line."""
+    """Run `scenario(line)` from the identity on."""
 
     async def run():
-        port = DRIVER.make(str(board.tty), LINK, SystemClock())
-        await port.open()
-        try:
-            board.halt()
-            board.reset()
-            with board.tty.open("rb", buffering=0) as tty:
-                termios.tcflush(tty, termios.TCIFLUSH)
-            board.go_on()
+        async with restarted(board) as port:
             line = NodeLine(port)
             await line.next("identity")
             return await scenario(line)
-        finally:
-            await port.close()
 
     return asyncio.run(run())
 
@@ -68,6 +75,19 @@ def test_the_firmware_says_who_it_is_and_measures_ten_times_a_second(board):
     assert tenths == sorted(set(tenths))  # a busy host may make it late, and then it skips
     assert {values["mode"] for values in measurements} == {"holding"}
     assert all(18 < values["temperature"] < 26 for values in measurements)
+
+
+def test_it_starts_with_a_zero_that_cuts_off_what_a_reset_left_of_a_frame(board):
+    identity = PROFILE.framer().encode(b"\x03\x00\x7d\x00\xc0\xb5\x00\x01\x03" + b"1.4.0-m3".ljust(12, b"\0"))
+
+    async def scenario():
+        said = b""
+        async with restarted(board) as port, asyncio.timeout(LIMIT_S):
+            while identity not in said:
+                said += b"".join((await port.read()).payloads)
+        return said
+
+    assert asyncio.run(scenario()).partition(identity)[0].endswith(b"\0")
 
 
 def test_the_valve_goes_where_a_command_sends_it(board):

@@ -34,6 +34,7 @@ int main(void)
 
     board_init();
     node_init(&node, &board_identity, board_now_ms(), board_valve_order());
+    board_send((const uint8_t[]){ 0 }, 1); /* cuts off what a reset left of a frame: PROTOCOL 2 */
     for (;;) {
         while (board_receive(&byte)) { /* answers come before what is due */
             const size_t size = node_take(&node, byte, wire);

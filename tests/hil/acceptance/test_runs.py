@@ -27,7 +27,7 @@ def folder(tmp_path):
 
 
 def command(*options):
-    return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis", *options]
+    return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
 
 
 def environment(folder, hash_seed="0"):

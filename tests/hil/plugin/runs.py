@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-ALWAYS = ("-p", "no:schemathesis", "-p", "no:cacheprovider")
+ALWAYS = ("-p", "no:schemathesis", "-p", "no:hypothesispytest", "-p", "no:cacheprovider")
 FLAKY = """
     def test_flaky(uart, faults):
         faults.add("drop", probability=0.1)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import hil.trace
-from tests.hil.plugin.runs import FLAKY, traces
+from tests.hil.plugin.runs import ALWAYS, FLAKY, traces
 
 pytest_plugins = ["pytester"]
 
@@ -98,7 +98,7 @@ def test_the_same_seed_gives_the_same_trace_in_another_process(pytester):
     hashes = set()
     for folder, hash_seed in (("a", "1"), ("b", "2")):
         environ = {**os.environ, "PYTHONHASHSEED": hash_seed}
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:schemathesis", f"--hil-record={folder}"]
+        command = [sys.executable, "-m", "pytest", "-q", *ALWAYS, f"--hil-record={folder}"]
         subprocess.run(command, cwd=pytester.path, env=environ, check=False, stdout=subprocess.DEVNULL)
         [path] = (pytester.path / folder).rglob("*.trace")
         hashes.add(hil.trace.read(path).hash)
