@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import isfinite
 from typing import Final, Self
@@ -48,6 +48,11 @@ class Format:
     bits: int  # of data, 5 to 9
     parity: str  # n, o or e
     stop: Fraction  # bits: 1, 3/2 or 2
+    character_ns: Fraction = field(init=False, compare=False, repr=False)
+    """Nanoseconds from a start bit's edge to the end of the last stop bit, exactly; every character asks for it."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "character_ns", (self.read_bits - 1 + self.stop) * _NS / self.baud)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -67,11 +72,6 @@ class Format:
         """Return the text that `parse` reads, but for a baud rate that is no whole number."""
         stop = "1.5" if self.stop == _STOPS["1.5"] else str(self.stop)
         return f"{self.baud}-{self.bits}{self.parity}{stop}"
-
-    @property
-    def character_ns(self) -> Fraction:
-        """Nanoseconds from a start bit's edge to the end of the last stop bit, exactly."""
-        return (self.read_bits - 1 + self.stop) * _NS / self.baud
 
     def at(self, factor: float) -> Self:
         """Return this format at `factor` times its baud rate: 1.03 is exactly 103/100. Raises: ValueError."""

@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 OPEN_S: Final = 3.0
 REPLY_S: Final = 2.0
+FIRST_WORD_S: Final = 8.0  # of a wire that nobody can make speak: an advertiser does so when it likes
 CLOSE_S: Final = 1.2  # the contract says a second
 CANCEL_S: Final = 0.5
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from gateway.errors import PortClosedError, PortError, PortLostError, PortTimeoutError
 from gateway.port import Port
-from gateway.testing._driver_bench import CLOSE_S, OPEN_S, REPLY_S, Bench
+from gateway.testing._driver_bench import CLOSE_S, FIRST_WORD_S, OPEN_S, REPLY_S, Bench
 
 IDLE_S: Final = 0.3
 BUSY_SHARE: Final = 0.2  # of the processor; waiting costs a hundredth, spinning what a loaded machine gives
@@ -52,7 +52,7 @@ async def _open_and_exchange(bench: Bench) -> None:
     if bench.can("send"):
         await _exchange(bench, port, 1)
     else:
-        batch = await bench.call(port.read(), REPLY_S, "read")
+        batch = await bench.call(port.read(), FIRST_WORD_S, "read")
         bench.look_at(batch, port)
 
 

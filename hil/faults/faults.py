@@ -164,7 +164,7 @@ class Faults:
         """
         struck: list[Fault] = []
         twins: Counter[str] = Counter()  # those of one kind that strike this
-        for fault in [each for each in self._added if each.bus == bus and each.kind in kinds]:
+        for fault in [each for each in self._added if not each.is_removed and each.bus == bus and each.kind in kinds]:
             is_waiting = fault.trigger.schedule.waits_for_traffic and not fault.is_in_force
             acts = KINDS[fault.kind].acts
             if fault.is_removed or not (acts is Acts.PASS or is_waiting):

@@ -17,7 +17,7 @@ from hil.rigs.file import load
 ROOT = Path(__file__).parents[3]
 RIG = Path(hil.rigs.kernel.__file__).with_name("buses.toml")
 SUITES = [ROOT / f"tests/hil/rigs/suite/{name}.py" for name in ("any_rig", "can_bus")]
-TESTS = 35
+TESTS = 40
 INNER_S = 150.0  # an emulated processor
 
 
