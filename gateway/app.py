@@ -91,6 +91,7 @@ class Gateway:
         Raises: ConfigError, ProfileError, DriverError, PortError.
         """
         self.name = site.gateway.name or platform.node() or "tidegate"
+        self.version = version("tidegate")  # looked up once: it parses the metadata of the package
         self.boot = secrets.token_hex(8)  # tells this run of the process from every other
         self.data_dir = data_dir
         self._clock = clock or SystemClock()
@@ -212,7 +213,7 @@ class Gateway:
         return {
             "name": self.name,
             "boot": self.boot,
-            "version": version("tidegate"),
+            "version": self.version,
             "pid": os.getpid(),
             "uptime": (self._clock.monotonic_ns() - self._started_ns) / _NS,
             "data": str(self.data_dir),
@@ -348,7 +349,7 @@ class Gateway:
         """Return what records the devices that are wired. Raises: ConfigError for sizes that make no ledger."""
         from gateway.ledger.opening import check_geometry
 
-        boot = {"boot": self.boot, "version": version("tidegate"), "site": digest_of(site)}
+        boot = {"boot": self.boot, "version": self.version, "site": digest_of(site)}
         folder = self.data_dir / "ledger"
         recorder = Recorder(
             lambda: self._means.open_ledger(folder, options, self._clock),

@@ -130,7 +130,7 @@ class _RestingSelector(selectors.DefaultSelector):
         self.turns = 0  # since it rested last
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Return what is ready now, which is all that can be waited for; the kernel is asked where the loop would rest."""
+        """Return what is ready now, all that can be waited for; the kernel is asked only where the loop would rest."""
         ready = super().select(0) if timeout is None or timeout > 0 else []
         self.turns += 1
         if self.turns % NUDGE_TURNS == 0:

@@ -10,6 +10,7 @@ from hil.peers.scripted import ScriptError
 from hil.rigs.base import Round
 from hil.rigs.simulated.rig import SimulatedRig
 from hil.sim.spi.model import SpiModel
+from tests.hil.plugin.runs import ALWAYS
 
 pytest_plugins = ["pytester"]
 
@@ -327,6 +328,6 @@ def test_it({name}):
 )
 def test_a_test_whose_peer_failed_is_an_error(pytester, name, deed):
     pytester.makepyfile(FAILING.format(name=name, deed=deed))
-    done = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    done = pytester.runpytest_subprocess(*ALWAYS)
     done.assert_outcomes(passed=1, errors=1)
     done.stdout.fnmatch_lines(["*listener failed at test_*: ZeroDivisionError*"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hil.trace import read
+from tests.hil.plugin.runs import ALWAYS
 
 pytest_plugins = ["pytester"]
 HEAVY = ("serial", "can", "bleak", "spidev", "bumble", "construct", "cantools", "msgspec", "starlette", "hil.sim")
@@ -160,7 +161,7 @@ def test_a_run_that_uses_no_fixture_imports_next_to_nothing(pytester):
             assert {{"hil.plugin.hooks"}} <= set(sys.modules)
             assert not [name for name in sys.modules if name.startswith(("gateway", "hil.faults", "hil.rigs.sim"))]
     """)
-    result = pytester.runpytest_subprocess("-p", "no:schemathesis", "-p", "no:cacheprovider")
+    result = pytester.runpytest_subprocess(*ALWAYS)
     result.assert_outcomes(passed=1)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 import hil.trace
 from hil.report.results import read_results
-from tests.hil.plugin.runs import traces
+from tests.hil.plugin.runs import ALWAYS, traces
 
 pytest_plugins = ["pytester"]
 
@@ -81,7 +81,7 @@ def test_traces_are_kept_where_asked_one_for_each_test(run, pytester):
 
 def test_traces_that_nobody_asked_for_are_in_pytests_own_temporary_folder(pytester):
     pytester.makepyfile("def test_it(uart): pass")
-    pytester.runpytest_subprocess("-p", "no:schemathesis", "--basetemp=own")
+    pytester.runpytest_subprocess(*ALWAYS, "--basetemp=own")
     assert len(traces(pytester.path / "own")) == 1
 
 

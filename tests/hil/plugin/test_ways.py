@@ -119,7 +119,7 @@ def test_no_fault_leaks_into_the_next_test(run):
 
 def test_the_plugin_can_be_left_out(pytester):
     pytester.makepyfile("def test_it(): pass")
-    result = pytester.runpytest_subprocess("-p", "no:tidegate-hil", "-p", "no:schemathesis")
+    result = pytester.runpytest_subprocess("-p", "no:tidegate-hil", *ALWAYS)
     result.assert_outcomes(passed=1)
 
 
@@ -192,4 +192,4 @@ def test_the_simulated_rig_is_up_within_a_second(pytester):
             assert time.process_time() - begin < 1
         def test_last(uart): pass
     """)
-    pytester.runpytest_subprocess("-p", "no:schemathesis", "-p", "no:cacheprovider").assert_outcomes(passed=3)
+    pytester.runpytest_subprocess(*ALWAYS).assert_outcomes(passed=3)
