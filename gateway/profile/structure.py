@@ -7,6 +7,7 @@ reports everything, puts parameters in, and returns the data without its wrong p
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import math
 from collections.abc import Iterable
 from typing import Any, Final
@@ -39,7 +40,12 @@ def walk(document: Document, raw: Any, model: Any, path: Path = (), parameters: 
     Everything wrong is reported in `document`. The result converts to `model` unless required parts are missing;
     `BAD` stands for a whole that cannot be used.
     """
-    return _Walk(document, parameters).value(raw, inspect.type_info(model), path)
+    return _Walk(document, parameters).value(raw, _type_of(model), path)
+
+
+@functools.cache  # it takes longer than the walk, and a gateway reads many profiles
+def _type_of(model: Any) -> inspect.Type:
+    return inspect.type_info(model)
 
 
 def _is_internal(kind: inspect.Type) -> bool:
