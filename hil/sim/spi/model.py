@@ -15,7 +15,10 @@ UNDRIVEN: Final = b"\xff"  # the data line is pulled up
 
 
 class SpiModel:
-    """One device. A transfer is what happens while its chip select is active; it may come in pieces."""
+    """One device. A transfer is what happens while its chip select is active; it may come in pieces.
+
+    As it stands here it drives nothing: a chip select with no chip behind it.
+    """
 
     def behave(self, behaviour: Behaviour) -> None:
         """Treat writes so from now on. Raises: ValueError: most have nothing to write."""
@@ -31,7 +34,7 @@ class SpiModel:
 
     def exchange(self, tx: bytes) -> bytes:
         """Return as many bytes as were clocked in."""
-        raise NotImplementedError
+        return UNDRIVEN * len(tx)
 
     def deselect(self) -> None:
         """End a transfer: what it wrote takes effect."""

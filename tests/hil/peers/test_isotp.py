@@ -226,7 +226,7 @@ def test_it_asks_for_each_block_of_what_is_sent_to_it(body: bytes, block: int) -
 
 
 @given(frames=st.lists(st.tuples(st.sampled_from([0x7E0, 0x7E8, 0x7DF]), st.binary(max_size=8)), max_size=20))
-def test_no_frames_whatever_upset_it(frames: list[tuple[int, bytes]]) -> None:
+def test_after_any_frames_whatever_it_comes_to_rest_and_hears_the_next_message(frames: list[tuple[int, bytes]]) -> None:
     node = IsoTpNode(SPEC)
     node.send(bytes(100), 0x7E8)
     for number, (can_id, data) in enumerate(frames):
@@ -236,3 +236,5 @@ def test_no_frames_whatever_upset_it(frames: list[tuple[int, bytes]]) -> None:
     while node.wake_ns is not None:
         now_ns = max(now_ns, node.wake_ns)
         node.due(now_ns)
+    bodies, _ = node.hear(0x7E0, b"\x02\x3e\x00", now_ns)
+    assert bodies == [b"\x3e\x00"]
