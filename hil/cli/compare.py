@@ -25,7 +25,7 @@ def command(a: Path, b: Path, limits: tuple[str, ...], *, as_json: bool) -> None
     nothing answered), coverage (values and setpoints of the profiles that the run exercised), failed_tests, and
     measure.NAME of each measurement. Only what gets worse fails, by more than its limit; the standard limit is 0. A
     measurement with one limit gets worse towards it; of others the sign of --limit says what is worse: +5%, -5%, or 5%
-    for both.
+    for both. What A had and B has no more fails where it is given a limit.
 
     \b
     For example:

@@ -64,7 +64,8 @@ def compare(
     """Return a row for each figure of either run. Without a limit of its own a figure may not get worse at all.
 
     Of a measurement with a minimum and a maximum, or with neither, nobody can say what is worse. It is held to a limit
-    if it is given one, and that limit's sign says it: `+5` more, `-5` less, `5` both.
+    if it is given one, and that limit's sign says it: `+5` more, `-5` less, `5` both. What A had and B has no more
+    fails where it is given a limit: nobody can say that B keeps it.
     Raises: UsageError for a limit on what neither run has.
     """
     given = dict(limits)
@@ -81,10 +82,11 @@ def _row(name: str, before: Figure | None, after: Figure | None, limit: Limit | 
     a, b = (None if each is None else each.value for each in (before, after))
     if known.worse == 0 and limit is None:
         return Row(name, a, b, known.unit, _change(a, b), None, is_within=True)
+    is_held = limit is not None or name == "coverage"
     limit = limit or NONE_WORSE
     text = limit.text(known.worse)
-    if a is None or b is None:  # what only one of them has cannot have got worse, but for what was covered before
-        return Row(name, a, b, known.unit, None, text, is_within=not (name == "coverage" and a is not None))
+    if a is None or b is None:  # what only one of them has cannot have got worse; what A had and B is held to is missed
+        return Row(name, a, b, known.unit, None, text, is_within=a is None or not is_held)
     worse_by = limit.worse_by(b - a, known.worse)
     allowed = abs(a) * limit.amount / 100 if limit.is_percent else limit.amount
     return Row(name, a, b, known.unit, _change(a, b), text, is_within=worse_by <= allowed + 1e-9 * max(abs(a), abs(b)))

@@ -61,6 +61,13 @@ def test_coverage_that_is_gone_is_worse_and_a_new_figure_is_not():
     assert row.is_within
 
 
+def test_what_b_has_no_more_fails_where_it_is_held_to_a_limit():
+    figures = {"measure.gain": Figure(3.0, "dB", 0)}, {}
+    assert [row.is_within for row in compare(*figures)] == [True]
+    assert [row.is_within for row in compare(*figures, [read_limit("measure.gain=+5%")])] == [False]
+    assert [row.is_within for row in compare(*reversed(figures), [read_limit("measure.gain=+5%")])] == [True]
+
+
 @pytest.mark.parametrize("text", ["errors", "errors=", "errors=ten", "errors=+10%%", "=+1", "errors=+1e3"])
 def test_a_limit_that_is_none_is_refused(text):
     with pytest.raises(UsageError, match="NAME"):
