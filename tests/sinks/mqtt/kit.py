@@ -238,5 +238,8 @@ def sink(gateway: Gateway) -> dict[str, Any]:
 
 
 def all_told(gateway: Gateway) -> bool:
-    told = sink(gateway)
-    return told["state"] == "connected" and told["lag"] == 0
+    """Whether all that was handed to the ledger has its number, and the broker all that has one."""
+    status = gateway.status()
+    (told,) = status["sinks"]
+    is_numbered = status["ledger"].get("queue", {}).get("records", 0) == 0
+    return is_numbered and told["state"] == "connected" and told["lag"] == 0
