@@ -92,8 +92,9 @@ def test_a_device_that_is_unplugged_and_comes_back_is_so_for_the_gateway(chip: C
     up = bench.gateway.device("air").state
     fault = bench.rig.faults.add("unplug", bus="spi0")
     until(lambda: bench.gateway.device("air").state != up)
+    until(lambda: bench.gateway.get("air/climate/temperature").stale)
     fault.remove()
-    bench.gateway.wait("air/climate/temperature", timeout=LONG)
+    assert not bench.gateway.wait("air/climate/temperature", timeout=LONG).stale
 
 
 def test_a_rig_file_that_contradicts_the_profile_is_told(chip: Chip) -> None:
