@@ -8,9 +8,10 @@ numbers, and has its older values a moment later. Without a ledger the stubs hol
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -28,12 +29,13 @@ from gateway.runtime.discovery import Discovery
 from gateway.runtime.parting import Kept, Known, NotKeptError, body_of, give_back, kept_of, left_from, stub_of
 from gateway.runtime.recorder import Recorder
 from gateway.runtime.shadows import Twin
-from gateway.runtime.stubs import Stub, unpacked
+from gateway.runtime.stubs import Origin, Stub, unpacked
 
 TICK_S: Final = 1.0
 AT_ONCE: Final = 8  # devices that go before the rest of the loop runs
 READ_AT_ONCE: Final = 16  # records read before what is more urgent is appended
 ANSWER_S: Final = 3.0  # a caller waits at most so long for a card
+PARTING_S: Final = 0.4  # a stop waits at most so long for values that are being read
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +73,7 @@ class Evictor:
         self._attached = attached
         self._boot_no = 1
         self._wanted: deque[_Wanted] = deque()  # the loop puts, the ledger's thread takes
+        self._is_given = asyncio.Event()  # set whenever a device got the values with which it left
         self._listen()
         if recorder is not None:
             recorder.on_discovered, recorder.on_stop = self._known, self._stopping
@@ -153,12 +156,20 @@ class Evictor:
             if discovery.name == device.origin.discovery:
                 discovery.stubs.settled(stub, seqs.start)
 
-    def _stopping(self) -> None:
+    async def _stopping(self) -> None:
         """Keep what those know who are here: the next run goes on from it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PARTING_S):
+                while any(origin.is_awaited for _, origin in self._discovered()):
+                    self._is_given.clear()
+                    await self._is_given.wait()
+        for device, origin in self._discovered():
+            if not origin.is_awaited:  # else the ledger knows more than it
+                self._keep(device, "stopped")
+
+    def _discovered(self) -> Iterator[tuple[Device, Origin]]:
         for discovery in self._discoveries():
-            for device in discovery.devices:
-                if device.origin is not None and not device.origin.is_awaited:  # else the ledger knows more than it
-                    self._keep(device, "stopped")
+            yield from ((device, device.origin) for device in discovery.devices if device.origin is not None)
 
     def _known(self, known: list[Known], boot_no: int) -> None:
         """Take who the ledger remembers, once it is open."""
@@ -184,6 +195,7 @@ class Evictor:
         """Give a device the values with which it left."""
         assert device.origin is not None
         device.origin.is_awaited = False
+        self._is_given.set()
         twin = self._attached(device.name)
         if (kept := self._kept_in(body)) is not None and twin is not None and twin.device is device:
             self._restore(device, twin, kept)

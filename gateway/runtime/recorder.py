@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any, Final, Protocol
@@ -90,7 +90,7 @@ class Recorder:
         self.on_discovered: Callable[[list[Known], int], None] | None = (
             None  # told once: who is known, this run's number
         )
-        self.on_stop: Callable[[], None] | None = None  # called before the ledger is closed
+        self.on_stop: Callable[[], Awaitable[None]] | None = None  # awaited before the ledger is closed
         self._devices: list[Device] = []
         self._recordings: dict[str, list[Recording]] = {}  # of each device
         self._introduced: set[str] = set()  # routes whose layout, devices whose profile this ledger knows
@@ -192,7 +192,7 @@ class Recorder:
         """Say that this stop is meant, and close the ledger."""
         self.tick()
         if self.on_stop is not None:
-            self.on_stop()
+            await self.on_stop()
         self._chronicle.catch_up(self._devices, is_ending=True)
         body = {"device": None, "state": "STOPPED", "reason": "stopped", "attempt": 0, "boot": self._boot["boot"]}
         self._put("lifecycle", None, body)

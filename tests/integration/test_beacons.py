@@ -158,6 +158,28 @@ def test_coming_and_going_are_records_of_the_lifecycle_with_their_reasons(bench:
     assert all(each["attempt"] == 0 for each in told)
 
 
+def test_one_whose_older_values_are_still_being_read_when_the_gateway_stops_goes_on_counting_in_the_next_run(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def before() -> None:
+        await bench.hear(1, 7)
+        await bench.fall_silent()
+        recorder = bench.gateway._recorder
+        assert recorder is not None
+        ask, loop = recorder.committer.ask, asyncio.get_running_loop()
+        monkeypatch.setattr(recorder.committer, "ask", lambda job: loop.call_later(0.1, ask, job))
+        await bench.hear(1, 9)
+
+    async def after() -> None:
+        assert await bench.value("tag-0001/climate/a") == (9, True, 2)
+        await bench.hear(1, 11)
+        assert await bench.value("tag-0001/climate/a") == (11, False, 3)
+
+    bench.play(before)
+    assert [record.body["reason"] for record in bench.records("lifecycle")][-2:] == ["stopped", "stopped"]
+    bench.play(after)
+
+
 def test_one_that_made_room_is_remembered_like_one_that_fell_silent(
     tmp_path: Path,
 ) -> None:
