@@ -112,7 +112,7 @@ def _tell(playing: Playing, *, as_json: bool) -> None:
             "heard": player.matched,
             "timing": timing,
         }
-        click.echo(json.dumps(document, ensure_ascii=False))
+        click.echo(json.dumps(document))
         return
     if player.diverged is not None:
         click.echo(str(player.diverged))
