@@ -61,7 +61,8 @@ def command(
       tidegate hil replay drive.blf --to can0=vcan0 --speed 2x --json
 
     Exit codes: 0 all as in FILE, 1 something was sent otherwise (shown with what stood before it) or FILE is damaged
-    in its middle (what could be read is played), 2 FILE is no trace or wrong use, 3 a port is not there or went away.
+    in its middle (of another program's log the rest is played, a trace is not), 2 FILE is no trace or wrong use, 3 a
+    port is not there or went away.
     """  # noqa: D301 - \b keeps click from filling the example
     outcome = Outcome()
     with told(), as_trace(file, outcome) as stream:
@@ -112,7 +113,7 @@ def _tell(playing: Playing, *, as_json: bool) -> None:
             "heard": player.matched,
             "timing": timing,
         }
-        click.echo(json.dumps(document, ensure_ascii=False))
+        click.echo(json.dumps(document))
         return
     if player.diverged is not None:
         click.echo(str(player.diverged))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -51,7 +52,8 @@ class _Line(ABC):
 
     def line(self) -> bytes:
         """Return the line as it stands in a file. Raises: ValueError for a value that JSON has no word for."""
-        return _ENCODE(dict(self.items())).encode() + b"\n"
+        text = _ENCODE(dict(self.items()))
+        return text.encode(errors="backslashreplace") + b"\n"  # half a surrogate pair as JSON's \udXXX
 
 
 _ENCODE: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
@@ -191,4 +193,10 @@ def _refuse(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 
 
-_DECODE: Final = json.JSONDecoder(parse_constant=_refuse).decode
+def _finite(number: str) -> float:
+    value = float(number)
+    _need(math.isfinite(value), "a number that is too great")
+    return value
+
+
+_DECODE: Final = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite).decode

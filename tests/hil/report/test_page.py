@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 from hil.measure import Measurement
 from hil.report.page import page
-from hil.report.results import Result
+from hil.report.results import Kept, Result
 from hil.trace.record import make
 
 HOSTILE = "<script>alert(1)</script>"
@@ -43,7 +43,9 @@ def made():
         reason=f"AssertionError: no pong {HOSTILE}",
         minimal=[{"kind": "drop", "bus": "uart0", "after": 3, "count": 1}],
     )  # fmt: skip
-    return page("Run", {"gateway": "1.0", "firmware": HOSTILE}, [result, Result(test="quiet")], [RECORDS, []])
+    return page(
+        "Run", {"gateway": "1.0", "firmware": HOSTILE}, [result, Result(test="quiet")], [Kept(RECORDS), Kept([])]
+    )
 
 
 def test_every_element_that_opens_closes():

@@ -362,6 +362,21 @@ def test_frames_before_the_start_keep_their_times(tmp_path, suffix):
     assert read(tmp_path / "b.trace").header.started == STARTED
 
 
+@pytest.mark.parametrize("t_ns", [-(10**29), 10**29])
+@pytest.mark.parametrize("suffix", [".asc", ".blf", ".trc"])
+def test_a_stamp_that_no_date_reaches_is_written_or_counted(tmp_path, suffix, t_ns):
+    records = [make(stamp, "can0", "rx", "data", b"", id="001") for stamp in (0, t_ns)]
+    lost = convert(written(tmp_path / "a.trace", records), tmp_path / f"a{suffix}").losses.counts["can0 data"]
+    assert len(read_by_python_can(tmp_path / f"a{suffix}")) == 2 - lost
+
+
+def test_numbers_that_btsnoop_has_no_place_for_are_counted(tmp_path):
+    wrong: list[dict[str, object]] = [{"flags": 1 << 32}, {"drops": "many"}, {"original": -1}, {}]
+    records = [make(0, "ble0", "rx", "hci", b"\4\16\0", **extra) for extra in wrong]
+    outcome = convert(written(tmp_path / "a.trace", records, {"ble0": {"protocol": "ble"}}), tmp_path / "a.btsnoop")
+    assert (dict(outcome.losses.counts), outcome.is_whole) == ({"ble0 hci": 3}, False)
+
+
 def test_any_channel_that_blf_has_comes_back(tmp_path):
     records = [make(0, f"can{channel}", "rx", "data", b"", id="001") for channel in (0, 4368, 59999)]
     convert(written(tmp_path / "a.trace", records), tmp_path / "a.blf")
