@@ -39,6 +39,26 @@ def test_a_fixture_is_a_need_too(run):
     result.stdout.re_match_lines([r".*: hil: missing can$"])
 
 
+def test_a_rig_that_does_not_come_up_fails_only_the_tests_that_are_about_it(run):
+    test = """
+        import pytest
+        def test_of_uart(uart): assert False
+        @pytest.mark.hil(needs=["uart"])
+        def test_that_brings_its_own(): assert False
+        def test_of_nothing(): pass
+    """
+    rig = """
+        [rig]
+        name = "bench"
+        [target.a.resource.uart0]
+        protocol = "uart"
+        port = "nowhere"
+    """
+    result = run(test, "--hil-rig=rig.toml", rig=rig)
+    result.assert_outcomes(errors=2, passed=1, warnings=1)
+    result.stdout.fnmatch_lines(["*no bus log of this test: hil: *nowhere is not there*"])
+
+
 def test_strictly_a_lack_is_an_error(run):
     result = run(
         """
