@@ -21,6 +21,7 @@ from hil.trace.formats.zero import zero_of
 from hil.trace.record import Header, Record
 from hil.trace.times import NS, ns_of
 
+_HOUR_NS: Final = 3600 * NS
 _FRAME_LINE: Final = re.compile(r"\s*\d+\.\d+\s+(?:\d+\s+(?:\w+\s+(?:Tx|Rx)|ErrorFrame)|CANFD)", re.IGNORECASE).match
 _ANY_LINE: Final = re.compile(r"\s*(?:date|base|begin\s+triggerblock|//|\d+\.\d+)\b", re.IGNORECASE).match
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -51,8 +52,10 @@ def records(reading: Import) -> Iterator[Record]:
 
 def write(path: Path, header: Header, records: Iterable[Record], low_ns: int, losses: Losses) -> None:
     """Write frames. An error frame is one without details; stamps are to the microsecond."""
-    zero_ns = zero_of(header, low_ns)
     started_ns = ns_of(header.started)
+    zero_ns = zero_of(header, low_ns)
+    while _is_second(started_ns + zero_ns):
+        zero_ns -= _HOUR_NS
     channels = Channels(header.buses, losses)
     date = _date(started_ns + zero_ns)
     with path.open("w", encoding="ascii", newline="\n") as file:
@@ -87,6 +90,11 @@ def _line(frame: Frame) -> str:
         )
     kind = f"r {frame.code:x}" if frame.is_remote else f"d {frame.code:x} {data}"
     return f"{frame.channel + 1}  {number:<15} {direction:<4} {kind}".rstrip()
+
+
+def _is_second(wall_ns: int) -> bool:
+    """Whether local time says a date twice, as clocks are put back, and this is the second: it reads as the first."""
+    return datetime.fromtimestamp(wall_ns // NS).fold == 1  # noqa: DTZ006 - as in `_date`
 
 
 def _date(wall_ns: int) -> str:

@@ -407,16 +407,24 @@ def test_a_damaged_blf_gives_what_stands_before_the_damage(tmp_path):
     assert "b.blf: damaged" in outcome.told[0]
 
 
-@pytest.mark.parametrize("zone", ["UTC", "America/St_Johns"])
-def test_the_date_of_an_asc_log_is_the_same_in_every_zone(tmp_path, monkeypatch, zone):
+@pytest.mark.parametrize(
+    ("zone", "started", "expected_s"),
+    [
+        ("UTC", STARTED, 1_795_867_200.255),
+        ("America/St_Johns", STARTED, 1_795_867_200.255),
+        ("America/New_York", "2026-11-01T05:30:00Z", 1_793_511_000.005),
+        ("America/New_York", "2026-11-01T06:30:00Z", 1_793_514_600.005),  # there 1:30 for the second time
+    ],
+)
+def test_the_date_of_an_asc_log_is_the_same_in_every_zone(tmp_path, monkeypatch, zone, started, expected_s):
     import time
 
     monkeypatch.setenv("TZ", zone)
     time.tzset()
     try:
-        source = written(tmp_path / "a.trace", [make(5_000_000, "can0", "rx", "data", b"", id="001")])
-        convert(source, tmp_path / "a.asc")
-        assert [round(each.timestamp, 6) for each in read_by_python_can(tmp_path / "a.asc")] == [1_795_867_200.255]
+        records = [make(5_000_000, "can0", "rx", "data", b"", id="001")]
+        convert(written(tmp_path / "a.trace", records, started=started), tmp_path / "a.asc")
+        assert [round(each.timestamp, 6) for each in read_by_python_can(tmp_path / "a.asc")] == [expected_s]
     finally:
         monkeypatch.undo()
         time.tzset()
