@@ -146,7 +146,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             hil = hil_of(item.config)
             report.hil_updates = list(hil.updates)
             if hil.probes is None:
-                hil.last_results = output.write_results(running, item.nodeid)
+                hil.last_results = None
+                try:
+                    hil.last_results = output.write_results(running, item.nodeid)
+                except OSError as error:
+                    _fail(report, f"hil: the results of this test cannot be kept: {error}")
     return report
 
 
@@ -201,6 +205,14 @@ def _end_well_when_told_to() -> None:
 
 def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
+
+
+def _fail(report: pytest.TestReport, why: str) -> None:
+    """Make a report one of a failure, or say so in the one that it is."""
+    if report.failed:
+        report.sections.append(("hil", why))
+    else:
+        report.outcome, report.longrepr = "failed", why
 
 
 def _begin(item: pytest.Item, hil: Hil, target: str) -> Running:

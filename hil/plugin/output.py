@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -65,7 +66,10 @@ def tails_of(records: Iterable[Any], resources: Mapping[str, str]) -> list[tuple
 
 
 def write_results(running: Running, test: str) -> Path:
-    """Write what is known of a run beside its trace, for `tidegate hil report` and `compare`; return where."""
+    """Write what is known of a run beside its trace, for `tidegate hil report` and `compare`; return where.
+
+    Raises: OSError, for example of a full disk; nothing is written then.
+    """
     result = {
         "test": test,
         "outcome": running.outcome,
@@ -92,7 +96,14 @@ def write_minimal(path: Path, schedule: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _write(path: Path, result: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    draft = path.with_suffix(".json.new")
+    try:
+        draft.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        draft.replace(path)
+    except OSError:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise
 
 
 def add_to_junit(config: pytest.Config, report: pytest.TestReport, log: str) -> None:

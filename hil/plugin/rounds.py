@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,8 @@ def _minimise(item: pytest.Item, hil: Hil, reports: list[Any], properties: Seque
         schedule = schedule_of(added, minimal(strikes, fails))
         hil.probes = hil.only = None
     if hil.last_results is not None:
-        output.write_minimal(hil.last_results, schedule)
+        with suppress(OSError):  # of a full disk; the reports tell it all the same
+            output.write_minimal(hil.last_results, schedule)
     text = json.dumps(schedule, separators=(",", ":"))
     for report in reports:
         report.user_properties.append(("hil.minimal", text))

@@ -113,6 +113,19 @@ def test_a_trace_that_cannot_be_begun_is_an_error_in_one_line(run, pytester):
     result.stdout.no_fnmatch_line("*During handling*")
 
 
+def test_results_that_cannot_be_kept_are_an_error_of_their_test_alone(run, pytester):
+    test = """
+        from pathlib import Path
+        def test_it(recorder): Path("run/test_it/test_it[sim].json").mkdir()
+        def test_next(uart): pass
+    """
+    result = run(test, "--hil-record=run")
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["hil: the results of this test cannot be kept: *"])
+    kept = {path.name for path in pytester.path.joinpath("run/test_it").iterdir() if path.is_file()}
+    assert kept == {"test_it[sim].trace", "test_next[sim].trace", "test_next[sim].json"}
+
+
 def test_a_note_keeps_what_is_no_text(run, pytester):
     run("def test_it(recorder): recorder.note('caf\\udce9'); recorder.note(7)", "--hil-record=run").assert_outcomes(
         passed=1
