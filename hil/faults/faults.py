@@ -92,6 +92,11 @@ class Fault:
         given = "".join(f", {name}={value!r}" for name, value in self.given.items())
         return f"<fault {self.kind!r} on {self.bus}{given}: {self.hits} hits>"
 
+    def lasts_ns(self, standard_ns: int) -> int:
+        """Return how long an event takes that takes its time: as long as the test said, or the standard."""
+        given_ns = self.trigger.schedule.duration_ns
+        return standard_ns if given_ns is None else given_ns
+
     def remove(self) -> None:
         """End it; once more does nothing."""
         self._faults.remove(self)
@@ -129,7 +134,7 @@ class Faults:
         known = kind_of(kind)
         own = read_params(known, params)
         bus = self._bus_of(known, params.get("bus"))
-        schedule = Schedule.of(known, _armed(own, params), self._around.now_ns)
+        schedule = Schedule.of(known, _armed(known, own, params), self._around.now_ns)
         self._refuse_contradiction(known, bus)
         ordinal = len(self._added)
         chance = random.Random(f"{self._around.seed}/{ordinal}/{kind}")  # noqa: S311 - reproducible on purpose
@@ -298,11 +303,16 @@ class Faults:
                 )
 
 
-def _armed(own: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the schedule of an event that interrupts something: the next of that, unless it is told which."""
-    if own.get("during", "any") == "any" or any(params.get(name) is not None for name in WAITING):
+def _armed(kind: Kind, own: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the schedule of an event that does not happen by itself.
+
+    What interrupts something interrupts the next of that; what has a time to strike in strikes all that passes then.
+    """
+    if kind.acts is not Acts.EVENT or any(params.get(name) is not None for name in WAITING):
         return params
-    return {"count": 1, **params, "after": 0}
+    if params.get("duration") is not None and not kind.lasts and kind.name not in HOMES:
+        return {**params, "after": 0}
+    return params if own.get("during", "any") == "any" else {"count": 1, **params, "after": 0}
 
 
 def _plain(value: Any) -> Any:

@@ -28,7 +28,7 @@ class Schedule:
     count: int | None = None
     """At most so often."""
     duration_ns: int | None = None
-    """Of what changes what passes: from `at` on, or from when it was added; of a state: how long it lasts."""
+    """How long it lasts; of what is over at once, how long it may strike: from `at` on, or from when it was added."""
 
     @property
     def waits_for_traffic(self) -> bool:
@@ -50,10 +50,13 @@ class Schedule:
             raise ValueError(f"at = {given['at']!r} has passed: the trace is at {now_ns / 1e6:g} ms")
         if schedule.duration_ns == 0:
             raise ValueError("duration = 0: it would be over before it began")
-        if schedule.duration_ns is not None and kind.acts is Acts.EVENT:
-            raise ValueError(f"fault {kind.name!r} is over at once; it has no duration")
-        if schedule.waits_for_traffic and kind.name == "clock_jump":
-            raise ValueError(f"fault {kind.name!r} is on no bus: nothing passes that `after`, `pattern` could count")
+        if kind.name == "clock_jump":
+            if schedule.duration_ns is not None:
+                raise ValueError(f"fault {kind.name!r} is over at once; it has no duration")
+            if schedule.waits_for_traffic:
+                raise ValueError(
+                    f"fault {kind.name!r} is on no bus: nothing passes that `after`, `pattern` could count"
+                )
         return schedule
 
 
@@ -67,8 +70,8 @@ class Trigger:
         self.hits = 0
         self._chance = chance
         begin_ns = now_ns if schedule.at_ns is None else schedule.at_ns
-        lasts_ns = schedule.duration_ns if kind.acts is Acts.PASS else None
-        self._end_ns = None if lasts_ns is None else begin_ns + lasts_ns
+        window_ns = None if kind.acts is Acts.STATE or kind.lasts else schedule.duration_ns
+        self._end_ns = None if window_ns is None else begin_ns + window_ns
 
     def is_over(self, now_ns: int) -> bool:
         """Return whether it will not strike any more."""
