@@ -184,3 +184,5 @@ def _kinds() -> dict[str, Kind]:
 
 KINDS: Final = _kinds()
 HOMES: Final = {"clock_jump": "clock", "disk_full": "disk"}  # what a trace names as the bus of those that are on none
+ABOVE_BUSES: Final = frozenset({"brown_out", "reset", "clock_jump"})
+"""Nothing passes where these are, so what they wait for is what passes on any bus."""

@@ -102,3 +102,14 @@ def test_what_cannot_be_is_refused_and_named(faults, kind, params, named):
     with pytest.raises(ValueError, match=named):
         faults.add(kind, **params)
     assert faults.active == []
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
+@pytest.mark.parametrize("kind", ["reset", "brown_out"])
+def test_a_fault_of_power_can_wait_for_what_passes(rig, faults, dut, uart, clock, kind, schedule):
+    fault = faults.add(kind, **schedule, **({} if "count" in schedule else {"count": 1}))
+    for _ in range(4):
+        uart.peer.send(b"abcd")
+        clock.sleep("2s")
+    assert (fault.hits, dut.boots, dut.state, faults.active) == (1, 2, "answering", [])
+    assert [(record.bus, record.kind) for record in rig.trace.records if record.dir == "fault"] == [("power", kind)]
