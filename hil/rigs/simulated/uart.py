@@ -174,7 +174,8 @@ class SimulatedUart:
         """Take what the device sends at once; `is_recorded`: it has been on the wire already."""
         if not self.is_there:
             return
-        if self._to_host.waiting_bytes + len(data) > DEVICE_CAPACITY_BYTES:
+        waiting = self._to_host.waiting_bytes
+        if waiting and waiting + len(data) > DEVICE_CAPACITY_BYTES:
             self._world.record(self.name, "note", "note", text=f"the device has no room for {len(data)} bytes more")
             return
         losses = self._losses
