@@ -8,9 +8,11 @@ from pathlib import Path
 
 import click
 
+from gateway.errors import UsageError
+from hil.cli.trace_files import say
 from hil.report.compare import Row, compare, read_limit
 from hil.report.figures import Exchange, answering, exchange_of, figures_of
-from hil.report.results import Result, names_of, read_results, records_of, runs_text
+from hil.report.results import Result, kept_of, names_of, read_results, runs_text
 
 
 @click.command(name="compare")
@@ -47,8 +49,17 @@ def command(a: Path, b: Path, limits: tuple[str, ...], *, as_json: bool) -> None
 
 
 def _run(folder: Path) -> tuple[list[Result], list[Exchange]]:
+    """Return a run's results, and what passed in it. Raises: UsageError for a trace that is more than torn."""
     results = read_results(folder)
-    return results, [exchange_of(records_of(result)) for result in results]
+    exchanges = []
+    for result in results:
+        kept = kept_of(result)
+        if kept.problem and not kept.is_torn:
+            raise UsageError(kept.problem)
+        if kept.problem:
+            say(kept.problem)
+        exchanges.append(exchange_of(kept.records))
+    return results, exchanges
 
 
 def _heading(*folders: Path) -> str:

@@ -105,11 +105,12 @@ def _buses(ports: tuple[str, ...], header: Header, records: list[Record]) -> dic
 
 def _tell(playing: Playing, *, as_json: bool) -> None:
     player, timing = playing.player, playing.timing.document()
+    sent = player.sent - sum(playing.skipped.values())
     if as_json:
         diverged = None if player.diverged is None else player.diverged.document()
         document: dict[str, Any] = {
             "diverged": diverged,
-            "sent": player.sent,
+            "sent": sent,
             "heard": player.matched,
             "timing": timing,
         }
@@ -118,7 +119,7 @@ def _tell(playing: Playing, *, as_json: bool) -> None:
     if player.diverged is not None:
         click.echo(str(player.diverged))
     click.echo(
-        f"{player.sent} sent, {player.matched} heard as in the trace; between two sent {timing['median_error_us']} us "
+        f"{sent} sent, {player.matched} heard as in the trace; between two sent {timing['median_error_us']} us "
         f"off (median), drift {timing['drift_percent']} %",
         err=True,
     )

@@ -62,7 +62,7 @@ def read(config: pytest.Config) -> Options:
         _need_folder(Path(record))
     if get("hil_update_golden") and (reason := _refusal()):
         raise pytest.UsageError(reason)
-    names = tuple(name.strip() for name in (get("hil_target") or "").split(",") if name.strip())
+    names = tuple(dict.fromkeys(name.strip() for name in (get("hil_target") or "").split(",") if name.strip()))
     if names and get("hil_all"):
         raise pytest.UsageError("--hil-target and --hil-all: one of them")
     return Options(

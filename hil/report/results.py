@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Sequence, Sized
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -86,14 +86,6 @@ def kept_of(result: Result) -> Kept:
         return Kept(records, str(error))
     torn = "" if stream.torn_line is None else f"{result.path}:{stream.torn_line}: torn off; the rest is used"
     return Kept(records, torn, bool(torn))
-
-
-def records_of(result: Result) -> Iterator[Any]:
-    """Give a run's records. Raises: OSError, TraceError for a trace that is more than torn."""
-    from hil.trace.reader import TraceStream
-
-    with TraceStream(result.path) as stream:
-        yield from stream
 
 
 def _read(trace: Path) -> Result:

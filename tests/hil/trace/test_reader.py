@@ -60,6 +60,14 @@ def test_a_record_gives_its_keys_as_items_and_as_attributes():
         _ = record.brs
 
 
+def test_a_record_is_as_good_as_the_table_of_its_line():
+    record = make(5, "can0", "rx", "data", b"\x01", id="123")
+    table = {"t_ns": 5, "bus": "can0", "dir": "rx", "kind": "data", "data": "01", "id": "123"}
+    assert (dict(record), list(record), len(record)) == (table, list(table), 6)
+    assert record == table
+    assert record != {**table, "t_ns": 6}
+
+
 def test_a_trace_cut_at_any_byte_gives_all_whole_records(tmp_path):
     path = tmp_path / "a.trace"
     written(path)
