@@ -60,7 +60,7 @@ def test_it_asks_for_nothing_from_anywhere_and_runs_nothing():
 
 def test_control_characters_are_marks_in_it_so_that_it_stays_text():
     note = make(0, "", "note", "note", text="\x00 \x1b[2J")
-    text = page("Run", {}, [Result(test="it", outcome="failed", reason="first\n\x07second")], [[note]])
+    text = page("Run", {}, [Result(test="it", outcome="failed", reason="first\n\x07second")], [Kept([note])])
     assert re.findall(r"[\x00-\x08\x0b-\x1f]", text) == []
     assert "first\n" in text
 
