@@ -183,9 +183,9 @@ class Faults:
                 continue
             if not fault.trigger.strikes(self._around.now_ns, data):
                 continue
-            twins[fault.kind] += 1
             if acts is Acts.PASS:
-                if self._strike(fault, data, fault.trigger.hit, twins[fault.kind]):
+                if self._strike(fault, data, fault.trigger.hit, twins[fault.kind] + 1):
+                    twins[fault.kind] += 1
                     struck.append(fault)
             else:
                 self._happen(fault, data, fault.trigger.hit)

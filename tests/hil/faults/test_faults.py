@@ -150,6 +150,18 @@ def test_of_the_strikes_only_those_happen_that_are_wanted(world, uart):
     assert not uart.told
 
 
+def test_a_strike_does_among_others_that_do_not_happen_what_it_does_alone(world):
+    drawn = []
+    for only, wanted in (({(1, 0)}, 2), (None, 1)):
+        faults = Faults(world, only=only)
+        Bus(faults, "uart0", "uart")
+        for _ in range(wanted):
+            faults.add("drop")
+        drawn += [fault.chance.random() for fault in faults.passing("uart0", b"xyz")]
+    assert len(drawn) == 2
+    assert drawn[0] == drawn[1]
+
+
 @pytest.mark.parametrize(
     ("kind", "params", "named"),
     [
