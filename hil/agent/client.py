@@ -367,13 +367,14 @@ def connect(
     """
     keys = Keys.of_environment() if keys is None else keys
     secret = "" if keys.token_file is None else secret_of(keys.token_file)
-    token = _token_of_environment() if lease_token is None else lease_token
+    token = token_of_environment() if lease_token is None else lease_token
     stream = Stream(agent, resource, secret, token, patience_s)
     stream.open(line or (lambda: dial(agent, target, keys, silence_s)), beat_s=beat_s, silence_s=silence_s)
     return stream
 
 
-def _token_of_environment() -> int:
+def token_of_environment() -> int:
+    """Return the token of the lease under which this process runs, 0 for none."""
     text = variable("TIDEGATE_TOKEN") or ""
     return int(text) if variable("TIDEGATE_TARGET") and text.isascii() and text.isdigit() else 0
 

@@ -8,6 +8,7 @@ from html import escape
 from operator import itemgetter
 from typing import Any, Final
 
+from gateway.plain import printable
 from hil.measure import Measurement
 from hil.report.results import Kept, Result
 from hil.report.timeline import timeline
@@ -103,7 +104,8 @@ def _test(result: Result, kept: Kept) -> str:
     is_open = " open" if result.outcome == "failed" else ""
     about = [f"seed {result.seed}", f"target {result.target}", f"trace {result.trace}"]
     about += [f"round {result.round}"] if result.round else []
-    reason = f"<pre>{escape(result.reason)}</pre>" if result.reason else ""
+    lines_of_reason = "\n".join(map(printable, result.reason.split("\n")))
+    reason = f"<pre>{escape(lines_of_reason)}</pre>" if result.reason else ""
     damage = f"<p class='failed'>{escape(kept.problem)}</p>" if kept.problem else ""
     minimal = ""
     if result.minimal is not None:
@@ -134,7 +136,7 @@ def _log(records: Sequence[Any]) -> str:
 def _line(record: Any) -> str:
     extra = " ".join(f"{name}={_json(value)}" for name, value in sorted(record.extra.items()))
     text = f"{record.t_ns / 1e6:14.6f} ms  {record.bus:6} {record.dir:5} {record.kind:8} {record.data} {extra}".rstrip()
-    return f"<span class='{escape(record.dir)}'>{escape(text)}</span>\n"
+    return f"<span class='{escape(record.dir)}'>{escape(printable(text))}</span>\n"
 
 
 def _json(value: Any) -> str:

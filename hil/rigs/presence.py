@@ -1,15 +1,15 @@
-"""Which resources of a rig file are there right now, and what node each is. Opens no port; of an agent it knocks."""
+"""Which resources of a rig file are there right now, and what node each is. Opens no port."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from drivers._ble_target import target_of
 from drivers._can_python import split_target
 from drivers._spi_device import path_of
 from drivers._usb_identity import can_interface_of, serial_node_of
-from gateway.errors import GatewayError, PortError, PortNotFoundError
+from gateway.errors import PortError, PortNotFoundError
 from gateway.registry import require
 from gateway.spelling import did_you_mean
 from gateway.sysfs import bluetooth_adapters, can_interfaces, serial_nodes
@@ -17,8 +17,6 @@ from hil.rigs.bench.power import Hub, words_of
 from hil.rigs.doctor import Machine
 from hil.rigs.identity import SHOWN_BY
 from hil.rigs.model import ResourceSpec, RigFile
-
-_KNOCK_S: Final = 3.0
 
 
 class Present(NamedTuple):
@@ -48,9 +46,6 @@ def present(rig: RigFile, machine: Machine) -> list[Present]:
         for name, resource in spec.resource.items():
             if resource.protocol == "power" or resource.sim:
                 found.append(_power(target, name, resource, machine))
-                continue
-            if resource.agent is not None:
-                found.append(_agent(target, name, resource.agent))
                 continue
             ports = [(name, resource.port), (f"{name} peer", resource.peer)]
             found += [_port(target, each, resource, port, machine) for each, port in ports if port is not None]
@@ -117,18 +112,6 @@ def _file(path: str, machine: Machine) -> str:
         raise _Absent(f"nothing is at {path}{did_you_mean(path, links)}", f"plug it in; {SHOWN_BY}")
     real = place.resolve()
     return f"/{real.relative_to(machine.root.resolve())}"
-
-
-def _agent(target: str, name: str, agent: str) -> Present:
-    from hil.agent.dialling import Keys, dial  # ssl and all that, for those who have one
-
-    if agent.startswith("ssh://"):
-        return Present(target, name, agent, agent, True, "a run starts its agent by ssh, which is not tried here")
-    try:
-        dial(agent, target, Keys.of_environment(), _KNOCK_S).close()
-    except GatewayError as error:
-        return Present(target, name, agent, "", False, str(error), "see: tidegate hil agent --help")
-    return Present(target, name, agent, agent, True, "somebody listens there")
 
 
 def _power(target: str, name: str, spec: ResourceSpec, machine: Machine) -> Present:

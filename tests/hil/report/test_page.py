@@ -58,6 +58,13 @@ def test_it_asks_for_nothing_from_anywhere_and_runs_nothing():
     assert "<script" not in text
 
 
+def test_control_characters_are_marks_in_it_so_that_it_stays_text():
+    note = make(0, "", "note", "note", text="\x00 \x1b[2J")
+    text = page("Run", {}, [Result(test="it", outcome="failed", reason="first\n\x07second")], [Kept([note])])
+    assert re.findall(r"[\x00-\x08\x0b-\x1f]", text) == []
+    assert "first\n" in text
+
+
 def test_it_tells_outcome_seed_limits_records_and_the_faults_that_matter():
     text = made()
     for told in ("1 failed", "no pong", "seed 7", "at least 3", "fail", "0102", "drop", "no traffic", "after=3"):

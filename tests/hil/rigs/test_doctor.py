@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -163,19 +162,6 @@ def test_each_protocol_is_looked_for_where_it_is(files: Files) -> None:
 def test_a_switch_is_looked_for(files: Files, way: str, works: bool, message: str) -> None:
     found = resources(files, f'[target.a.resource.power]\nprotocol = "power"\n{way}\n')["power"]
     assert (found.works, message in found.message) == (works, True)
-
-
-def test_an_agent_is_knocked_at_and_one_behind_ssh_is_not(files: Files) -> None:
-    def agent(name: str, address: str) -> str:
-        return f'[target.a.resource.{name}]\nprotocol = "uart"\nagent = "{address}"\n'
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        here = f"127.0.0.1:{server.getsockname()[1]}"
-        found = resources(files, agent("uart0", here) + agent("uart1", "ssh://pi/bench.toml"))
-    assert found["uart0"] == Present("a", "uart0", here, here, True, "somebody listens there")
-    assert (found["uart1"].works, "not tried" in found["uart1"].message) == (True, True)
-    gone = resources(files, agent("uart0", here))["uart0"]
-    assert (gone.works, "no agent answers at" in gone.message, "hil agent" in gone.fix) == (False, True, True)
 
 
 def test_the_command_tells_all_and_ends_in_1_where_a_resource_is_missing(files: Files) -> None:
