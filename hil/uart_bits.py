@@ -57,9 +57,9 @@ class Format:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Return the format of "9600-8n1" or "19200-7e1.5". Raises: ValueError that names the wrong part."""
-        shape = _SHAPE.fullmatch(text)
+        shape = _SHAPE.fullmatch(text) if isinstance(text, str) else None
         if shape is None:
-            raise ValueError(f"{text[:40]!r} is no line format; write for example '9600-8n1'")
+            raise ValueError(f"{text!r:.42} is no line format; write for example '9600-8n1'")
         baud, bits, parity, stop = shape.groups()
         rate = int(baud) if baud.isascii() and baud.isdigit() and len(baud) < 12 else 0
         if not 0 < rate <= _MAX_BAUD:

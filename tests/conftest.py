@@ -14,6 +14,7 @@ settings.register_profile("suite", deadline=None)  # a test proves an end, not a
 settings.load_profile("suite")
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """Give a run of `hil` alone one worker more than cores: a third of its time it waits for processes and wires."""
     folders = [Path(config.invocation_params.dir, argument.partition("::")[0]).resolve() for argument in config.args]

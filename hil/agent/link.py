@@ -134,8 +134,14 @@ class Link:
     def _broken(self, line: Line, how: str) -> AgentLostError:
         """Return what is known of a line that broke."""
         said = line.last_words()
-        if not said and isinstance(line.socket, ssl.SSLSocket) and not self._has_heard:
-            how += " before it said anything; does it take our certificate (TIDEGATE_AGENT_CERT)?"
+        if not said and line.process is None and not self._has_heard:
+            is_tls = isinstance(line.socket, ssl.SSLSocket)
+            why = (
+                "does it take our certificate (TIDEGATE_AGENT_CERT)?"
+                if is_tls
+                else "does it want TLS (TIDEGATE_AGENT_CA)?"
+            )
+            how = f"{how} before it said anything; {why}"
         return AgentLostError(said or how)
 
     def _say(self, wire: socket.socket, message: FromRunner) -> None:

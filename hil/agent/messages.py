@@ -8,7 +8,7 @@ second. A message that is none ends the connection.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
@@ -133,7 +133,7 @@ class Incoming:
     """Cuts what comes into messages, wherever it was cut on the way."""
 
     def __init__(self, *, from_agent: bool) -> None:
-        self._decoder: msgspec.msgpack.Decoder[Message] = _from_agent if from_agent else _from_runner
+        self._decode: Callable[[bytes], Message] = _from_agent.decode if from_agent else _from_runner.decode
         self._buffer = bytearray()
         self.most_bytes = MOST_BYTES if from_agent else MOST_HELLO_BYTES  # raised when the runner is known
 
@@ -150,6 +150,6 @@ class Incoming:
             body = bytes(self._buffer[_LENGTH.size : end])
             del self._buffer[:end]
             try:
-                yield self._decoder.decode(body)
+                yield self._decode(body)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise AgentProtocolError(f"no message of version {VERSION}: {error}") from error

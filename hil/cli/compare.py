@@ -8,9 +8,11 @@ from pathlib import Path
 
 import click
 
+from gateway.errors import UsageError
+from hil.cli.trace_files import say
 from hil.report.compare import Row, compare, read_limit
-from hil.report.figures import Figure, exchange_of, figures_of
-from hil.report.results import names_of, read_results, records_of, runs_text
+from hil.report.figures import Exchange, answering, exchange_of, figures_of
+from hil.report.results import Result, kept_of, names_of, read_results, runs_text
 
 
 @click.command(name="compare")
@@ -22,10 +24,10 @@ def command(a: Path, b: Path, limits: tuple[str, ...], *, as_json: bool) -> None
     """Compare run B with run A: firmware B against A, a gateway against the one before.
 
     Both are folders of `--hil-record`. The figures: latency_p99 (send to answer), retries, errors, drops (sends that
-    nothing answered), coverage (values and setpoints of the profiles that the run exercised), failed_tests, and
-    measure.NAME of each measurement. Only what gets worse fails, by more than its limit; the standard limit is 0. A
-    measurement with one limit gets worse towards it; of others the sign of --limit says what is worse: +5%, -5%, or 5%
-    for both. What A had and B has no more fails where it is given a limit.
+    nothing answered, on buses that answer in either run), coverage (values and setpoints of the profiles that the run
+    exercised), failed_tests, and measure.NAME of each measurement. Only what gets worse fails, by more than its limit;
+    the standard limit is 0. A measurement with one limit gets worse towards it; of others the sign of --limit says what
+    is worse: +5%, -5%, or 5% for both. What A had and B has no more fails where it is given a limit.
 
     \b
     For example:
@@ -34,7 +36,10 @@ def command(a: Path, b: Path, limits: tuple[str, ...], *, as_json: bool) -> None
 
     Exit codes: 0 nothing got worse, 1 something did, 2 a folder is missing or an option is wrong.
     """  # noqa: D301 - click keeps the lines behind its mark
-    rows = compare(_figures(a), _figures(b), [read_limit(text) for text in limits])
+    runs = [_run(folder) for folder in (a, b)]
+    buses = answering(each for _, exchanges in runs for each in exchanges)
+    before, after = (figures_of(results, exchanges, buses) for results, exchanges in runs)
+    rows = compare(before, after, [read_limit(text) for text in limits])
     is_good = all(row.is_within for row in rows)
     if as_json:
         sys.stdout.write(json.dumps({"rows": [row.facts() for row in rows], "pass": is_good}, allow_nan=False) + "\n")
@@ -43,9 +48,18 @@ def command(a: Path, b: Path, limits: tuple[str, ...], *, as_json: bool) -> None
     sys.exit(0 if is_good else 1)
 
 
-def _figures(folder: Path) -> dict[str, Figure]:
+def _run(folder: Path) -> tuple[list[Result], list[Exchange]]:
+    """Return a run's results, and what passed in it. Raises: UsageError for a trace that is more than torn."""
     results = read_results(folder)
-    return figures_of(results, [exchange_of(records_of(result)) for result in results])
+    exchanges = []
+    for result in results:
+        kept = kept_of(result)
+        if kept.problem and not kept.is_torn:
+            raise UsageError(kept.problem)
+        if kept.problem:
+            say(kept.problem)
+        exchanges.append(exchange_of(kept.records))
+    return results, exchanges
 
 
 def _heading(*folders: Path) -> str:

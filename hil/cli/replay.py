@@ -61,7 +61,8 @@ def command(
       tidegate hil replay drive.blf --to can0=vcan0 --speed 2x --json
 
     Exit codes: 0 all as in FILE, 1 something was sent otherwise (shown with what stood before it) or FILE is damaged
-    in its middle (what could be read is played), 2 FILE is no trace or wrong use, 3 a port is not there or went away.
+    in its middle (of another program's log the rest is played, a trace is not), 2 FILE is no trace or wrong use, 3 a
+    port is not there or went away.
     """  # noqa: D301 - \b keeps click from filling the example
     outcome = Outcome()
     with told(), as_trace(file, outcome) as stream:
@@ -104,20 +105,21 @@ def _buses(ports: tuple[str, ...], header: Header, records: list[Record]) -> dic
 
 def _tell(playing: Playing, *, as_json: bool) -> None:
     player, timing = playing.player, playing.timing.document()
+    sent = player.sent - sum(playing.skipped.values())
     if as_json:
         diverged = None if player.diverged is None else player.diverged.document()
         document: dict[str, Any] = {
             "diverged": diverged,
-            "sent": player.sent,
+            "sent": sent,
             "heard": player.matched,
             "timing": timing,
         }
-        click.echo(json.dumps(document, ensure_ascii=False))
+        click.echo(json.dumps(document))
         return
     if player.diverged is not None:
         click.echo(str(player.diverged))
     click.echo(
-        f"{player.sent} sent, {player.matched} heard as in the trace; between two sent {timing['median_error_us']} us "
+        f"{sent} sent, {player.matched} heard as in the trace; between two sent {timing['median_error_us']} us "
         f"off (median), drift {timing['drift_percent']} %",
         err=True,
     )

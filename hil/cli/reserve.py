@@ -143,7 +143,7 @@ def read_command(template: tuple[str, ...], as_json: bool, folder: Path | None) 
     """Show the targets that match, all without TEMPLATE, and who holds them."""
     seen = _pool(folder).read(template)
     if as_json:
-        click.echo(json.dumps({"targets": [_document(one) for one in seen]}, ensure_ascii=False))
+        click.echo(json.dumps({"targets": [_document(one) for one in seen]}))
         return
     width = max((len(one.target) for one in seen), default=0)
     for one in seen:

@@ -41,7 +41,7 @@ def command(*, a: Path, b: Path, buses: tuple[str, ...], ignore: tuple[str, ...]
     for outcome in outcomes:
         for line in outcome.told:
             say(line)
-    click.echo(json.dumps(_document(found), ensure_ascii=False) if as_json else _text(a, b, found))
+    click.echo(json.dumps(_document(found)) if as_json else _text(a, b, found))
     sys.exit(EXIT_NO if found is not None or any(outcome.has_damage for outcome in outcomes) else 0)
 
 

@@ -23,7 +23,8 @@ As long as they last:
 - `babble`: the device sends frames with `id` for `load` percent of the time: what has a higher id waits, and starves
   at 100
 - `bitrate`: the device is at `factor` times the bit rate; beyond what receivers tolerate nobody understands the other
-- `unplug`: the host's interface is gone; `reenumerate`: for a quarter of a second, and it comes back as it was made
+- `unplug`: the host's interface is gone; `reenumerate`: for a quarter of a second, or its `duration`, and it
+  comes back as it was made
 """
 
 from __future__ import annotations

@@ -46,6 +46,7 @@ class Kind(NamedTuple):
     acts: Acts
     params: Mapping[str, Param]
     excludes: str = ""  # a name for those that cannot be in force together on one bus
+    lasts: bool = False  # of an event: it takes its time, which is what its `duration` says
 
 
 def kind_of(name: str) -> Kind:
@@ -145,7 +146,7 @@ def _kinds() -> dict[str, Kind]:
         Kind("split", uart, Acts.PASS, {"at_byte": Param(whole(1, 1 << 20))}),
         Kind("merge", uart, Acts.PASS, {}),
         Kind("noise", uart, Acts.PASS, {}),
-        Kind("break", uart, Acts.EVENT, {}),
+        Kind("break", uart, Acts.EVENT, {}, lasts=True),
         Kind("baud", uart, Acts.PASS, {"factor": factor}, "baud"),
         Kind("parity", uart, Acts.PASS, {"send": Param(one_of("n", "o", "e"))}, "parity"),
         Kind("stop", uart, Acts.PASS, {"send": Param(one_of(1, 1.5, 2, "1", "1.5", "2"))}, "stop"),
@@ -172,9 +173,9 @@ def _kinds() -> dict[str, Kind]:
         Kind("bit_slip", spi, Acts.PASS, {"bits": Param(whole(1, 64))}, "bit_slip"),
         Kind("mode", spi, Acts.PASS, {"mode": Param(whole(0, 3))}, "mode"),
         Kind("unplug", ("uart", "can", "ble", "spi"), Acts.STATE, {}, "plug"),
-        Kind("reenumerate", ("uart", "can"), Acts.EVENT, {}, "plug"),
-        Kind("brown_out", ("power",), Acts.EVENT, {}),
-        Kind("reset", ("power",), Acts.EVENT, {}),
+        Kind("reenumerate", ("uart", "can"), Acts.EVENT, {}, "plug", lasts=True),
+        Kind("brown_out", ("power",), Acts.EVENT, {}, lasts=True),
+        Kind("reset", ("power",), Acts.EVENT, {}, lasts=True),
         Kind("clock_jump", ("",), Acts.EVENT, {"by": Param(signed_ns)}),
         Kind("disk_full", ("",), Acts.STATE, {}, "disk_full"),
     ]
@@ -183,3 +184,5 @@ def _kinds() -> dict[str, Kind]:
 
 KINDS: Final = _kinds()
 HOMES: Final = {"clock_jump": "clock", "disk_full": "disk"}  # what a trace names as the bus of those that are on none
+ABOVE_BUSES: Final = frozenset({"brown_out", "reset", "clock_jump"})
+"""Nothing passes where these are, so what they wait for is what passes on any bus."""

@@ -10,11 +10,12 @@ import random
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from gateway.spelling import did_you_mean
-from hil.faults.catalogue import HOMES, KINDS, Acts, Kind, kind_of, read_params
-from hil.faults.schedule import WAITING, Schedule, Trigger
+from hil.faults.catalogue import ABOVE_BUSES, HOMES, KINDS, Acts, Kind, kind_of, read_params
+from hil.faults.schedule import WAITING, Hit, Schedule, Trigger
 
 __tracebackhide__ = True  # pytest shows the line of the test instead
 
@@ -42,6 +43,9 @@ class Surroundings(Protocol):
 
     def record(self, bus: str, direction: str, kind: str, data: bytes = b"", **extra: Any) -> None:
         """Write into the trace."""
+
+    def watch(self, passed: Callable[[bytes], None]) -> None:
+        """Call `passed` with what is received and sent on any bus, once that is in the trace."""
 
 
 class Place(NamedTuple):
@@ -92,6 +96,11 @@ class Fault:
         given = "".join(f", {name}={value!r}" for name, value in self.given.items())
         return f"<fault {self.kind!r} on {self.bus}{given}: {self.hits} hits>"
 
+    def lasts_ns(self, standard_ns: int) -> int:
+        """Return how long an event takes that takes its time: as long as the test said, or the standard."""
+        given_ns = self.trigger.schedule.duration_ns
+        return standard_ns if given_ns is None else given_ns
+
     def remove(self) -> None:
         """End it; once more does nothing."""
         self._faults.remove(self)
@@ -107,6 +116,7 @@ class Faults:
         self._places: dict[str, Place] = {}
         self._added: list[Fault] = []
         self.strikes: list[Strike] = []
+        around.watch(self._anywhere)
 
     def attach(
         self,
@@ -129,7 +139,7 @@ class Faults:
         known = kind_of(kind)
         own = read_params(known, params)
         bus = self._bus_of(known, params.get("bus"))
-        schedule = Schedule.of(known, _armed(own, params), self._around.now_ns)
+        schedule = Schedule.of(known, _armed(known, own, params), self._around.now_ns)
         self._refuse_contradiction(known, bus)
         ordinal = len(self._added)
         chance = random.Random(f"{self._around.seed}/{ordinal}/{kind}")  # noqa: S311 - reproducible on purpose
@@ -173,12 +183,12 @@ class Faults:
                 continue
             if not fault.trigger.strikes(self._around.now_ns, data):
                 continue
-            twins[fault.kind] += 1
             if acts is Acts.PASS:
-                if self._strike(fault, data, twins[fault.kind]):
+                if self._strike(fault, data, fault.trigger.hit, twins[fault.kind] + 1):
+                    twins[fault.kind] += 1
                     struck.append(fault)
             else:
-                self._happen(fault, data)
+                self._happen(fault, data, fault.trigger.hit)
         return struck
 
     def remove(self, fault: Fault) -> None:
@@ -197,21 +207,30 @@ class Faults:
 
     # ---- how one strikes
 
+    def _anywhere(self, data: bytes) -> None:
+        """Let what waits for what passes on any bus happen behind that."""
+        now_ns = self._around.now_ns
+        for fault in self._added:
+            is_waiting = fault.kind in ABOVE_BUSES and fault.trigger.schedule.waits_for_traffic
+            if is_waiting and not fault.is_removed and fault.trigger.strikes(now_ns, data):
+                happens = partial(self._happen, fault, data, fault.trigger.hit)
+                fault.timers.append(self._around.at(now_ns, happens))
+
     def _plan(self, fault: Fault, schedule: Schedule) -> None:
         times = 1 if KINDS[fault.kind].acts is Acts.STATE else schedule.count or 1
 
         def happen() -> None:
             for _ in range(times):
                 fault.trigger.hits += 1
-                self._happen(fault, b"")
+                self._happen(fault, b"", fault.trigger.hit)
 
         if schedule.at_ns is None or schedule.at_ns <= self._around.now_ns:
             happen()
         else:
             fault.timers.append(self._around.at(schedule.at_ns, happen))
 
-    def _happen(self, fault: Fault, data: bytes) -> None:
-        if fault.is_removed or not self._strike(fault, data):
+    def _happen(self, fault: Fault, data: bytes, hit: Hit) -> None:
+        if fault.is_removed or not self._strike(fault, data, hit):
             return
         if KINDS[fault.kind].acts is Acts.STATE:
             fault.is_in_force = True
@@ -226,19 +245,18 @@ class Faults:
             self._around.record(fault.bus, "note", "note", text=f"{fault.kind} ends")
             self._places[fault.bus].end(fault)
 
-    def _strike(self, fault: Fault, data: bytes, twin: int = 0) -> bool:
+    def _strike(self, fault: Fault, data: bytes, hit: Hit, twin: int = 0) -> bool:
         """Count and record a strike; return whether it happens.
 
         What it does by chance depends on what it strikes, not on strikes before it: so the few that are left of a
         minimised schedule do what they did among all.
         """
-        number = fault.trigger.hits - 1
-        if self._only is not None and (fault.ordinal, number) not in self._only:
+        if self._only is not None and (fault.ordinal, hit.number) not in self._only:
             return False
-        place = f"{self._around.seed}/{fault.bus}/{fault.kind}/{fault.trigger.passed}/{twin or number}"
+        place = f"{self._around.seed}/{fault.bus}/{fault.kind}/{hit.passed}/{twin or hit.number}"
         fault.chance = random.Random(place)  # noqa: S311 - reproducible on purpose
         fault.struck += 1
-        self.strikes.append(Strike(fault.ordinal, number, fault.trigger.passed - 1, self._around.now_ns))
+        self.strikes.append(Strike(fault.ordinal, hit.number, hit.passed - 1, self._around.now_ns))
         self._around.record(fault.bus, "fault", fault.kind, data, params=fault.given, **self._effect(fault))
         return True
 
@@ -298,11 +316,16 @@ class Faults:
                 )
 
 
-def _armed(own: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the schedule of an event that interrupts something: the next of that, unless it is told which."""
-    if own.get("during", "any") == "any" or any(params.get(name) is not None for name in WAITING):
+def _armed(kind: Kind, own: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the schedule of an event that does not happen by itself.
+
+    What interrupts something interrupts the next of that; what has a time to strike in strikes all that passes then.
+    """
+    if kind.acts is not Acts.EVENT or any(params.get(name) is not None for name in WAITING):
         return params
-    return {"count": 1, **params, "after": 0}
+    if params.get("duration") is not None and not kind.lasts and kind.name not in HOMES:
+        return {**params, "after": 0}
+    return params if own.get("during", "any") == "any" else {"count": 1, **params, "after": 0}
 
 
 def _plain(value: Any) -> Any:

@@ -48,11 +48,12 @@ def schedule_of(faults: Sequence[Fault], strikes: Sequence[Strike]) -> list[Mapp
 
 def _entry(fault: Fault, strike: Strike) -> Mapping[str, Any]:
     entry: dict[str, Any] = {"kind": fault.kind, "bus": fault.bus, **fault.given}
-    waits = KINDS[fault.kind].acts is Acts.PASS or fault.trigger.schedule.waits_for_traffic
+    kind = KINDS[fault.kind]
+    waits = kind.acts is Acts.PASS or fault.trigger.schedule.waits_for_traffic
     if not waits:
         return entry
     for name in ("probability", "pattern"):
         entry.pop(name, None)
-    lasts = {} if KINDS[fault.kind].acts is Acts.STATE else {"duration": None}
-    kept = {name: value for name, value in entry.items() if name not in lasts}
-    return {**kept, "after": strike.passed, "count": 1}
+    if kind.acts is not Acts.STATE and not kind.lasts:
+        entry.pop("duration", None)
+    return {**entry, "after": strike.passed, "count": 1}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from hil.durations import ns
 from hil.faults.catalogue import Acts, Kind, data_of
@@ -28,7 +28,7 @@ class Schedule:
     count: int | None = None
     """At most so often."""
     duration_ns: int | None = None
-    """Of what changes what passes: from `at` on, or from when it was added; of a state: how long it lasts."""
+    """How long it lasts; of what is over at once, how long it may strike: from `at` on, or from when it was added."""
 
     @property
     def waits_for_traffic(self) -> bool:
@@ -50,11 +50,16 @@ class Schedule:
             raise ValueError(f"at = {given['at']!r} has passed: the trace is at {now_ns / 1e6:g} ms")
         if schedule.duration_ns == 0:
             raise ValueError("duration = 0: it would be over before it began")
-        if schedule.duration_ns is not None and kind.acts is Acts.EVENT:
+        if schedule.duration_ns is not None and kind.name == "clock_jump" and not schedule.waits_for_traffic:
             raise ValueError(f"fault {kind.name!r} is over at once; it has no duration")
-        if schedule.waits_for_traffic and kind.name == "clock_jump":
-            raise ValueError(f"fault {kind.name!r} is on no bus: nothing passes that `after`, `pattern` could count")
         return schedule
+
+
+class Hit(NamedTuple):
+    """That a fault struck."""
+
+    number: int  # from 0
+    passed: int  # what passed since it was added, this included
 
 
 class Trigger:
@@ -67,8 +72,13 @@ class Trigger:
         self.hits = 0
         self._chance = chance
         begin_ns = now_ns if schedule.at_ns is None else schedule.at_ns
-        lasts_ns = schedule.duration_ns if kind.acts is Acts.PASS else None
-        self._end_ns = None if lasts_ns is None else begin_ns + lasts_ns
+        window_ns = None if kind.acts is Acts.STATE or kind.lasts else schedule.duration_ns
+        self._end_ns = None if window_ns is None else begin_ns + window_ns
+
+    @property
+    def hit(self) -> Hit:
+        """The last one."""
+        return Hit(self.hits - 1, self.passed)
 
     def is_over(self, now_ns: int) -> bool:
         """Return whether it will not strike any more."""

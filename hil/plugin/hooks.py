@@ -17,6 +17,7 @@ from hil.plugin.session import KEY, TARGET, Hil, Running, hil_of
 from hil.rigs.standard import PROTOCOL_OF
 
 _RUN: Final = pytest.StashKey[Running]()
+_TOLD: Final = pytest.StashKey[Sequence[tuple[str, object]]]()  # of a test's last run, which another one replaces
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -83,14 +84,14 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """Run a test over its rounds, where there are several."""
+    """Run a test over its rounds, where the run is of rounds."""
     hil = hil_of(item.config)
     hil.updates.clear()
-    if hil.options.repeat == 1 or not _uses_rig(item):
+    if hil.options.repeat is None or not _uses_rig(item):
         return None
     from hil.plugin import rounds
 
-    rounds.run(item, nextitem, hil)
+    rounds.run(item, nextitem, hil, hil.options.repeat)
     return True
 
 
@@ -138,7 +139,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             report.sections.append(("hil", f"seed {running.seed}, trace {running.trace}"))
         if report.when == "teardown":
             del item.stash[_RUN]
-            item.user_properties.extend(output.properties_of(running))
+            before, told = item.stash.get(_TOLD, ()), output.properties_of(running)
+            item.user_properties[:] = [*(each for each in item.user_properties if each not in before), *told]
+            item.stash[_TOLD] = told
             report.user_properties = list(item.user_properties)
             report.hil_log = output.log_of(records, running.rig.resources)
             hil = hil_of(item.config)

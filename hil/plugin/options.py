@@ -23,9 +23,7 @@ def add(parser: pytest.Parser) -> None:
     )
     group.addoption("--hil-record", metavar="DIR", help="Keep each test's trace and results in this folder.")
     group.addoption("--hil-seed", type=int, metavar="N", help=f"Seed of all that is left to chance [{STANDARD_SEED}].")
-    group.addoption(
-        "--hil-repeat", type=int, default=1, metavar="N", help="Run each test N times, each with a seed of its own."
-    )
+    group.addoption("--hil-repeat", type=int, metavar="N", help="Run each test N times, each with a seed of its own.")
     group.addoption("--hil-update-golden", action="store_true", help="Write golden files anew where they differ.")
 
 
@@ -39,7 +37,7 @@ class Options:
     is_strict: bool
     record: Path | None
     seed: int
-    repeat: int
+    repeat: int | None  # None: not asked for
     updates_golden: bool
 
     @property
@@ -52,7 +50,7 @@ def read(config: pytest.Config) -> Options:
     """Return the options. Raises: pytest.UsageError (pytest's exit code 4)."""
     get: Any = config.getoption
     seed, repeat, rig, record = get("hil_seed"), get("hil_repeat"), get("hil_rig"), get("hil_record")
-    if repeat < 1:
+    if repeat is not None and repeat < 1:
         raise pytest.UsageError(f"--hil-repeat {repeat}: at least 1")
     if seed is not None and seed < 0:
         raise pytest.UsageError(f"--hil-seed {seed}: 0 or more")
@@ -64,7 +62,7 @@ def read(config: pytest.Config) -> Options:
         _need_folder(Path(record))
     if get("hil_update_golden") and (reason := _refusal()):
         raise pytest.UsageError(reason)
-    names = tuple(name.strip() for name in (get("hil_target") or "").split(",") if name.strip())
+    names = tuple(dict.fromkeys(name.strip() for name in (get("hil_target") or "").split(",") if name.strip()))
     if names and get("hil_all"):
         raise pytest.UsageError("--hil-target and --hil-all: one of them")
     return Options(

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from hil.faults.faults import Strike
 
 
-def run(item: pytest.Item, nextitem: pytest.Item | None, hil: Hil) -> None:
+def run(item: pytest.Item, nextitem: pytest.Item | None, hil: Hil, repeat: int) -> None:
     """Run all rounds and report one: the first that failed, or the last."""
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     own_properties = list(item.user_properties)
     reports: list[Any] = []
-    for number in range(hil.options.repeat):
+    for number in range(repeat):
         reports = _once(item, hil, number, own_properties)
         if any(report.failed for report in reports):
             _minimise(item, hil, reports, own_properties)
@@ -39,7 +39,7 @@ def run(item: pytest.Item, nextitem: pytest.Item | None, hil: Hil) -> None:
 
 def _once(item: pytest.Item, hil: Hil, number: int, properties: Sequence[tuple[str, object]]) -> list[Any]:
     """Run one round; what stands above the test's own fixtures stays up."""
-    hil.round = number
+    hil.round, hil.last_faults, hil.last_results = number, None, None
     item.user_properties[:] = properties
     item._report_sections.clear()  # noqa: SLF001 - what the rounds before printed
     if hasattr(item, "_initrequest"):
@@ -58,27 +58,31 @@ def _tear_down(item: pytest.Item, nextitem: pytest.Item | None) -> None:
 
 
 def _minimise(item: pytest.Item, hil: Hil, reports: list[Any], properties: Sequence[tuple[str, object]]) -> None:
-    """Find which strikes of the failed round matter, and add them to its reports."""
+    """Find which strikes of the failed round matter, none where there were none, and add them to its reports."""
     from hil.faults.minimise import minimal, schedule_of
 
     last = hil.last_faults
-    if last is None or not last.strikes or not any(report.failed and report.when == "call" for report in reports):
+    if last is None or not _has_failed(reports):
         return
-    added, strikes, number = last.added, last.strikes, hil.round
+    added, strikes, number, results = last.added, last.strikes, hil.round, hil.last_results
 
     def fails(kept: Sequence[Strike]) -> bool:
         hil.only = {(strike.ordinal, strike.hit) for strike in kept}
-        again = _once(item, hil, number, properties)
-        return any(report.failed and report.when == "call" for report in again)
+        return _has_failed(_once(item, hil, number, properties))
 
     with tempfile.TemporaryDirectory(prefix="tidegate-hil-") as folder:
         hil.probes = Path(folder)
         schedule = schedule_of(added, minimal(strikes, fails))
         hil.probes = hil.only = None
-    if hil.last_results is not None:
-        output.write_minimal(hil.last_results, schedule)
+    if results is not None:
+        output.write_minimal(results, schedule)
     text = json.dumps(schedule, separators=(",", ":"))
     for report in reports:
         report.user_properties.append(("hil.minimal", text))
-        if report.failed:
+        if report.failed and strikes:
             report.sections.append(("hil: the faults that matter", text))
+
+
+def _has_failed(reports: Sequence[Any]) -> bool:
+    """Return whether a round failed by what faults can be to blame for: a tear-down comes after them."""
+    return any(report.failed and report.when != "teardown" for report in reports)

@@ -10,7 +10,7 @@ from gateway.errors import UsageError
 from gateway.spelling import did_you_mean
 from hil.report.figures import Figure
 
-_LIMIT: Final = re.compile(r"([A-Za-z0-9_.\-/ ]+)=([+-]?)([0-9]+(?:\.[0-9]+)?)(%?)")
+_LIMIT: Final = re.compile(r"(.+)=([+-]?)([0-9]+(?:\.[0-9]+)?)(%?)")
 
 
 class Limit(NamedTuple):

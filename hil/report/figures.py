@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from hil.measure import Measurement
@@ -24,15 +24,16 @@ class Exchange(NamedTuple):
     latencies_ns: tuple[int, ...]
     retries: int
     errors: int
-    drops: int
+    unanswered: dict[str, int]  # sends to which nothing came, by bus
+    answered: frozenset[str]  # the buses on which anything came in answer
 
 
 def exchange_of(records: Iterable[Any]) -> Exchange:
     """Return how a trace's buses did.
 
     A latency is from a send to the first thing received after it on that bus and before the next send. A retry is a
-    send that repeats the one before it, to which nothing came. A drop is a send to which nothing came, on a bus where
-    anything ever came in answer. An error is a record with error flags, or an error frame.
+    send that repeats the one before it, to which nothing came. An error is a record with error flags, or an error
+    frame.
     """
     latencies: list[int] = []
     waiting: dict[str, Any] = {}  # the last send of each bus, until it is answered
@@ -57,18 +58,28 @@ def exchange_of(records: Iterable[Any]) -> Exchange:
             latencies.append(record.t_ns - before.t_ns)
     for bus in waiting:
         unanswered[bus] = unanswered.get(bus, 0) + 1
-    drops = sum(number for bus, number in unanswered.items() if bus in answered)
-    return Exchange(tuple(latencies), retries, errors, drops)
+    return Exchange(tuple(latencies), retries, errors, unanswered, frozenset(answered))
 
 
-def figures_of(results: Sequence[Result], exchanges: Sequence[Exchange]) -> dict[str, Figure]:
-    """Return a run's figures by name."""
+def answering(exchanges: Iterable[Exchange]) -> frozenset[str]:
+    """Return the buses that answer at all."""
+    return frozenset[str]().union(*(each.answered for each in exchanges))
+
+
+def figures_of(
+    results: Sequence[Result], exchanges: Sequence[Exchange], buses: Collection[str] = ()
+) -> dict[str, Figure]:
+    """Return a run's figures by name. A drop is a send to which nothing came, on a bus that answers.
+
+    `buses`: those that are known to; else those that did in this run.
+    """
+    buses = buses or answering(exchanges)
     latencies = sorted(latency for each in exchanges for latency in each.latencies_ns)
     figures = {
         "latency_p99": Figure(_p99(latencies) / 1e6 if latencies else None, "ms", 1),
         "retries": Figure(sum(each.retries for each in exchanges), "", 1),
         "errors": Figure(sum(each.errors for each in exchanges), "", 1),
-        "drops": Figure(sum(each.drops for each in exchanges), "", 1),
+        "drops": Figure(sum(each.unanswered.get(bus, 0) for each in exchanges for bus in buses), "", 1),
         "coverage": Figure(coverage_of(results), "%", -1),
         "failed_tests": Figure(sum(each.outcome in {"failed", "unknown"} for each in results), "", 1),
     }

@@ -8,8 +8,9 @@ from html import escape
 from operator import itemgetter
 from typing import Any, Final
 
+from gateway.plain import printable
 from hil.measure import Measurement
-from hil.report.results import Result
+from hil.report.results import Kept, Result
 from hil.report.timeline import timeline
 
 SHOWN_RECORDS: Final = 400  # of a test; its trace has all
@@ -54,8 +55,8 @@ svg .axis { stroke: var(--line); }
 """
 
 
-def page(title: str, about: Mapping[str, str], results: Sequence[Result], records: Iterable[Sequence[Any]]) -> str:
-    """Return the page; `records` are those of each result, in the same order."""
+def page(title: str, about: Mapping[str, str], results: Sequence[Result], traces: Iterable[Kept]) -> str:
+    """Return the page; `traces` are those of each result, in the same order."""
     counts = {outcome: sum(each.outcome == outcome for each in results) for outcome in _OUTCOMES}
     facts = [f"{number} {outcome}" for outcome, number in counts.items() if number]
     facts += [f"{name} {value}" for name, value in about.items() if value]
@@ -66,7 +67,7 @@ def page(title: str, about: Mapping[str, str], results: Sequence[Result], record
         f"<h1>{escape(title)}</h1><p class='about'>{escape(' · '.join(facts))}</p>",
         _measurements(results),
         "<h2>Tests</h2>",
-        *_tests(results, records),
+        *_tests(results, traces),
         "</body></html>\n",
     ]
     return "".join(parts)
@@ -93,17 +94,19 @@ def _verdict(each: Measurement) -> str:
     return f"<span class='{_CLASSES[each.verdict]}'>{each.verdict}</span>"
 
 
-def _tests(results: Sequence[Result], records: Iterable[Sequence[Any]]) -> list[str]:
+def _tests(results: Sequence[Result], traces: Iterable[Kept]) -> list[str]:
     """Return each test, those that failed first."""
-    made = [(result.outcome != "failed", _test(result, its)) for result, its in zip(results, records, strict=True)]
+    made = [(result.outcome != "failed", _test(result, its)) for result, its in zip(results, traces, strict=True)]
     return [text for _, text in sorted(made, key=itemgetter(0))]
 
 
-def _test(result: Result, records: Sequence[Any]) -> str:
+def _test(result: Result, kept: Kept) -> str:
     is_open = " open" if result.outcome == "failed" else ""
     about = [f"seed {result.seed}", f"target {result.target}", f"trace {result.trace}"]
     about += [f"round {result.round}"] if result.round else []
-    reason = f"<pre>{escape(result.reason)}</pre>" if result.reason else ""
+    lines_of_reason = "\n".join(map(printable, result.reason.split("\n")))
+    reason = f"<pre>{escape(lines_of_reason)}</pre>" if result.reason else ""
+    damage = f"<p class='failed'>{escape(kept.problem)}</p>" if kept.problem else ""
     minimal = ""
     if result.minimal is not None:
         lines = "\n".join(_fault_call(each) for each in result.minimal)
@@ -112,7 +115,7 @@ def _test(result: Result, records: Sequence[Any]) -> str:
         f"<details{is_open}><summary><span class='{escape(result.outcome)}'>{escape(result.outcome)}</span> "
         f"{escape(result.test)} <span class='note'>{result.duration_s:.3f} s</span></summary><div>"
         f"<p class='note'>{escape(' · '.join(about))}</p>{reason}{minimal}"
-        f"{timeline(records)}{_log(records)}</div></details>"
+        f"{damage}{timeline(kept.records)}{_log(kept.records)}</div></details>"
     )
 
 
@@ -133,7 +136,7 @@ def _log(records: Sequence[Any]) -> str:
 def _line(record: Any) -> str:
     extra = " ".join(f"{name}={_json(value)}" for name, value in sorted(record.extra.items()))
     text = f"{record.t_ns / 1e6:14.6f} ms  {record.bus:6} {record.dir:5} {record.kind:8} {record.data} {extra}".rstrip()
-    return f"<span class='{escape(record.dir)}'>{escape(text)}</span>\n"
+    return f"<span class='{escape(record.dir)}'>{escape(printable(text))}</span>\n"
 
 
 def _json(value: Any) -> str:

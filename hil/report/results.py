@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Sequence, Sized
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -64,12 +64,28 @@ def names_of(results: Iterable[Result]) -> dict[str, str]:
     }
 
 
-def records_of(result: Result) -> Iterator[Any]:
-    """Give a run's records, as far as its trace is whole."""
+class Kept(NamedTuple):
+    """What a run's trace still holds."""
+
+    records: Sequence[Any]
+    problem: str = ""  # with the rest of it, as FILE:LINE: ...; "" for none
+    is_torn: bool = False  # the problem is what a crash leaves, and no damage
+
+
+def kept_of(result: Result) -> Kept:
+    """Return a run's records as far as they can be read. Raises: OSError."""
+    from hil.trace.errors import TraceError
     from hil.trace.reader import TraceStream
 
-    with TraceStream(result.path) as stream:
-        yield from stream
+    records: list[Any] = []
+    try:
+        with TraceStream(result.path) as stream:
+            for record in stream:
+                records.append(record)  # noqa: PERF402 - what stands before damage is kept
+    except TraceError as error:
+        return Kept(records, str(error))
+    torn = "" if stream.torn_line is None else f"{result.path}:{stream.torn_line}: torn off; the rest is used"
+    return Kept(records, torn, bool(torn))
 
 
 def _read(trace: Path) -> Result:

@@ -6,6 +6,7 @@ import errno
 import os
 from pathlib import Path
 
+from hil.data import bytes_of
 from hil.faults.faults import Fault, Faults
 
 
@@ -18,14 +19,19 @@ class Disk:
         self._faults = faults
         faults.attach("disk", "", self._fill, self._free)
 
-    def write(self, data: bytes | str, name: str = "data") -> int:
-        """Append to a file of the folder, durably; return how many bytes. Raises: OSError (ENOSPC) while full."""
-        raw = data.encode() if isinstance(data, str) else bytes(data)
+    def write(self, data: bytes | str | Path, name: bytes | str | Path = "data") -> int:
+        """Append to a file of the folder, durably; return how many bytes. `write(NAME, BYTES)` does the same.
+
+        Raises: OSError (ENOSPC) while full, ValueError for what is neither text nor bytes.
+        """
+        what, where = (name, data) if isinstance(name, bytes) else (data, name)
+        raw = what.encode() if isinstance(what, str) else bytes_of(what)
+        path = self.folder / os.fsdecode(where)
         self._faults.passing("disk", raw)
         if self.is_full:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.folder / name))
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / name).open("ab") as file:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
             file.write(raw)
             file.flush()
             os.fsync(file.fileno())

@@ -40,7 +40,7 @@ class _Absent(Exception):
 
 
 def present(rig: RigFile, machine: Machine) -> list[Present]:
-    """Return every resource of every target but those behind an agent, which `hil.rigs.remote` asks for."""
+    """Return every resource of every target."""
     found = []
     for target, spec in rig.target.items():
         for name, resource in spec.resource.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -19,13 +20,23 @@ _HEX: Final = re.compile(r"(?:[0-9a-f]{2})*").fullmatch
 
 
 class _Line(ABC):
-    """What stands in a line: its keys are attributes and items alike."""
+    """What stands in a line: its keys are attributes and items alike, and `dict()` takes it."""
 
     __slots__ = ()
 
     @abstractmethod
     def items(self) -> Iterator[tuple[str, Any]]:
         """Give keys and values in the order of the line."""
+
+    def keys(self) -> list[str]:
+        """Return the keys in the order of the line."""
+        return [name for name, _ in self.items()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __len__(self) -> int:
+        return len(self.keys())
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return a key's value, or `default` where the line has no such key."""
@@ -41,6 +52,8 @@ class _Line(ABC):
         return any(name == key for name, _ in self.items())
 
     def __eq__(self, other: object) -> bool:
+        if isinstance(other, Mapping):
+            return dict(self.items()) == other
         return type(self) is type(other) and self.line() == other.line()
 
     def __hash__(self) -> int:
@@ -51,7 +64,8 @@ class _Line(ABC):
 
     def line(self) -> bytes:
         """Return the line as it stands in a file. Raises: ValueError for a value that JSON has no word for."""
-        return _ENCODE(dict(self.items())).encode() + b"\n"
+        text = _ENCODE(dict(self.items()))
+        return text.encode(errors="backslashreplace") + b"\n"  # half a surrogate pair as JSON's \udXXX
 
 
 _ENCODE: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
@@ -87,6 +101,10 @@ class Record(_Line):
             return object.__getattribute__(self, "extra")[name]
         except KeyError:
             raise AttributeError(f"a {self.kind} record of {self.bus or 'no bus'} has no {name!r}") from None
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return a key's value, or `default` where the line has no such key."""
+        return getattr(self, key) if key in KEYS else self.extra.get(key, default)  # asked of each frame of a log
 
     @property
     def payload(self) -> bytes:
@@ -191,4 +209,10 @@ def _refuse(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 
 
-_DECODE: Final = json.JSONDecoder(parse_constant=_refuse).decode
+def _finite(number: str) -> float:
+    value = float(number)
+    _need(math.isfinite(value), "a number that is too great")
+    return value
+
+
+_DECODE: Final = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite).decode

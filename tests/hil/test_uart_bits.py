@@ -205,6 +205,8 @@ def test_what_is_no_character_is_refused(value):
         ("9600.5-8n1", "baud rate"),
         ("٣-8n1", "baud rate"),
         ("1" * 5000 + "-8n1", "baud rate"),
+        (None, "None is no line format"),
+        (b"9600-8n1", "is no line format"),
         ("9600-4n1", "data bits"),
         ("9600-xn1", "data bits"),
         ("9600-8m1", "parity"),

@@ -19,6 +19,7 @@ from gateway.frame import Batch
 from gateway.profile.model import LinkSpec
 from gateway.testing import check_driver
 from hil.sim.pty import Cable
+from tests.waiting import first_met
 
 CLOCK = SystemClock()
 
@@ -469,7 +470,11 @@ class RaisesFromEverything:
     ],
 )
 def test_a_broken_driver_is_caught(port_class, expected):
-    assert any(expected in violation for violation in findings(port_class))
+    def is_caught(found):
+        return any(expected in violation for violation in found)
+
+    # a check that measures lets one pass where the machine is too busy to tell
+    assert is_caught(first_met(lambda: findings(port_class), is_caught))
 
 
 def test_a_driver_that_blocks_the_loop_is_caught():

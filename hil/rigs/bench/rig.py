@@ -172,10 +172,10 @@ class BenchRig:
             return [str(error)]
         return []
 
-    def _strike(self, _fault: Fault) -> None:
+    def _strike(self, fault: Fault) -> None:
         assert self.world is not None
         self.dut.switch(on=False)
-        self.world.run_until(self.world.now_ns + BROWN_OUT_NS)
+        self.world.run_until(self.world.now_ns + fault.lasts_ns(BROWN_OUT_NS))
         self.dut.switch(on=True)
 
     def _jump(self, fault: Fault) -> None:

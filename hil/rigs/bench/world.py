@@ -30,6 +30,7 @@ class BenchWorld:
         self._came = threading.Condition()
         self._agenda = Agenda()
         self._is_over = False
+        self._watchers: list[Callable[[bytes], None]] = []
 
     @property
     def now_ns(self) -> int:
@@ -43,16 +44,24 @@ class BenchWorld:
     def record(self, bus: str, direction: str, kind: str, data: bytes = b"", **extra: Any) -> None:
         """Write into the trace, now. From any thread."""
         with self._came:
-            self._write(make(self.now_ns, bus, direction, kind, data, **extra))
+            self._write(make(self.now_ns, bus, direction, kind, data, **extra), data)
 
     def record_at(self, t_ns: int, bus: str, direction: str, kind: str, data: bytes = b"", **extra: Any) -> None:
         """Write into the trace what happened a moment ago. From any thread."""
         with self._came:
-            self._write(make(t_ns, bus, direction, kind, data, **extra))
+            self._write(make(t_ns, bus, direction, kind, data, **extra), data)
 
-    def _write(self, record: Record) -> None:
-        if not self._is_over:
-            self._trace.write(record)
+    def watch(self, passed: Callable[[bytes], None]) -> None:
+        """Call `passed` with what is received and sent on any bus, in the thread that tells of it."""
+        self._watchers.append(passed)
+
+    def _write(self, record: Record, data: bytes) -> None:
+        if self._is_over:
+            return
+        self._trace.write(record)
+        if record.dir in ("rx", "tx"):
+            for passed in self._watchers:
+                passed(data)
 
     def end(self) -> None:
         """Let nothing more be written: the run is over."""

@@ -300,7 +300,7 @@ class SimulatedCan:
                 self._vanish("unplug")
             case "reenumerate":
                 self._vanish("reenumerate")
-                self._world.after(AWAY_NS, lambda: self._appear("reenumerate"))
+                self._world.after(fault.lasts_ns(AWAY_NS), lambda: self._appear("reenumerate"))
 
     def _end(self, fault: Fault) -> None:
         match fault.kind:

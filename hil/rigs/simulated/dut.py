@@ -94,7 +94,7 @@ class SimulatedDut:
 
     def strike(self, fault: Fault) -> None:
         """Do what a fault of power does."""
-        self.boot_again(BROWN_OUT_NS if fault.kind == "brown_out" else 0)
+        self.boot_again(fault.lasts_ns(BROWN_OUT_NS if fault.kind == "brown_out" else 0))
 
     def _climb(self, as_far_as: str) -> None:
         self._stop_climbing()

@@ -69,10 +69,20 @@ class WorldLoop(asyncio.SelectorEventLoop):
         return done
 
     def settle(self) -> None:
-        """Run until there is nothing to do at this instant. Raises: RuntimeError where that does not come."""
+        """Run until there is nothing to do at this instant. Raises: RuntimeError where that does not come.
+
+        A test that is a coroutine has a loop of its own in this thread, which stands still as for any call.
+        """
         self._rest.turns = 0
-        while self._is_dirty:
-            self.run_forever()
+        if not self._is_dirty:
+            return
+        around = asyncio._get_running_loop()  # noqa: SLF001 - these two are what loops are made with
+        asyncio._set_running_loop(None)  # noqa: SLF001
+        try:
+            while self._is_dirty:
+                self.run_forever()
+        finally:
+            asyncio._set_running_loop(around)  # noqa: SLF001
 
     def step(self, limit_ns: int) -> bool:
         """Do the world's next event or the loop's next timer, whichever is due first; as `World.step_events`."""

@@ -22,6 +22,8 @@ from hil.trace.writer import TraceWriter
 
 STARTED: Final = datetime.fromtimestamp(START_WALL_NS / 1e9, UTC).isoformat().replace("+00:00", "Z")
 
+RESTORE_NS: Final = 10_000_000_000
+
 # A bus's module has `make(name, setting)`; a handle may have `close() -> list[str]`, which says what is left wrong.
 _HOMES: Final[dict[str, str]] = {
     "ble": "hil.rigs.simulated.ble",
@@ -101,9 +103,14 @@ class SimulatedRig:
         return import_module("hil.rigs.simulated.gateway").make(self)
 
     def restore(self) -> None:
-        """End all faults, switch on, bring the device into its last state."""
+        """End all faults, bring the device into its last state, wait for ports that are on their way back."""
         self.faults.clear()
         self.dut.to(self._states[-1])
+        assert self.world is not None
+        handles = self._handles.values()
+        self.world.wait_for(
+            lambda: all(getattr(handle, "is_there", True) for handle in handles), self.world.now_ns + RESTORE_NS
+        )
 
     def close(self) -> None:
         """Nothing is held between tests."""

@@ -4,7 +4,8 @@ What the device sends at once arrives as one read when its last bit has; see `hi
 it. Beside those of that module: `break` holds the line low for one character; while `flow_stall` lasts neither side
 sends, and what waits goes out after it; `unplug` takes the port with all that was on the wire or not yet read, until
 it ends; `reenumerate` does so for a quarter of a second, and the port has its new node from the beginning of that on.
-While it is away `read`, `read_some` and `write` raise, also those that waited; then they work again as before.
+While it is away `read`, `read_some` and `write` raise, also those that waited; then they work again as before. With a
+`duration` a break and a renumbering take so long.
 """
 
 from __future__ import annotations
@@ -173,7 +174,8 @@ class SimulatedUart:
         """Take what the device sends at once; `is_recorded`: it has been on the wire already."""
         if not self.is_there:
             return
-        if self._to_host.waiting_bytes + len(data) > DEVICE_CAPACITY_BYTES:
+        waiting = self._to_host.waiting_bytes
+        if waiting and waiting + len(data) > DEVICE_CAPACITY_BYTES:
             self._world.record(self.name, "note", "note", text=f"the device has no room for {len(data)} bytes more")
             return
         losses = self._losses
@@ -272,7 +274,7 @@ class SimulatedUart:
         match fault.kind:
             case "break":
                 low = Piece(b"\0", (BREAK, FRAMING))
-                self._to_host.put(low, 1, _on_line_ns(low.data, self._format))
+                self._to_host.put(low, 1, fault.lasts_ns(_on_line_ns(low.data, self._format)))
             case "flow_stall":
                 self._to_device.stall("flow")
                 self._to_host.stall("flow")
@@ -281,7 +283,7 @@ class SimulatedUart:
             case "reenumerate":
                 self._node = _take_node(self._world, instead_of=self._node)
                 self._vanish("reenumerate")
-                self._world.after(AWAY_NS, lambda: self._come_back("reenumerate"))
+                self._world.after(fault.lasts_ns(AWAY_NS), lambda: self._come_back("reenumerate"))
 
     def _end(self, fault: Fault) -> None:
         if fault.kind == "flow_stall":

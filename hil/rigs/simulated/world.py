@@ -26,6 +26,7 @@ class World:
         self.wall_offset_ns = START_WALL_NS
         self._agenda = Agenda()
         self._is_over = False
+        self._watchers: list[Callable[[bytes], None]] = []
         self.step: Callable[[int], bool] = self.step_events  # replaced where an event loop lives in this world
 
     def at(self, at_ns: int, action: Callable[[], None]) -> Event:
@@ -50,6 +51,13 @@ class World:
         """Write into the trace, now. Raises: RigError when the test is over."""
         self._check()
         self.trace.write(make(self.now_ns, bus, direction, kind, data, **extra))
+        if direction in ("rx", "tx"):
+            for passed in self._watchers:
+                passed(data)
+
+    def watch(self, passed: Callable[[bytes], None]) -> None:
+        """Call `passed` with what is received and sent on any bus, once that is in the trace."""
+        self._watchers.append(passed)
 
     def step_events(self, limit_ns: int) -> bool:
         """Do the next thing that is due until `limit_ns`; False: there is none, and that time has come.

@@ -58,7 +58,7 @@ def write(path: Path, header: Header, records: Iterable[Record], low_ns: int, lo
     with path.open("w", encoding="ascii", newline="\n") as file:
         file.write(f"date {date}\nbase hex  timestamps absolute\ninternal events logged\n")
         file.write(f"Begin Triggerblock {date}\n 0.000000 Start of measurement\n")
-        for record, frame in frames_of(records, channels, losses):
+        for record, frame in frames_of(records, channels, losses, zero_ns):
             if frame.is_error and is_detailed(frame):
                 losses.lose_part("details of error frames")
             micros = (record.t_ns - zero_ns + 500) // 1000

@@ -19,9 +19,10 @@ from hil.trace.formats.frames import Channels, Frame, frames_of, record_of
 from hil.trace.formats.lines import messages
 from hil.trace.formats.zero import zero_of
 from hil.trace.record import Header, Record
-from hil.trace.times import NS, ns_of
+from hil.trace.times import HIGHEST_S, NS, ns_of
 
 _SIZE_AT: Final = 16  # [signature:4] [header size:4] [application:4] [versions:4] [file size:8] ...
+_MOST_NS: Final = 2**63  # of the 64 bits of a stamp; a float rounds what is near to the last of them up
 _EARLIEST_S: Final = 631_152_000  # 1990
 
 
@@ -65,12 +66,15 @@ def write(path: Path, header: Header, records: Iterable[Record], low_ns: int, lo
     last_ns = 0
     with can.BLFWriter(str(path)) as writer:
         writer.start_timestamp = 0.0
-        for record, frame in frames_of(records, channels, losses):
+        for record, frame in frames_of(records, channels, losses, zero_ns):
+            if record.t_ns - zero_ns > _MOST_NS:
+                losses.lose(record)
+                continue
             if frame.is_error and frame.dlc > CLASSIC_BYTES:
                 losses.lose_part("lengths beyond 8 of error frames")
             last_ns = record.t_ns - zero_ns
             writer.on_message_received(_message(can, frame, (last_ns + 0.5) / 1e9))
-        writer.start_timestamp, writer.stop_timestamp = start_s, start_s + last_ns / 1e9
+        writer.start_timestamp, writer.stop_timestamp = start_s, min(start_s + last_ns / 1e9, HIGHEST_S)
 
 
 def _message(can: Any, frame: Frame, seconds: float) -> Any:

@@ -88,7 +88,12 @@ def write(path: Path, header: Header, records: Iterable[Record], low_ns: int, lo
             flags, body = found
             stamp_us = (started_ns + record.t_ns + 500) // 1000 + _EPOCH_US
             original = record.get("original", len(body))
-            file.write(_RECORD.pack(original, len(body), flags, record.get("drops", 0), stamp_us) + body)
+            try:
+                head = _RECORD.pack(original, len(body), flags, record.get("drops", 0), stamp_us)
+            except struct.error:  # a number that the format has no place for
+                losses.lose(record)
+                continue
+            file.write(head + body)
 
 
 def _read_header(path: Path, file: BinaryIO) -> int:

@@ -91,8 +91,10 @@ class Channels:
         return self._taken[bus]
 
 
-def frames_of(records: Iterable[Record], channels: Channels, losses: Losses) -> Iterable[tuple[Record, Frame]]:
-    """Give the frames among records; what is none is lost, and counted."""
+def frames_of(
+    records: Iterable[Record], channels: Channels, losses: Losses, zero_ns: int
+) -> Iterable[tuple[Record, Frame]]:
+    """Give the frames among records; what is none, or was before the log's first date, is lost, and counted."""
     for record in records:
         if record.kind not in KINDS or record.dir not in ("rx", "tx"):
             if not (record.kind == "note" and record.get("text") == ""):
@@ -101,6 +103,9 @@ def frames_of(records: Iterable[Record], channels: Channels, losses: Losses) -> 
         try:
             frame = Frame(record, channels.of(record.bus))
         except ValueError:
+            losses.lose(record)
+            continue
+        if record.t_ns < zero_ns:
             losses.lose(record)
             continue
         yield record, frame

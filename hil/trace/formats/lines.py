@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.registry import require
+from hil.trace.errors import ForeignError
 from hil.trace.formats.base import Import
 
 _SILENT: Final = logging.NullHandler()
@@ -43,12 +44,19 @@ class CountedLines(io.TextIOWrapper):
 
 
 def messages(reading: Import, make: Callable[[Any], Any]) -> Iterator[tuple[Any, Any]]:
-    """Give (reader, message) of a log; a reader that fails on a damaged file ends it, and that is told."""
+    """Give (reader, message) of a log; a reader that fails on a damaged file ends it, and that is told.
+
+    Raises: ForeignError for a file of which not even the header can be read.
+    """
     can = require("can", "can")
     logging.getLogger("can.io").addHandler(_SILENT)  # what it says of lines it skips is counted and told here
-    reader = make(can)
+    try:
+        reader = make(can)
+    except Exception as error:
+        raise ForeignError(reading.path, 1, f"its header is damaged ({type(error).__name__}: {error})") from error
     try:
         for message in reader:
+            int(message.timestamp)  # fails on one that overflowed
             yield reader, message
     except GeneratorExit:
         raise

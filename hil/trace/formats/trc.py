@@ -66,7 +66,7 @@ def write(path: Path, header: Header, records: Iterable[Record], low_ns: int, lo
     with path.open("w", encoding="ascii", newline="\r\n") as file:
         file.write(_header(ns_of(header.started) + zero_ns))
         number = 0
-        for record, frame in frames_of(records, channels, losses):
+        for record, frame in frames_of(records, channels, losses, zero_ns):
             if frame.is_error or (frame.is_fd and frame.is_remote):
                 losses.lose(record)
                 continue

@@ -24,7 +24,6 @@ OWN: Final[dict[str, dict[str, dict[str, Any]]]] = {
 SCHEDULES: Final[list[dict[str, Any]]] = [
     {}, {"at": "10ms"}, {"after": 1}, {"probability": 1.0}, {"pattern": b"ab"}, {"count": 1}, {"duration": "1s"},
 ]  # fmt: skip
-AT_ONCE: Final = {"break", "reenumerate", "error_frame"}
 EACH: Final = [(bus, kind, params) for bus, kinds in OWN.items() for kind, params in kinds.items()]
 
 
@@ -77,8 +76,6 @@ def is_well(uart, can_bus, spi, clock):
 @pytest.mark.parametrize(("bus", "kind", "params"), EACH)
 def test_a_fault_of_any_kind_strikes_is_recorded_and_leaves_nothing(rig, faults, exchange, is_well, bus, kind, params):
     for schedule in SCHEDULES:
-        if "duration" in schedule and kind in AT_ONCE:
-            continue
         if "at" in schedule:
             schedule = {"at": rig.clock.monotonic_ns() + 10_000_000}  # noqa: PLW2901 - on the trace's time
         before = sum(record.dir == "fault" for record in rig.trace.records)
@@ -105,3 +102,14 @@ def test_what_cannot_be_is_refused_and_named(faults, kind, params, named):
     with pytest.raises(ValueError, match=named):
         faults.add(kind, **params)
     assert faults.active == []
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
+@pytest.mark.parametrize("kind", ["reset", "brown_out"])
+def test_a_fault_of_power_can_wait_for_what_passes(rig, faults, dut, uart, clock, kind, schedule):
+    fault = faults.add(kind, **schedule, **({} if "count" in schedule else {"count": 1}))
+    for _ in range(4):
+        uart.peer.send(b"abcd")
+        clock.sleep("2s")
+    assert (fault.hits, dut.boots, dut.state, faults.active) == (1, 2, "answering", [])
+    assert [(record.bus, record.kind) for record in rig.trace.records if record.dir == "fault"] == [("power", kind)]

@@ -86,6 +86,31 @@ def test_a_disk_is_full_after_so_many_writes_until_the_fault_is_removed(rig, fau
     assert (refused.value.errno, full.hits) == (errno.ENOSPC, 1)
 
 
+def test_a_disk_takes_data_and_a_file_s_name_in_either_order(rig, tmp_path):
+    rig.disk.write(b"one", "logs/a")
+    rig.disk.write("logs/a", b"two")
+    rig.disk.write(tmp_path / "b", b"three")
+    assert ((rig.disk.folder / "logs/a").read_bytes(), (tmp_path / "b").read_bytes()) == (b"onetwo", b"three")
+    with pytest.raises(ValueError, match="give bytes"):
+        rig.disk.write(5)
+
+
+@pytest.mark.parametrize(("bus", "duration"), [("uart0", None), ("can0", None), ("uart0", "3s")])
+def test_restore_waits_for_a_port_that_is_coming_back(rig, faults, bus, duration):
+    faults.add("reenumerate", bus=bus, duration=duration)
+    rig.restore()
+    assert rig.get(bus).is_there
+
+
+def test_an_event_lasts_as_long_as_it_says(faults, dut, uart, clock):
+    faults.add("brown_out", duration="2s")
+    faults.add("break", duration="50ms")
+    clock.sleep("1.9s")
+    assert (dut.state, uart.errors, uart.read(2, timeout=0)) == ("off", {"break": 1, "framing": 1}, b"\0")
+    clock.sleep("1s")
+    assert (dut.state, dut.boots) == ("answering", 2)
+
+
 def test_restore_ends_faults_and_brings_the_device_up(rig, faults, power, dut, uart):
     faults.add("unplug", bus="uart0")
     power.off()

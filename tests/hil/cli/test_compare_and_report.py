@@ -113,6 +113,26 @@ def test_a_report_is_one_file_with_every_test(runs, tmp_path):
         assert told in text
 
 
+def test_a_report_shows_what_stands_before_the_damage_of_a_trace_and_tells_of_it(tmp_path):
+    header = '{"trace":1,"started":"2026-01-01T00:00:00Z","seed":1,"buses":{}}\n'
+    record = '{"t_ns":1,"bus":"uart0","dir":"rx","kind":"bytes","data":"beef"}\n'
+    (tmp_path / "torn.trace").write_text(header + record + '{"t_')
+    torn = tidegate("hil", "report", ".", "-o", "run.html", folder=tmp_path)
+    assert (torn.returncode, "torn.trace:3: torn off" in torn.stderr) == (0, True)
+    itself = tidegate("hil", "compare", ".", ".", folder=tmp_path)
+    assert (itself.returncode, "torn.trace:3: torn off" in itself.stderr) == (0, True)
+    (tmp_path / "bad.trace").write_text(f"{header}{record}oops\n{record}")
+    (tmp_path / "cut.trace").write_text(header[:20])
+    done = tidegate("hil", "report", ".", "-o", "run.html", folder=tmp_path)
+    assert (done.returncode, "bad.trace:3: damaged" in done.stderr) == (1, True)
+    refused = tidegate("hil", "compare", ".", ".", folder=tmp_path)
+    assert (refused.returncode, "bad.trace:3: damaged" in refused.stderr) == (2, True)
+    text = (tmp_path / "run.html").read_text(encoding="utf-8")
+    assert text.count("beef") == 2
+    for told in ("bad.trace:3: damaged", "cut.trace:1: no trace", "torn.trace:3: torn off"):
+        assert told in text
+
+
 def test_a_report_of_nothing_names_the_next_step(tmp_path):
     done = tidegate("hil", "report", tmp_path, "-o", "x.html", folder=tmp_path)
     assert done.returncode == 2

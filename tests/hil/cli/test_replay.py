@@ -151,7 +151,7 @@ def test_can_frames_are_played_with_what_they_are(tmp_path):
         done, answer = replayed(path, "--to", f"can0=virtual:{channel}")
         asking.join()
         got = [bus.recv(WITHIN_S), bus.recv(WITHIN_S)]
-    assert (done.exit_code, answer["diverged"]) == (0, None)
+    assert (done.exit_code, answer["diverged"], answer["sent"]) == (0, None, 2)
     assert (got[0].arbitration_id, got[0].is_fd, got[0].bitrate_switch, got[0].error_state_indicator) == (
         0x18FEF100, True, True, True,
     )  # fmt: skip

@@ -111,6 +111,36 @@ def test_an_event_that_interrupts_anything_happens_now(faults, radio):
     assert radio.told == ["disconnect"]
 
 
+def test_an_event_with_a_time_to_strike_in_strikes_all_that_passes_then(faults, world, radio):
+    fault = faults.add("disconnect", at="1ms", duration="2ms")
+    hits = []
+    for _ in range(4):
+        faults.passing("ble0", b"", doing="read")
+        hits.append(fault.hits)
+        world.run_until(world.now_ns + 1_000_000)
+    assert (hits, len(radio.told), faults.active) == ([0, 1, 2, 2], 2, [])
+
+
+def test_an_event_that_takes_its_time_takes_as_long_as_it_says(faults, uart):
+    faults.add("break", duration="1s")
+    faults.add("break")
+    assert (len(uart.told), faults.active) == (2, [])
+    assert [fault.lasts_ns(5) for fault in faults.added] == [1_000_000_000, 5]
+
+
+def test_what_is_on_no_bus_waits_for_what_passes_on_any(faults, world, uart):
+    board = Bus(faults, "power", "power")
+    faults.attach("clock", "", board.told.append, board.told.append)
+    fault = faults.add("reset", pattern=b"go", after=1, count=2)
+    for data in (b"go", b"stop", b"go", b"going", b"go"):
+        world.record("uart0", "rx", "bytes", data)
+        world.record("uart0", "note", "note", b"go")
+    assert (board.told, fault.hits) == ([], 0)  # each happens behind what it waited for, never in the middle of it
+    world.run_until(1)
+    assert (board.told, fault.hits, faults.active) == (["reset", "reset"], 2, [])
+    assert [(strike.hit, strike.passed) for strike in faults.strikes] == [(0, 2), (1, 3)]
+
+
 def test_of_the_strikes_only_those_happen_that_are_wanted(world, uart):
     faults = Faults(world, only={(0, 0), (0, 2)})
     Bus(faults, "uart0", "uart")
@@ -120,6 +150,18 @@ def test_of_the_strikes_only_those_happen_that_are_wanted(world, uart):
     assert not uart.told
 
 
+def test_a_strike_does_among_others_that_do_not_happen_what_it_does_alone(world):
+    drawn = []
+    for only, wanted in (({(1, 0)}, 2), (None, 1)):
+        faults = Faults(world, only=only)
+        Bus(faults, "uart0", "uart")
+        for _ in range(wanted):
+            faults.add("drop")
+        drawn += [fault.chance.random() for fault in faults.passing("uart0", b"xyz")]
+    assert len(drawn) == 2
+    assert drawn[0] == drawn[1]
+
+
 @pytest.mark.parametrize(
     ("kind", "params", "named"),
     [
@@ -127,8 +169,9 @@ def test_of_the_strikes_only_those_happen_that_are_wanted(world, uart):
         ("drop", {"bus": "uart1"}, "uart0"), ("dlc", {"dlc": 4, "bus": "uart0"}, "uart"), ("dlc", {"dlc": 4}, "can"),
         ("drop", {"probabilty": 1}, "probability"), ("disk_full", {"bus": "uart0"}, "bus"),
         ("reset", {"duration": "1s"}, "power"),
-        ("break", {"duration": "1s"}, "duration"), ("parity", {"send": "x"}, "send"), ("baud", {"factor": 0}, "factor"),
-        ("jitter", {"by": "9ms..1ms"}, "by"), ("clock_jump", {"by": "1h", "after": 3}, "on no bus"),
+        ("clock_jump", {"by": "1h", "duration": "1s"}, "duration"),
+        ("parity", {"send": "x"}, "send"), ("baud", {"factor": 0}, "factor"),
+        ("jitter", {"by": "9ms..1ms"}, "by"),
     ],
 )  # fmt: skip
 def test_a_wrong_fault_is_refused_by_name(faults, uart, kind, params, named):

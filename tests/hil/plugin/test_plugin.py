@@ -124,6 +124,7 @@ def test_golden_files_are_not_updated_in_ci(run, monkeypatch, pytester):
         (["--hil-rig=rig.toml"], ["test_it[left]"]),
         (["--hil-rig=rig.toml", "--hil-target=right"], ["test_it[right]"]),
         (["--hil-rig=rig.toml", "--hil-target=right,left"], ["test_it[right]", "test_it[left]"]),
+        (["--hil-rig=rig.toml", "--hil-target=left,right,left"], ["test_it[left]", "test_it[right]"]),
         (["--hil-rig=rig.toml", "--hil-all"], ["test_it[left]", "test_it[right]"]),
     ],
 )

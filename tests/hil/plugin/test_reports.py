@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree as ET
+
 import pytest
 
 import hil.trace
@@ -138,3 +140,20 @@ def test_workers_report_as_one_process_does(run, cases, pytester):
     found = {(properties["n"], log[0]) for properties, log in cases().values()}
     assert found == {(f"{n} 1", f"uart0 tx 0{n}") for n in range(1, 5)}
     assert len(traces(pytester.path / "rec")) == 4
+
+
+def test_a_test_that_is_run_again_has_the_facts_of_its_last_run_alone(run, pytester):
+    pytester.makeconftest("""
+        from _pytest.runner import runtestprotocol
+        def pytest_runtest_protocol(item, nextitem):  # as plugins do that run failed tests again
+            runtestprotocol(item, nextitem=nextitem, log=False)
+            item._initrequest()
+            for report in runtestprotocol(item, nextitem=nextitem, log=False):
+                item.ihook.pytest_runtest_logreport(report=report)
+            return True
+    """)
+    run("def test_it(recorder): recorder.measure('v', 3, 'V')")
+    said = [(each.get("name"), each.get("value")) for each in ET.parse(pytester.path / "junit.xml").iter("property")]
+    names = [name for name, _ in said]
+    assert sorted(names) == sorted({"v", "hil.seed", *names})
+    assert dict(said)["hil.trace"].endswith("~2.trace")

@@ -65,6 +65,38 @@ def test_a_failure_that_has_nothing_to_do_with_faults_has_no_strikes_that_matter
     assert json.loads(cases()["test_it[sim]"][0]["hil.minimal"]) == []
 
 
+def test_a_failure_without_faults_has_none_that_matter_and_says_nothing_of_them(run, cases):
+    result = run("def test_it(uart): assert False", "--hil-repeat=2")
+    assert json.loads(cases()["test_it[sim]"][0]["hil.minimal"]) == []
+    result.stdout.no_fnmatch_line("*faults that matter*")
+
+
+def test_one_round_that_was_asked_for_is_minimised_too(run, cases):
+    certain = FLAKY.replace("probability=0.1", "after=3")
+    run(certain, "--hil-repeat=1").assert_outcomes(failed=1)
+    assert json.loads(cases()["test_flaky[sim]"][0]["hil.minimal"]) == [
+        {"kind": "drop", "bus": "uart0", "after": 3, "count": 1}
+    ]
+    run(certain).assert_outcomes(failed=1)
+    assert "hil.minimal" not in cases()["test_flaky[sim]"][0]
+
+
+def test_a_fault_that_a_fixture_fails_of_is_found_too(run, cases):
+    test = """
+        import pytest
+        @pytest.fixture
+        def greeted(uart, faults):
+            faults.add("drop")
+            faults.add("bit_flip")
+            uart.peer.send(b"h")
+            assert uart.read(1, timeout="10ms")
+        def test_it(greeted): pass
+    """
+    run(test, "--hil-repeat=3", "--hil-record=rec").assert_outcomes(errors=1)
+    [strike] = json.loads(cases()["test_it[sim]"][0]["hil.minimal"])
+    assert strike["kind"] == "drop"
+
+
 def test_rounds_run_fixtures_anew_but_not_those_of_the_module(run):
     test = """
         import pytest

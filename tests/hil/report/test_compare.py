@@ -74,6 +74,11 @@ def test_a_limit_that_is_none_is_refused(text):
         read_limit(text)
 
 
+def test_a_limit_is_given_to_a_measurement_of_any_name():
+    name, limit = read_limit("measure.gain=2 é=+10%")
+    assert (name, limit.text(1)) == ("measure.gain=2 é", "+10%")
+
+
 def test_a_limit_on_what_neither_has_names_the_nearest():
     with pytest.raises(UsageError, match="errors"):
         compare({"errors": Figure(1, "", 1)}, {}, [read_limit("erors=+1")])

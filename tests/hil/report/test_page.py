@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 from hil.measure import Measurement
 from hil.report.page import page
-from hil.report.results import Result
+from hil.report.results import Kept, Result
 from hil.trace.record import make
 
 HOSTILE = "<script>alert(1)</script>"
@@ -43,7 +43,9 @@ def made():
         reason=f"AssertionError: no pong {HOSTILE}",
         minimal=[{"kind": "drop", "bus": "uart0", "after": 3, "count": 1}],
     )  # fmt: skip
-    return page("Run", {"gateway": "1.0", "firmware": HOSTILE}, [result, Result(test="quiet")], [RECORDS, []])
+    return page(
+        "Run", {"gateway": "1.0", "firmware": HOSTILE}, [result, Result(test="quiet")], [Kept(RECORDS), Kept([])]
+    )
 
 
 def test_every_element_that_opens_closes():
@@ -54,6 +56,13 @@ def test_it_asks_for_nothing_from_anywhere_and_runs_nothing():
     text = made()
     assert not re.search(r"https?://|src=|href=|@import|url\(", text)
     assert "<script" not in text
+
+
+def test_control_characters_are_marks_in_it_so_that_it_stays_text():
+    note = make(0, "", "note", "note", text="\x00 \x1b[2J")
+    text = page("Run", {}, [Result(test="it", outcome="failed", reason="first\n\x07second")], [Kept([note])])
+    assert re.findall(r"[\x00-\x08\x0b-\x1f]", text) == []
+    assert "first\n" in text
 
 
 def test_it_tells_outcome_seed_limits_records_and_the_faults_that_matter():

@@ -362,6 +362,28 @@ def test_frames_before_the_start_keep_their_times(tmp_path, suffix):
     assert read(tmp_path / "b.trace").header.started == STARTED
 
 
+def test_a_blf_file_with_a_damaged_header_is_refused(tmp_path):
+    whole = written_by_python_can(tmp_path / "a.blf", frames(("data",))).read_bytes()
+    (tmp_path / "a.blf").write_bytes(whole[:4] + bytes(4) + whole[8:])  # its header is 0 bytes long
+    with pytest.raises(ForeignError, match=r"a\.blf:1: its header is damaged"):
+        convert(tmp_path / "a.blf", tmp_path / "b.trace")
+
+
+@pytest.mark.parametrize("t_ns", [-(10**29), 10**29])
+@pytest.mark.parametrize("suffix", [".asc", ".blf", ".trc"])
+def test_a_stamp_that_no_date_reaches_is_written_or_counted(tmp_path, suffix, t_ns):
+    records = [make(stamp, "can0", "rx", "data", b"", id="001") for stamp in (0, t_ns)]
+    lost = convert(written(tmp_path / "a.trace", records), tmp_path / f"a{suffix}").losses.counts["can0 data"]
+    assert len(read_by_python_can(tmp_path / f"a{suffix}")) == 2 - lost
+
+
+def test_numbers_that_btsnoop_has_no_place_for_are_counted(tmp_path):
+    wrong: list[dict[str, object]] = [{"flags": 1 << 32}, {"drops": "many"}, {"original": -1}, {}]
+    records = [make(0, "ble0", "rx", "hci", b"\4\16\0", **extra) for extra in wrong]
+    outcome = convert(written(tmp_path / "a.trace", records, {"ble0": {"protocol": "ble"}}), tmp_path / "a.btsnoop")
+    assert (dict(outcome.losses.counts), outcome.is_whole) == ({"ble0 hci": 3}, False)
+
+
 def test_any_channel_that_blf_has_comes_back(tmp_path):
     records = [make(0, f"can{channel}", "rx", "data", b"", id="001") for channel in (0, 4368, 59999)]
     convert(written(tmp_path / "a.trace", records), tmp_path / "a.blf")
@@ -584,3 +606,15 @@ def test_a_log_cut_at_any_byte_gives_what_stands_before_and_tells_of_the_cut_alo
             assert bool(outcome.told) is not is_at_an_end, (cut, outcome.told)
         if outcome.told:
             assert str(source) in outcome.told[0]
+
+
+@pytest.mark.parametrize("suffix", [".asc", ".trc"])
+def test_a_stamp_that_is_no_number_of_seconds_ends_what_can_be_used(tmp_path, suffix):
+    made = [make(number * 1_000_000_000, "can0", "rx", "data", b"", id="123") for number in range(3)]
+    convert(written(tmp_path / "a.trace", made), tmp_path / f"a{suffix}")
+    text = (tmp_path / f"a{suffix}").read_text()
+    second = "1.000000" if suffix == ".asc" else "1000.000"
+    assert second in text
+    (tmp_path / f"a{suffix}").write_text(text.replace(second, "9" * 400 + ".0"))
+    outcome = convert(tmp_path / f"a{suffix}", tmp_path / "b.trace")
+    assert (outcome.is_damaged, len(read(tmp_path / "b.trace").records)) == (True, 1)

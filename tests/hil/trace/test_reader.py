@@ -31,6 +31,13 @@ def test_a_trace_comes_back_as_it_was_written(tmp_path):
     assert trace.hash == writer.hash == hashlib.sha256(behind_header).hexdigest()
 
 
+def test_half_a_surrogate_pair_comes_back(tmp_path):
+    writer = TraceWriter(tmp_path / "a.trace", HEADER)
+    writer.write(make(0, "", "note", "note", text="\ud800 and \U0001f600"))
+    assert read(tmp_path / "a.trace").records == writer.records
+    assert (tmp_path / "a.trace").read_bytes().endswith(b'"text":"\\ud800 and \xf0\x9f\x98\x80"}\n')
+
+
 def test_a_line_has_its_five_keys_first_and_the_rest_by_name():
     record = make(5, "can0", "rx", "fd", b"\x01\xab", id="123", esi=True, brs=False)
     assert record.line() == (
@@ -51,6 +58,14 @@ def test_a_record_gives_its_keys_as_items_and_as_attributes():
     assert "brs" not in record
     with pytest.raises(AttributeError, match="brs"):
         _ = record.brs
+
+
+def test_a_record_is_as_good_as_the_table_of_its_line():
+    record = make(5, "can0", "rx", "data", b"\x01", id="123")
+    table = {"t_ns": 5, "bus": "can0", "dir": "rx", "kind": "data", "data": "01", "id": "123"}
+    assert (dict(record), list(record), len(record)) == (table, list(table), 6)
+    assert record == table
+    assert record != {**table, "t_ns": 6}
 
 
 def test_a_trace_cut_at_any_byte_gives_all_whole_records(tmp_path):
@@ -84,6 +99,7 @@ def test_a_trace_cut_at_any_byte_gives_all_whole_records(tmp_path):
         b'{"t_ns":1,"bus":"a","dir":"rx","kind":"bytes","data":"AB"}\n',
         b'{"t_ns":1,"bus":"a","dir":"rx","kind":"bytes","data":"abc"}\n',
         b'{"t_ns":1,"bus":"a","dir":"rx","kind":"bytes","data":"","x":NaN}\n',
+        b'{"t_ns":1,"bus":"a","dir":"rx","kind":"bytes","data":"","x":1e999}\n',
     ],
 )
 def test_damage_in_the_middle_is_refused_with_its_line(tmp_path, line):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -225,3 +226,13 @@ def hash_of(folder: Path, seed: int, hash_seed: str) -> str:
 def test_a_gateway_on_the_bus_leaves_the_trace_the_same_for_the_same_seed(tmp_path: Path) -> None:
     first = hash_of(tmp_path, 5, "1")
     assert (hash_of(tmp_path, 5, "2"), hash_of(tmp_path, 6, "1") == first) == (first, False)
+
+
+def test_a_test_that_is_a_coroutine_has_a_gateway_too(gateway: Any, ble: Any) -> None:
+    async def test() -> object:
+        gateway.add("tag", profile="ruuvitag-df5", port="ble0")
+        ble.peer.simulate("ruuvitag-df5", values={"temperature": 21.5})
+        await asyncio.sleep(0)
+        return gateway.wait("tag/climate/temperature").value
+
+    assert asyncio.run(test()) == 21.5

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from hil.faults.catalogue import KINDS as KNOWN
 from hil.rigs.base import RigLostError, Round
 from hil.rigs.simulated.rig import SimulatedRig
-from hil.rigs.simulated.uart import AWAY_NS, RX_CAPACITY_BYTES, TX_CAPACITY_BYTES, WriteStalledError
+from hil.rigs.simulated.uart import (
+    AWAY_NS,
+    DEVICE_CAPACITY_BYTES,
+    RX_CAPACITY_BYTES,
+    TX_CAPACITY_BYTES,
+    WriteStalledError,
+)
 
 CHARACTER_NS = 86_806  # ten bits at 115200 baud, rounded up
 
@@ -319,6 +325,17 @@ def test_jitter_moves_each_unit_by_another_time(uart, faults, clock):
         clock.sleep("10ms")
     assert 0 <= min(late_ns) < max(late_ns) <= 9_000_000
     assert len(set(late_ns)) > 10
+
+
+def test_a_device_sends_more_at_once_than_may_wait_behind_it(uart, rig):
+    uart.peer.send(b"x" * (DEVICE_CAPACITY_BYTES + 1))
+    came = 0
+    while some := uart.read_some():
+        came += len(some)
+    uart.peer.send(b"y" * DEVICE_CAPACITY_BYTES)
+    uart.peer.send(b"z" * DEVICE_CAPACITY_BYTES)
+    assert came == DEVICE_CAPACITY_BYTES + 1
+    assert [each.get("text") for each in records(rig, "note")] == ["the device has no room for 1048576 bytes more"]
 
 
 def test_a_break_is_a_zero_with_its_flags(uart, faults):
