@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from bumble.att import ATT_Error, ErrorCode
 from bumble.controller import Controller
+from bumble.core import ProtocolError
 from bumble.device import Device as Peripheral
 from bumble.device import DeviceConfiguration
 from bumble.gatt import Characteristic, CharacteristicValue, Service
@@ -174,7 +175,8 @@ class Device:
         if made is None:
             return
         for connection in list(made.connections.values()):
-            await connection.disconnect()
+            with contextlib.suppress(ProtocolError):  # it has ended meanwhile
+                await connection.disconnect()
         await made.stop_advertising()
         await made.power_off()
         self._air.link.remove_controller(self._controller)
