@@ -14,13 +14,14 @@ from typing import Final, NoReturn
 
 from hil.kernel import firmware, image, module, packages
 from hil.kernel.guest import Guest
-from hil.kernel.host import ROOT, Progress, RigError
+from hil.kernel.host import ROOT, Progress, RigError, run
 from hil.kernel.machine import run_guest
 from hil.kernel.power import run_with_cuts
 from hil.kernel.totals import Result, reasons, summary
 from hil.kernel.usb import hands
 
 TESTS: Final = Path("tests", "kernel")
+SUITES: Final = Path("tests", "hil", "rigs", "suite")  # what a guest runs of the tests of every rig
 USB_TESTS: Final = TESTS / "usb"
 BUSES_LIMIT_S: Final = 420.0  # both together, and what comes before: under ten minutes
 USB_LIMIT_S: Final = 170.0
@@ -92,7 +93,15 @@ def _prepare(progress: Progress) -> tuple[image.Image, dict[str, Path]]:
     firmware.build()
     for package in ("gateway", "drivers", "hil"):  # a guest compiles ten times as slowly, and cannot keep it
         compileall.compile_dir(ROOT / package, quiet=2)
+    _rewrite_tests()
     return kernel, files
+
+
+def _rewrite_tests() -> None:
+    """Have pytest keep its own form of the tests beside them, as for the packages. Raises: RigError."""
+    tests = [ROOT / TESTS, *sorted((ROOT / SUITES).glob("*.py"))]
+    words = [sys.executable, "-m", "pytest", "--collect-only", "-qq", "-n", "0", "-p", "no:cacheprovider"]
+    run([*words, *tests], folder=ROOT, environment={"PYTHONDONTWRITEBYTECODE": ""})
 
 
 def _conclude(results: Sequence[Result], progress: Progress) -> int:

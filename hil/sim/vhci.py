@@ -19,7 +19,7 @@ from bumble.controller import Controller
 from bumble.core import AdvertisingData, PhysicalTransport
 from bumble.device import Device
 from bumble.gatt import Characteristic, CharacteristicValue, Service
-from bumble.hci import Address, LeFeatureMask
+from bumble.hci import Address, HCI_Object, LeFeatureMask
 from bumble.host import Host
 from bumble.link import LocalLink
 from bumble.transport import open_transport
@@ -33,6 +33,9 @@ TRANSMIT: Final = "6e400003-b5a3-f393-e0a9-e50e24dcca9e"
 LEVEL: Final = 0x2A19
 COMPANY: Final = 0x0499
 ADVERTISING_MS: Final = 50.0
+
+# bumble words every packet for its log, whether anybody reads that or not: on an emulated machine most of what it does.
+HCI_Object.format_fields = staticmethod(lambda *_: "")
 
 
 class Link(LocalLink):  # type: ignore[misc]  # bumble has no types that mypy follows
@@ -143,11 +146,18 @@ def say(**facts: Any) -> None:
     sys.stdout.flush()
 
 
+async def plug(link: Link) -> Controller:
+    """Return a controller that the kernel now has as an adapter, until the process ends or its `host` is closed."""
+    kernel = await open_transport("vhci")
+    return plain(
+        Controller("adapter", host_source=kernel.source, host_sink=kernel.sink, link=link, public_address=ADAPTER)
+    )
+
+
 async def main() -> None:
     """Plug the controller in and obey until the input ends."""
     link = Link()
-    kernel = await open_transport("vhci")
-    plain(Controller("adapter", host_source=kernel.source, host_sink=kernel.sink, link=link, public_address=ADAPTER))
+    await plug(link)
     async with asyncio.TaskGroup() as group:
         device = VirtualDevice(plain(Controller("device", link=link, public_address=ADDRESS)), group)
         await device.start()

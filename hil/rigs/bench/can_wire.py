@@ -6,7 +6,7 @@ import contextlib
 import errno
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from drivers._can_netlink import Interface
@@ -25,6 +25,7 @@ __tracebackhide__ = True  # pytest shows the line of the test instead
 SEND_S: Final = 1.0
 SHARED: Final = frozenset({"socketcan", "virtual", "udp_multicast"})
 MOST_UNDER_WAY: Final = 4096
+LOOKS: Final = 3  # at two clocks, of which one may be interrupted
 STUCK_NS: Final = 200_000_000  # without a frame arriving: what is under way does not
 BELIEVABLE_NS: Final = 5_000_000_000  # an adapter's stamp that is older, or of the future, is of another clock
 
@@ -235,5 +236,16 @@ def _key(frame: Frame) -> tuple[int, bool, bool, bytes]:
 
 def _stamp_of(message: Any) -> int:
     """Return a message's time on the monotonic clock: its own stamp where that can be of this clock's."""
-    age_ns = time.time_ns() - int(message.timestamp * 1e9)
-    return time.monotonic_ns() - (age_ns if 0 <= age_ns < BELIEVABLE_NS else 0)
+    ahead_ns = wall_ahead_ns([(time.monotonic_ns(), time.time_ns(), time.monotonic_ns()) for _ in range(LOOKS)])
+    stamp_ns, now_ns = int(message.timestamp * 1e9) - ahead_ns, time.monotonic_ns()
+    return stamp_ns if 0 <= now_ns - stamp_ns < BELIEVABLE_NS else now_ns
+
+
+def wall_ahead_ns(looks: Iterable[tuple[int, int, int]]) -> int:
+    """Return what the wall clock is ahead of the monotonic one; a look is the latter before and after the former.
+
+    The quickest look tells: one that was interrupted saw the two clocks at two times.
+    """
+    return min((after_ns - before_ns, wall_ns - (before_ns + after_ns) // 2) for before_ns, wall_ns, after_ns in looks)[
+        1
+    ]

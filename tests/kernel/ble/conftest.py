@@ -1,18 +1,15 @@
-"""bluetoothd over a virtual controller, with a device of bumble in its air. In the guest of the kernel rig, as root."""
+"""A virtual controller for bluetoothd, with a device of bumble in its air. In the guest of the kernel rig, as root."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
 import subprocess
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,7 +21,6 @@ ADAPTER = "hci0"
 ADDRESS = "F0:F1:F2:F3:F4:F5"
 RECEIVE = "6e400002-b5a3-f393-e0a9-e50e24dcca9e"
 TRANSMIT = "6e400003-b5a3-f393-e0a9-e50e24dcca9e"
-BLUETOOTHD = "/usr/libexec/bluetooth/bluetoothd"
 APPEAR_S = 90.0
 OBEY_S = 10.0
 
@@ -103,55 +99,6 @@ class Air(Wire):
                 if "written" in fact:
                     self._written.append(bytes.fromhex(fact["written"]))
                 self._changed.notify_all()
-
-
-@pytest.fixture(scope="session")
-def bluetoothd(tmp_path_factory) -> Iterator[None]:
-    """The system bus and bluetoothd. Only in a guest: a machine of its own has both already."""
-    if "TIDEGATE_RIG_REPORT" not in os.environ:
-        pytest.skip("runs in the guest of the kernel rig: make rig")
-    for program in ("dbus-daemon", "bluetoothctl", BLUETOOTHD):
-        assert shutil.which(program), f"{program} is not installed; run: apt install bluez dbus"
-    subprocess.run(["modprobe", "-a", "hci_vhci", "bluetooth"], check=True)
-    Path("/run/dbus").mkdir(exist_ok=True)
-    Path("/run/dbus/pid").unlink(missing_ok=True)
-    Path("/var/lib/bluetooth").mkdir(parents=True, exist_ok=True)
-    log = tmp_path_factory.mktemp("bluez") / "bluetoothd.log"
-    with contextlib.ExitStack() as stack:
-        if not Path("/run/dbus/system_bus_socket").exists():
-            bus = subprocess.Popen(["dbus-daemon", "--system", "--nofork", "--nopidfile"])
-            stack.callback(bus.wait)
-            stack.callback(bus.kill)
-            until_s = time.monotonic() + APPEAR_S
-            while not Path("/run/dbus/system_bus_socket").exists() and time.monotonic() < until_s:
-                time.sleep(0.05)
-        stack.callback(_keep_running([BLUETOOTHD, "-n"], log))
-        yield
-
-
-def _keep_running(command: list[str], log: Path) -> Callable[[], None]:
-    """Run a daemon and start it again when it ends, as systemd does; return what ends it for good.
-
-    bluetoothd 5.66 itself crashes when its adapter goes in the middle of a connect.
-    """
-    ended = threading.Event()
-    running: list[subprocess.Popen[bytes]] = []
-
-    def run() -> None:
-        while not ended.is_set():
-            with log.open("ab") as output:
-                running[:] = [subprocess.Popen(command, stdout=output, stderr=output)]
-            running[0].wait()
-
-    def end() -> None:
-        ended.set()
-        for process in running:
-            process.kill()
-        thread.join(OBEY_S)
-
-    thread = threading.Thread(target=run, name="asyncio bluetoothd", daemon=True)
-    thread.start()
-    return end
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What `hil/rigs/kernel/buses.toml` names: a CAN bus, a serial line and an SPI device of the guest."""
+"""What `hil/rigs/kernel/buses.toml` names: a CAN bus, a serial line, an SPI device and an adapter of the guest."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from hil.sim.null_modem import NullModem
 from hil.sim.spi.station import Remote, python_command
+from tests.kernel.ble.conftest import Air
 
 LINES = Path("/run/tidegate-hil")
 MODULE = "TIDEGATE_HILSPI"  # path of hilspi.ko, set by the kernel rig
@@ -46,3 +47,12 @@ def flash():
 def line():
     with NullModem(LINES) as modem:
         yield modem
+
+
+@pytest.fixture(scope="module")
+def adapter(bluetoothd):
+    """Plug a Bluetooth adapter in."""
+    air = Air()
+    air.plug()
+    yield
+    air.unplug()

@@ -1,4 +1,4 @@
-"""The kernel rig behind the fixtures: the suite of every rig on vcan, hilspi and a serial line of the guest."""
+"""The kernel rig behind the fixtures: the bench rig on vcan, hilspi, a serial line and an adapter of the guest."""
 
 from __future__ import annotations
 
@@ -14,34 +14,22 @@ from hil.rigs.base import RigLostError, Round
 from hil.rigs.bench.rig import BenchRig
 from hil.rigs.file import load
 
-ROOT = Path(__file__).parents[3]
 RIG = Path(hil.rigs.kernel.__file__).with_name("buses.toml")
-SUITES = [ROOT / f"tests/hil/rigs/suite/{name}.py" for name in ("any_rig", "can_bus")]
-TESTS = 40
-INNER_S = 150.0  # an emulated processor
 
 
 @pytest.fixture
-def rig(vcan, flash, line, tmp_path):
+def rig(vcan, flash, line, adapter, tmp_path):
     made = BenchRig(load(RIG), "guest")
     made.begin(Round("t", 1, tmp_path), tmp_path / "1.trace")
     yield made
     made.close()
 
 
-def test_the_suite_of_every_rig_runs_in_the_guest(vcan, flash, line, tmp_path):
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0"]
-    words += [*SUITES, "--hil-rig", RIG, "--hil-strict", "--hil-record", tmp_path]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=INNER_S, check=False, cwd=tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert len(list(tmp_path.rglob("*.trace"))) == TESTS
-
-
-def test_the_doctor_finds_every_resource(vcan, flash, line):
+def test_the_doctor_finds_every_resource(vcan, flash, line, adapter):
     words = [sys.executable, "-m", "gateway", "hil", "doctor", "--json", RIG]
     told = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
     assert {each["resource"]: each["works"] for each in told["resources"]} == dict.fromkeys(
-        ("uart0", "uart0 peer", "can0", "can0 peer", "spi0", "power"), True
+        ("uart0", "uart0 peer", "can0", "can0 peer", "ble0", "spi0", "power"), True
     )
 
 

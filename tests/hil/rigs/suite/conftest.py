@@ -7,8 +7,8 @@ import pytest
 
 @pytest.fixture
 def device(request, ble):
-    """Give the Bluetooth device: the simulated peer, or where the radio is real, the one that `fake_air.py` plays."""
-    air = request.config.pluginmanager.get_plugin("fake_air")
+    """Give the Bluetooth device: the simulated peer, or where the radio is real, the one that a plugin plays."""
+    air = request.config.pluginmanager.get_plugin("air")
     if air is None:
         yield ble.peer
         return

@@ -86,7 +86,7 @@ _stack = contextlib.ExitStack()
 
 def pytest_configure(config: Any) -> None:
     bluez = _stack.enter_context(FakeBluez(_stack.enter_context(private_bus())))
-    config.pluginmanager.register(FakeAir(bluez), "fake_air")
+    config.pluginmanager.register(FakeAir(bluez), "air")
 
 
 def pytest_unconfigure() -> None:
