@@ -29,6 +29,7 @@ class IsoTpSender:
         self._next = 0
         self._left_in_block = 1  # the first frame needs nobody's leave
         self._gap_ns = 0
+        self._is_pacing = False  # the next frame is due a gap after one that is being written
         self._waits = 0
         self.state: State = "sending"
         self.reason = ""
@@ -53,7 +54,13 @@ class IsoTpSender:
                 self.state, self.wake_ns = "waiting", now_ns + _N_BS_NS
             else:
                 self.wake_ns = now_ns + self._gap_ns
+        self._is_pacing = self.state == "sending"
         return frames
+
+    def sent(self, now_ns: int) -> None:
+        """Take when what was due had been written: the gap to the next frame begins there, not where writing began."""
+        if self._is_pacing:
+            self.wake_ns, self._is_pacing = now_ns + self._gap_ns, False
 
     def heard(self, frame: bytes, now_ns: int) -> None:
         """Take a frame of the receiver; what is no flow control, or not waited for, changes nothing."""

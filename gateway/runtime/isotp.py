@@ -72,6 +72,7 @@ class IsoTpLink:
             while sender.wake_ns is not None:
                 for frame in sender.due(clock.monotonic_ns()):
                     await port.write(frame, can_id | self._flag)
+                sender.sent(clock.monotonic_ns())
                 news.clear()
                 await self._pause(sender, news)
         finally:

@@ -42,6 +42,30 @@ def test_blocks_and_gaps_are_kept():
     assert [frame for frames in sent for frame in frames] == segments(bytes(40))[1:]
 
 
+def test_a_gap_begins_where_a_frame_had_been_written():
+    sender = IsoTpSender(bytes(40), 0)
+    sender.due(0)
+    sender.sent(3 * MS)
+    assert (sender.state, sender.wake_ns) == ("waiting", 1000 * MS)
+    sender.heard(flow_control(separation_ms=10), 4 * MS)
+    sender.sent(5 * MS)  # of the frame before: what flow control allows now is due now
+    assert sender.wake_ns == 4 * MS
+    sender.due(5 * MS)
+    sender.sent(7 * MS)
+    assert sender.due(16 * MS) == []
+    sender.sent(16 * MS)  # nothing was due
+    assert len(sender.due(17 * MS)) == 1
+
+
+def test_what_has_all_been_written_is_done():
+    sender = IsoTpSender(bytes(40), 0)
+    sender.due(0)
+    sender.heard(flow_control(), 0)
+    sender.due(0)
+    sender.sent(1)
+    assert (sender.state, sender.wake_ns) == ("done", None)
+
+
 def test_no_flow_control_in_a_second_is_a_failure():
     sender = IsoTpSender(bytes(20), 0)
     sender.due(0)
@@ -103,5 +127,7 @@ def test_whatever_the_receiver_asks_for_the_message_arrives_whole(body: bytes, s
             sender.heard(flow_control(block=block, separation_ms=gap_ms), now_ns)
         now_ns = max(now_ns, sender.wake_ns)
         found += [item for frame in sender.due(now_ns) for item in joiner.feed(2, frame, now_ns)]
+        now_ns += 1000
+        sender.sent(now_ns)
     assert sender.state == "done"
     assert [item.payload for item in found] == [body]

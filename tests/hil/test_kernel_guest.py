@@ -163,7 +163,7 @@ def test_every_kernel_test_has_a_guest(tmp_path):
     assert buses.tests == ("tests/kernel/can", "tests/kernel/spi")
     assert usb.tests == ("tests/kernel/usb",)
     assert flash.tests == ("tests/kernel/flash",)
-    assert buses.limit_s + usb.limit_s < 600
+    assert buses.limit_s + usb.limit_s < 900  # one that hangs does not take a whole run's hour
 
 
 @pytest.mark.parametrize("temporary", ["/tmp/a b", "/tmp/a:b", "/tmp/$x", "/tmp/a#b"])

@@ -41,6 +41,7 @@ async def send(port, body, *, frame_bytes=8, times=None):
             await port.write(frame, OURS | (CAN_FD if frame_bytes > 8 else 0))
             if times is not None:
                 times.append(time.monotonic())
+        sender.sent(time.monotonic_ns())
         if sender.wake_ns is None:
             break
         wait_s = max((sender.wake_ns - time.monotonic_ns()) / 1e9, 0)
